@@ -1,0 +1,58 @@
+CREATE SCHEMA session_guard;
+COMMENT ON SCHEMA session_guard IS
+    'administration and records of pg_session_guard; the functions that apps call are in the extension''s own schema';
+
+-- The library reads the first six columns by their numbers.
+CREATE TABLE session_guard.guard (
+    guard         regclass    NOT NULL PRIMARY KEY,
+    table_name    text        NOT NULL,
+    id_column     name        NOT NULL,
+    active_column name        NOT NULL,
+    revoke_on     name[]      NOT NULL DEFAULT '{}',
+    is_default    boolean     NOT NULL DEFAULT false,
+    attached_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE UNIQUE INDEX guard_is_default ON session_guard.guard (is_default) WHERE is_default;
+COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
+COMMENT ON COLUMN session_guard.guard.guard IS 'the users table';
+COMMENT ON COLUMN session_guard.guard.table_name IS 'its qualified name when it was last attached or reconciled: by this, a table that was dropped and made again takes over its epochs';
+COMMENT ON COLUMN session_guard.guard.id_column IS 'the column that tells users apart';
+COMMENT ON COLUMN session_guard.guard.active_column IS 'the boolean column that is true while an account is enabled';
+COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change ends the user''s sessions';
+COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
+COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
+
+-- The library reads the columns guard and epoch by their numbers.
+CREATE TABLE session_guard.guard_epoch (
+    guard      regclass    NOT NULL PRIMARY KEY,
+    table_name text        NOT NULL,
+    epoch      timestamptz,
+    reason     text,
+    stamped_at timestamptz
+);
+COMMENT ON TABLE session_guard.guard_epoch IS 'the instant that every login of a guard must not predate; outlives a detach';
+COMMENT ON COLUMN session_guard.guard_epoch.guard IS 'the users table';
+COMMENT ON COLUMN session_guard.guard_epoch.table_name IS 'its qualified name when it was last stamped or detached';
+COMMENT ON COLUMN session_guard.guard_epoch.epoch IS 'no login before this counts; NULL: everybody was never put out at once';
+COMMENT ON COLUMN session_guard.guard_epoch.reason IS 'why it was last raised';
+COMMENT ON COLUMN session_guard.guard_epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+
+-- The library reads the columns guard, user_id and epoch by their numbers.
+CREATE TABLE session_guard.epoch (
+    guard      regclass         NOT NULL,
+    user_id    text COLLATE "C" NOT NULL,
+    epoch      timestamptz      NOT NULL,
+    reason     text             NOT NULL,
+    stamped_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (guard, user_id)
+);
+COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate; that of a deleted user stays';
+COMMENT ON COLUMN session_guard.epoch.guard IS 'the users table';
+COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the row had it';
+COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
+COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, column:…';
+COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+
+SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');

@@ -1,0 +1,86 @@
+//! The statements that hints and remedies name: each mends what it stands beside when run as it is.
+
+use crate::guard::GuardRow;
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::{self, Spi};
+
+/// The best `attach` that some table of this database allows, or one to fill in.
+pub fn attach_something() -> String {
+    guess_attach(None).unwrap_or_else(|| {
+        "SELECT session_guard.attach('your_users_table', 'id', 'active');".to_owned()
+    })
+}
+
+/// The best `attach` that this table allows; if it allows none, the guards that there are.
+pub fn attach_statement(relid: Oid) -> String {
+    guess_attach(Some(relid)).unwrap_or_else(|| "SELECT guard FROM session_guard.guard;".to_owned())
+}
+
+/// `attach` as it was called, or with another answer to whether the guard is the default.
+pub fn attach_again(row: &GuardRow, is_default: Option<bool>) -> String {
+    let columns: Vec<String> = row.revoke_on.iter().map(spi::quote_literal).collect();
+    let revoke_on = match columns.as_slice() {
+        [] => String::new(),
+        columns => format!(", revoke_on => ARRAY[{}]::name[]", columns.join(", ")),
+    };
+    let is_default = is_default.map_or(String::new(), |is_default| {
+        format!(", is_default => {is_default}")
+    });
+    format!(
+        "SELECT session_guard.attach({}, {}, {}{revoke_on}{is_default});",
+        spi::quote_literal(&row.table_name),
+        spi::quote_literal(&row.id_column),
+        spi::quote_literal(&row.active_column),
+    )
+}
+
+/// `detach` of a table by its qualified name, or by its OID where it has none any more.
+pub fn detach_statement(name: &str) -> String {
+    format!("SELECT session_guard.detach({});", spi::quote_literal(name))
+}
+
+/// `reconcile` of a table by its qualified name.
+pub fn reconcile_statement(name: &str) -> String {
+    format!(
+        "SELECT session_guard.reconcile({});",
+        spi::quote_literal(name)
+    )
+}
+
+/// Looks for a permanent table with an id that is unique and a boolean that sounds like "active".
+/// Names that frameworks use come first.
+fn guess_attach(relid: Option<Oid>) -> Option<String> {
+    const GUESS: &str = "
+        SELECT pg_catalog.format('SELECT session_guard.attach(%L, %L, %L);',
+                                 pg_catalog.format('%I.%I', n.nspname, c.relname), i.attname, a.attname)
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_index x ON x.indrelid = c.oid AND x.indisunique AND x.indimmediate
+             AND x.indisvalid AND x.indnkeyatts = 1 AND x.indpred IS NULL
+        JOIN pg_catalog.pg_attribute i ON i.attrelid = c.oid AND i.attnum = x.indkey[0]
+             AND i.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype,
+                                'text'::regtype, 'varchar'::regtype)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+             AND a.atttypid = 'bool'::regtype
+        WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition
+          AND c.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'session_guard')
+          AND CASE WHEN $1 IS NULL
+                   THEN a.attname IN ('active', 'is_active', 'enabled', 'is_enabled')
+                        AND c.relname ~ 'user|account|member'
+                   ELSE c.oid = $1 END
+        ORDER BY c.relname = 'ab_user' DESC, c.relname = 'auth_user' DESC, c.relname = 'users' DESC,
+                 a.attname ~ 'active' DESC, a.attname ~ 'enabled' DESC, x.indisprimary DESC,
+                 n.nspname, c.relname, a.attnum
+        LIMIT 1";
+    Spi::connect(|client| {
+        // SAFETY: an OID's datum is the OID, and its type is named with it.
+        let relid = unsafe { DatumWithOid::new(relid, pg_sys::OIDOID) };
+        client
+            .select(GUESS, Some(1), &[relid])
+            .ok()?
+            .first()
+            .get_one::<String>()
+            .ok()?
+    })
+}

@@ -1,0 +1,120 @@
+//! SQL argument types that pgrx does not bring: `regclass`, `name`, and a `text` of any encoding.
+
+use crate::user_id::UserId;
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, UnboxDatum};
+use pgrx::pgrx_sql_entity_graph::metadata::impl_sql_translatable;
+use pgrx::{FromDatum, IntoDatum, Uuid, pg_sys};
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+/// A relation, as `regclass`.
+#[derive(Clone, Copy, Debug)]
+pub struct RegClass(pub pg_sys::Oid);
+
+impl_sql_translatable!(RegClass, "regclass");
+
+// SAFETY: a regclass is passed as the OID that it is.
+unsafe impl<'fcx> ArgAbi<'fcx> for RegClass {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the SQL declaration of the function says regclass, and NULL went another way.
+        let oid: Option<pg_sys::Oid> = unsafe { arg.unbox_arg_using_from_datum() };
+        RegClass(oid.unwrap_or(pg_sys::InvalidOid))
+    }
+}
+
+// SAFETY: a regclass is returned as the OID that it is.
+unsafe impl BoxRet for RegClass {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: an OID is passed by value.
+        unsafe { fcinfo.return_raw_datum(self.0.into()) }
+    }
+}
+
+impl IntoDatum for RegClass {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(self.0.into())
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::REGCLASSOID
+    }
+}
+
+/// An identifier, as `name`.
+pub struct Name(pub String);
+
+impl_sql_translatable!(Name, "name");
+
+// SAFETY: a name is passed as a pointer to a NUL-terminated array of 64 bytes.
+unsafe impl<'fcx> ArgAbi<'fcx> for Name {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the SQL declaration of the function says name, and NULL went another way.
+        let datum: Option<pg_sys::Datum> = unsafe { arg.unbox_arg_using_from_datum() };
+        // SAFETY: as above.
+        unsafe { name_of(datum.unwrap_or(pg_sys::Datum::null())) }
+    }
+}
+
+// SAFETY: the elements of a name[] are pointers to NUL-terminated arrays of 64 bytes.
+unsafe impl UnboxDatum for Name {
+    type As<'src> = Name;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
+    where
+        Self: 'src,
+    {
+        // SAFETY: the caller hands over an element of a name[].
+        unsafe { name_of(datum.sans_lifetime()) }
+    }
+}
+
+/// # Safety
+/// The datum is a `name`.
+unsafe fn name_of(datum: pg_sys::Datum) -> Name {
+    // SAFETY: a name is NUL-terminated.
+    let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
+    Name(name.to_string_lossy().into_owned())
+}
+
+/// A `text` as bytes: in a database that is not UTF-8 it cannot be a `str`, and a user id must be
+/// judged all the same.
+pub struct IdText<'fcx>(&'fcx [u8]);
+
+impl_sql_translatable!(IdText<'_>, "text");
+
+// SAFETY: a text has the layout of a bytea.
+unsafe impl<'fcx> ArgAbi<'fcx> for IdText<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the SQL declaration of the function says text, and NULL went another way.
+        let bytes: Option<&'fcx [u8]> = unsafe { arg.unbox_arg_using_from_datum() };
+        IdText(bytes.unwrap_or_default())
+    }
+}
+
+impl<'fcx> From<IdText<'fcx>> for UserId<'fcx> {
+    fn from(text: IdText<'fcx>) -> Self {
+        UserId::Text(Cow::Borrowed(text.0))
+    }
+}
+
+impl From<i64> for UserId<'_> {
+    fn from(int: i64) -> Self {
+        UserId::Int(int)
+    }
+}
+
+impl From<Uuid> for UserId<'_> {
+    fn from(uuid: Uuid) -> Self {
+        UserId::Uuid(*uuid.as_bytes())
+    }
+}
+
+/// Reads a text that PostgreSQL stores, whatever its encoding.
+///
+/// # Safety
+/// The datum is a `text`, `varchar` or `bytea` that outlives the result.
+pub unsafe fn text_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: those three types share their layout; it is not NULL.
+    unsafe { <&[u8]>::from_datum(datum, false) }.unwrap_or_default()
+}

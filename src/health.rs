@@ -1,0 +1,209 @@
+//! SQL: what an operator wants to know.
+
+use crate::advice;
+use crate::arg::RegClass;
+use crate::error::GuardError;
+use crate::guard::{Guard, GuardRow, column_name, qualified_name};
+use crate::owner::as_owner;
+use crate::registry;
+use crate::scan::OpenTable;
+use pgrx::datum::DatumWithOid;
+use pgrx::iter::TableIterator;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::spi::{Spi, quote_identifier};
+
+type Finding = (Option<RegClass>, String, bool, String, Option<String>);
+
+/// One row for each thing that can be wrong with each guard.
+#[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(
+    clippy::type_complexity,
+    reason = "pgrx wants the columns spelt out here"
+)]
+fn health() -> TableIterator<
+    'static,
+    (
+        name!(guard, Option<RegClass>),
+        name!(check_name, String),
+        name!(ok, bool),
+        name!(detail, String),
+        name!(remedy, Option<String>),
+    ),
+> {
+    let rows = registry::rows();
+    let mut findings = vec![default_guard(&rows), stamper_owner()];
+    for row in &rows {
+        match check_guard(row) {
+            Ok(of_guard) => findings.extend(of_guard),
+            Err(error) => findings.push(broken(row, error)),
+        }
+    }
+    TableIterator::new(findings)
+}
+
+fn finding(
+    guard: Option<&GuardRow>,
+    check_name: &str,
+    detail: String,
+    remedy: Option<String>,
+) -> Finding {
+    let guard = guard.map(|row| RegClass(row.relid));
+    (
+        guard,
+        check_name.to_owned(),
+        remedy.is_none(),
+        detail,
+        remedy,
+    )
+}
+
+fn default_guard(rows: &[GuardRow]) -> Finding {
+    const CHECK: &str = "default_guard";
+    match rows {
+        [] => {
+            let remedy = Some(advice::attach_something());
+            finding(None, CHECK, "no table is guarded".into(), remedy)
+        }
+        [only] => finding(
+            None,
+            CHECK,
+            format!("{} is the only guard", only.table_name),
+            None,
+        ),
+        [first, ..] => match rows.iter().find(|row| row.is_default) {
+            Some(row) => finding(
+                None,
+                CHECK,
+                format!("{} is the default", row.table_name),
+                None,
+            ),
+            None => {
+                let detail = format!("{} tables are guarded, and none is the default", rows.len());
+                finding(
+                    None,
+                    CHECK,
+                    detail,
+                    Some(advice::attach_again(first, Some(true))),
+                )
+            }
+        },
+    }
+}
+
+/// The triggers write with the rights of their function's owner.
+fn stamper_owner() -> Finding {
+    const OWNER: &str = "
+        SELECT quote_ident(r.rolname),
+               p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+               AND has_table_privilege(p.proowner, 'session_guard.epoch', 'INSERT')
+               AND has_table_privilege(p.proowner, 'session_guard.epoch', 'UPDATE'),
+               (SELECT quote_ident(o.rolname) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+                WHERE c.oid = 'session_guard.epoch'::regclass)
+        FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
+        WHERE p.oid = 'session_guard.stamp()'::regprocedure";
+    let (owner, can_write, table_owner) = Spi::connect(|client| {
+        let row = client
+            .select(OWNER, Some(1), &[])
+            .expect("a query of the catalogs")
+            .first();
+        let text = |column| row.get::<String>(column).ok().flatten().unwrap_or_default();
+        (
+            text(1),
+            row.get::<bool>(2).ok().flatten() == Some(true),
+            text(3),
+        )
+    });
+    let remedy = format!(
+        "ALTER FUNCTION session_guard.stamp() OWNER TO {table_owner}; \
+         ALTER FUNCTION session_guard.stamp() SECURITY DEFINER SET search_path = pg_catalog, pg_temp;"
+    );
+    let detail = match can_write {
+        true => format!("the triggers stamp as {owner}"),
+        false => format!("the triggers' function, owned by {owner}, cannot write epochs"),
+    };
+    finding(
+        None,
+        "trigger_owner",
+        detail,
+        (!can_write).then_some(remedy),
+    )
+}
+
+fn broken(row: &GuardRow, error: GuardError) -> Finding {
+    finding(Some(row), "table", error.message, Some(error.hint))
+}
+
+fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
+    let open = registry::open(Some(row.relid), pg_sys::AccessShareLock)?;
+    let (guard, table) = (&*open.guard, &open.users);
+    let name = qualified_name(row.relid);
+    let renamed = renamed(row, guard, table);
+    let reconcile = || Some(advice::reconcile_statement(&name));
+    let mut findings = vec![match renamed {
+        None => finding(Some(row), "table", format!("guarding {name}"), None),
+        Some(detail) => finding(Some(row), "table", detail, reconcile()),
+    }];
+    findings.push(match &guard.disarmed {
+        None => finding(Some(row), "armed", "all triggers are in place".into(), None),
+        Some(why) => finding(Some(row), "armed", why.clone(), reconcile()),
+    });
+    let id = quote_identifier(column_name(table, guard.id.attno));
+    findings.push(match guard.index {
+        Some(index) => {
+            let detail = format!("lookups use {}", qualified_name(index.oid));
+            finding(Some(row), "unique_index", detail, None)
+        }
+        None => {
+            let detail =
+                format!("column {id} has no usable unique index: each call reads the whole table");
+            let remedy = format!("CREATE UNIQUE INDEX ON {name} ({id});");
+            finding(Some(row), "unique_index", detail, Some(remedy))
+        }
+    });
+    let active = quote_identifier(column_name(table, guard.active));
+    let unstamped = as_owner(|| count_unstamped(row, &name, &id, &active));
+    let remedy = if unstamped > 0 { reconcile() } else { None };
+    let detail = format!("{unstamped} disabled accounts have no epoch");
+    findings.push(finding(Some(row), "disabled_accounts", detail, remedy));
+    Ok(findings)
+}
+
+/// The guard goes on after a rename; but a dump, or a table made again, is known by its name.
+fn renamed(row: &GuardRow, guard: &Guard, table: &OpenTable) -> Option<String> {
+    let now = [
+        qualified_name(row.relid),
+        column_name(table, guard.id.attno),
+        column_name(table, guard.active),
+    ];
+    let before = [&row.table_name, &row.id_column, &row.active_column];
+    let columns = guard
+        .revoke_on
+        .iter()
+        .map(|attno| column_name(table, *attno));
+    before
+        .into_iter()
+        .chain(&row.revoke_on)
+        .zip(now.into_iter().chain(columns))
+        .find(|(before, now)| *before != now)
+        .map(|(before, now)| format!("{before} has been renamed to {now}"))
+}
+
+fn count_unstamped(row: &GuardRow, name: &str, id: &str, active: &str) -> i64 {
+    let statement = format!(
+        "SELECT count(*) FROM ONLY {name} AS u WHERE u.{active} IS NOT TRUE AND NOT EXISTS
+             (SELECT FROM session_guard.epoch e WHERE e.guard = $1 AND e.user_id = u.{id}::text COLLATE \"C\")"
+    );
+    // SAFETY: an OID's datum is the OID, and a regclass is one.
+    let relid = unsafe { DatumWithOid::new(row.relid, pg_sys::REGCLASSOID) };
+    let count = Spi::connect(|client| {
+        client
+            .select(&statement, Some(1), &[relid])
+            .ok()?
+            .first()
+            .get_one::<i64>()
+            .ok()?
+    });
+    count.unwrap_or_default()
+}

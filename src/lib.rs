@@ -1,0 +1,66 @@
+//! Disable an account by any path, and its sessions are dead at their next request, because the
+//! database itself says so.
+//!
+//! Data flows one way: what is pure (`epoch`, `verdict`, `user_id`) is used by `guard` → `registry`
+//! → `lookup` → `session` on the path of each request, and by `stamp` → `trigger`, `admin` where an
+//! epoch is raised.
+
+use pgrx::prelude::*;
+
+pub mod epoch;
+pub mod user_id;
+pub mod verdict;
+
+mod advice;
+mod arg;
+mod compat;
+mod error;
+mod settings;
+
+mod scan;
+mod statement;
+
+mod guard;
+mod lookup;
+mod owner;
+mod registry;
+
+mod admin;
+mod health;
+mod session;
+mod stamp;
+mod trigger;
+
+pgrx::pg_module_magic!(name, version);
+
+/// The schema of what administers guards. `sql/tables.sql` has created it by the time that this is
+/// looked at, and fails if somebody else's is there.
+#[pg_schema]
+mod session_guard {}
+
+extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
+extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+
+/// Called by PostgreSQL when a backend loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    registry::listen();
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[path = "../tests/pg_test/mod.rs"]
+mod pg_tests;
+
+/// What the pgrx test harness asks of the crate.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to prepare.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// Settings of the server that the tests run on.
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["track_functions = all"]
+    }
+}

@@ -1,0 +1,141 @@
+//! What the tables say of one user now: the account, its epoch, and the guard's.
+
+use crate::epoch::{Epoch, Instant};
+use crate::registry::{OpenGuard, Store};
+use crate::scan::{OpenTable, Row, id_key, key, text_datum};
+use crate::user_id::UserId;
+use crate::verdict::Account;
+use pgrx::pg_sys::{self, Oid};
+
+/// The number of the column `epoch` in `session_guard.epoch`.
+const USER_EPOCH: i16 = 3;
+/// The number of the column `epoch` in `session_guard.guard_epoch`.
+const GUARD_EPOCH: i16 = 3;
+
+/// What the users table says of this id. Where an id is not unique, the strictest row counts.
+pub fn account(open: &OpenGuard, id: &UserId) -> Account {
+    let mut account = Account::Unknown;
+    scan_users(open, id, |row| {
+        account = stricter(account, judge_row(open, &row))
+    });
+    account
+}
+
+/// The same, with the row locked `FOR SHARE`: until this transaction ends, whoever wants to change
+/// the account waits.
+pub fn lock_account(open: &OpenGuard, id: &UserId) -> Account {
+    loop {
+        pgrx::check_for_interrupts!();
+        let mut account = Account::Unknown;
+        let mut places = Vec::new();
+        scan_users(open, id, |row| {
+            account = stricter(account, judge_row(open, &row));
+            places.push(row.place());
+        });
+        // A version that was locked is the latest, and does not change any more; one that has been
+        // replaced sends us to look for its successor.
+        if places
+            .into_iter()
+            .all(|place| lock_version(&open.users, place))
+        {
+            return account;
+        }
+    }
+}
+
+/// The greater of the user's epoch and the guard's. The user's row must have been read before: what
+/// commits in between then only makes the answer stricter.
+pub fn epoch(store: &Store, guard: Oid, key: &[u8]) -> Option<Epoch> {
+    user_epoch(store, guard, key).max(guard_epoch(store, guard))
+}
+
+/// The user's own epoch.
+pub fn user_epoch(store: &Store, guard: Oid, id: &[u8]) -> Option<Epoch> {
+    let mut keys = [
+        key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into()),
+        key(2, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID, text_datum(id)),
+    ];
+    read_epoch(store.epoch, store.epoch_key, &mut keys, USER_EPOCH)
+}
+
+/// The epoch of everybody whom this guard guards.
+pub fn guard_epoch(store: &Store, guard: Oid) -> Option<Epoch> {
+    let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
+    read_epoch(
+        store.guard_epoch,
+        store.guard_epoch_key,
+        &mut keys,
+        GUARD_EPOCH,
+    )
+}
+
+fn read_epoch(
+    relid: Oid,
+    index: Oid,
+    keys: &mut [pg_sys::ScanKeyData],
+    attno: i16,
+) -> Option<Epoch> {
+    let table = OpenTable::try_open(relid, pg_sys::AccessShareLock)?;
+    let mut epoch = None;
+    table.scan(Some(index), keys, |row| {
+        epoch = row
+            .get(attno)
+            .map(|micros| Epoch(Instant(micros.value() as i64)));
+    });
+    epoch
+}
+
+fn scan_users(open: &OpenGuard, id: &UserId, visit: impl FnMut(Row)) {
+    let column = open.guard.id;
+    let (index, collation) = match open.guard.index {
+        Some(index) => (Some(index.oid), index.collation),
+        None => (None, column.collation),
+    };
+    let mut keys = [id_key(column.attno, column.id_type, collation, id)];
+    open.users.scan(index, &mut keys, visit);
+}
+
+fn judge_row(open: &OpenGuard, row: &Row) -> Account {
+    match row.get(open.guard.active) {
+        Some(active) if active.value() as u8 != 0 => Account::Active,
+        _ => Account::Disabled,
+    }
+}
+
+fn stricter(seen: Account, next: Account) -> Account {
+    match seen {
+        Account::Disabled => Account::Disabled,
+        Account::Unknown | Account::Active => next,
+    }
+}
+
+/// Locks one version of a row `FOR SHARE`, waiting for whoever is changing it. False if it turned
+/// out that the version is not the latest.
+fn lock_version(users: &OpenTable, place: pg_sys::ItemPointerData) -> bool {
+    let mut tuple = pg_sys::HeapTupleData {
+        t_self: place,
+        t_tableOid: users.oid(),
+        ..Default::default()
+    };
+    let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: we are in a transaction; `true` says that it will write.
+    let command = unsafe { pg_sys::GetCurrentCommandId(true) };
+    // SAFETY: a guarded table is a heap, and the place was read from it just now.
+    let outcome = unsafe {
+        pg_sys::heap_lock_tuple(
+            users.as_ptr(),
+            &raw mut tuple,
+            command,
+            pg_sys::LockTupleMode::LockTupleShare,
+            pg_sys::LockWaitPolicy::LockWaitBlock,
+            false,
+            &raw mut buffer,
+            &raw mut failure,
+        )
+    };
+    // SAFETY: heap_lock_tuple returns with the buffer pinned, whatever the outcome.
+    unsafe { pg_sys::ReleaseBuffer(buffer) };
+    // A row that this very transaction has changed is locked already, by that change.
+    outcome != pg_sys::TM_Result::TM_Updated && outcome != pg_sys::TM_Result::TM_Deleted
+}

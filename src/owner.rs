@@ -1,0 +1,61 @@
+//! Acting as the owner of the extension's tables, once it is checked that the caller may ask.
+//!
+//! The functions that administer guards are not SECURITY DEFINER: they must know who calls them.
+
+use crate::compat;
+use crate::error::{GuardError, Mistake};
+use crate::guard::qualified_name;
+use crate::registry;
+use crate::scan::OpenTable;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::quote_identifier;
+use std::ffi::{CStr, c_int};
+
+/// Refuses a caller who neither owns the table nor is a member of the role that does.
+pub fn check_ownership(table: &OpenTable) -> Result<(), GuardError> {
+    // SAFETY: the relation is open, so it exists.
+    if compat::owns_relation(table.oid(), unsafe { pg_sys::GetUserId() }) {
+        return Ok(());
+    }
+    let name = qualified_name(table.oid());
+    Err(GuardError::new(
+        Mistake::NotOwner,
+        format!("must be owner of table {name}"),
+        format!("SET ROLE {};", role_name(owner_of(table))),
+    ))
+}
+
+/// The role that owns the table.
+pub fn owner_of(table: &OpenTable) -> Oid {
+    // SAFETY: an open relation has its row of pg_class.
+    unsafe { (*table.relation().rd_rel).relowner }
+}
+
+/// The role's name, quoted where that is needed.
+pub fn role_name(role: Oid) -> String {
+    // SAFETY: any OID may be asked for; NULL comes back for one that is no role.
+    let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
+    if name.is_null() {
+        return role.to_u32().to_string();
+    }
+    // SAFETY: a role's name is NUL-terminated.
+    quote_identifier(unsafe { CStr::from_ptr(name) }.to_string_lossy())
+}
+
+/// Runs `work` with the rights of the role that owns the extension's tables. An error inside leaves
+/// it to the transaction's abort to restore the caller, as with SECURITY DEFINER.
+pub fn as_owner<T>(work: impl FnOnce() -> T) -> T {
+    let owner = OpenTable::try_open(registry::store().guard, pg_sys::AccessShareLock)
+        .map_or(pg_sys::InvalidOid, |table| owner_of(&table));
+    let mut caller = pg_sys::InvalidOid;
+    let mut context: c_int = 0;
+    // SAFETY: fills both.
+    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut context) };
+    let elevated = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int;
+    // SAFETY: the role exists, since it owns a table.
+    unsafe { pg_sys::SetUserIdAndSecContext(owner, elevated) };
+    let result = work();
+    // SAFETY: what was there before.
+    unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
+    result
+}

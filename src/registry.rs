@@ -1,0 +1,356 @@
+//! The guards by relation, per backend, dropped when PostgreSQL says that one may have changed.
+//!
+//! PostgreSQL's relation cache invalidations carry the news: DDL on a guarded table sends one by
+//! itself, and a trigger on `session_guard.guard` sends one for every change of its rows, so that
+//! edits by hand count too. The messages are transactional, and reach the backend that made the
+//! change at its next command, and others when the change commits.
+
+use crate::advice;
+use crate::error::{GuardError, Mistake, OrRaise};
+use crate::guard::{Guard, GuardRow, has_stamping_trigger, qualified_name};
+use crate::scan::{OpenTable, Row};
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::{Spi, SpiClient};
+use pgrx::{Array, FromDatum};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
+use std::rc::Rc;
+
+/// Where the extension keeps what it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Store {
+    /// `session_guard.guard`
+    pub guard: Oid,
+    /// `session_guard.epoch`
+    pub epoch: Oid,
+    /// Its primary key.
+    pub epoch_key: Oid,
+    /// `session_guard.guard_epoch`
+    pub guard_epoch: Oid,
+    /// Its primary key.
+    pub guard_epoch_key: Oid,
+    /// The function that the triggers call.
+    pub stamper: Oid,
+}
+
+/// What one reading of the catalogs found.
+struct Catalog {
+    store: Store,
+    rows: Vec<GuardRow>,
+}
+
+#[derive(Default)]
+struct Registry {
+    catalog: Option<Rc<Catalog>>,
+    guards: HashMap<Oid, Rc<Guard>>,
+    /// Guards that this backend has warned of, and need not warn of again.
+    warned: HashSet<Oid>,
+}
+
+thread_local! {
+    static REGISTRY: RefCell<Registry> = RefCell::default();
+    /// The relations whose invalidation empties the registry.
+    static WATCHED: RefCell<HashSet<Oid>> = RefCell::default();
+    /// Rises with each invalidation that may concern a guard.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+    /// The generation that the registry was filled in.
+    static FILLED_IN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A guarded table, open, with what the catalogs say of it under the lock that it is open with.
+pub struct OpenGuard {
+    /// The table.
+    pub users: OpenTable,
+    /// Its guard.
+    pub guard: Rc<Guard>,
+    /// Where its epochs are.
+    pub store: Store,
+}
+
+/// Has PostgreSQL report invalidations. Called once, when the library is loaded.
+pub fn listen() {
+    // SAFETY: the callback is a static function, and the library is never unloaded.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0)) };
+}
+
+/// Runs inside PostgreSQL's message handling, where nothing may be looked up: it only takes note.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
+    let concerns_us = relid == pg_sys::InvalidOid
+        || WATCHED.with(|watched| {
+            watched
+                .try_borrow()
+                .map_or(true, |watched| watched.contains(&relid))
+        });
+    if concerns_us {
+        GENERATION.set(GENERATION.get() + 1);
+    }
+}
+
+/// Opens a guarded table: the one that is named, or the default.
+pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
+    loop {
+        // SAFETY: processes what other backends have sent; legal wherever a query may run.
+        unsafe { pg_sys::AcceptInvalidationMessages() };
+        let generation = refresh();
+        let catalog = catalog()?;
+        let row = catalog.find(users)?;
+        let Some(table) = OpenTable::try_open(row.relid, lock) else {
+            return Err(table_gone(row));
+        };
+        // Waiting for the lock may have brought news of what the row was read for.
+        if GENERATION.get() != generation {
+            continue;
+        }
+        let guard = match REGISTRY.with_borrow(|registry| registry.guards.get(&row.relid).cloned())
+        {
+            Some(guard) => guard,
+            None => load(&table, row, catalog.store.stamper, generation)?,
+        };
+        if GENERATION.get() == generation {
+            return Ok(OpenGuard {
+                users: table,
+                guard,
+                store: catalog.store,
+            });
+        }
+    }
+}
+
+/// The rows of `session_guard.guard`, in the order of their OIDs.
+pub fn rows() -> Vec<GuardRow> {
+    // SAFETY: processes what other backends have sent; legal wherever a query may run.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+    refresh();
+    catalog()
+        .map(|catalog| catalog.rows.clone())
+        .unwrap_or_default()
+}
+
+/// The extension's own relations.
+pub fn store() -> Store {
+    refresh();
+    catalog().or_raise().store
+}
+
+/// Whether the row's OID still means the table that was attached, not another that has got the OID
+/// since, as it may after a restore of a dump.
+pub fn is_same_table(table: &OpenTable, row: &GuardRow, stamper: Oid) -> bool {
+    qualified_name(table.oid()) == row.table_name || has_stamping_trigger(table, stamper)
+}
+
+/// The guarded table was dropped, or its OID means another table now.
+pub fn table_gone(row: &GuardRow) -> GuardError {
+    let is_back = Spi::connect(|client| is_table(client, &row.table_name));
+    let hint = match is_back {
+        true => advice::attach_again(row, None),
+        false => advice::detach_statement(&row.relid.to_u32().to_string()),
+    };
+    GuardError::new(
+        Mistake::TableGone,
+        format!("guarded table {} is gone", row.table_name),
+        hint,
+    )
+}
+
+fn is_table(client: &SpiClient, name: &str) -> bool {
+    // SAFETY: a text's datum, with its type.
+    let name = unsafe { DatumWithOid::new(name, pg_sys::TEXTOID) };
+    client
+        .select(
+            "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
+            Some(1),
+            &[name],
+        )
+        .is_ok_and(|rows| rows.first().get_one() == Ok(Some(true)))
+}
+
+/// Empties the registry if an invalidation came since it was filled, and tells the generation.
+fn refresh() -> u64 {
+    let generation = GENERATION.get();
+    if FILLED_IN.get() != generation {
+        REGISTRY.with_borrow_mut(|registry| {
+            registry.catalog = None;
+            registry.guards.clear();
+        });
+        FILLED_IN.set(generation);
+    }
+    generation
+}
+
+fn catalog() -> Result<Rc<Catalog>, GuardError> {
+    if let Some(catalog) = REGISTRY.with_borrow(|registry| registry.catalog.clone()) {
+        return Ok(catalog);
+    }
+    let generation = GENERATION.get();
+    let store = find_store().ok_or_else(no_guard)?;
+    WATCHED.with_borrow_mut(|watched| {
+        watched.extend([store.guard, store.epoch, store.guard_epoch]);
+    });
+    let catalog = Rc::new(Catalog {
+        store,
+        rows: read_rows(store.guard),
+    });
+    WATCHED.with_borrow_mut(|watched| watched.extend(catalog.rows.iter().map(|row| row.relid)));
+    if GENERATION.get() == generation {
+        REGISTRY.with_borrow_mut(|registry| registry.catalog = Some(Rc::clone(&catalog)));
+    }
+    Ok(catalog)
+}
+
+/// Warns, once a backend, that a guard is not armed.
+pub fn warn_disarmed(guard: &Guard, why: &str) {
+    let is_news = REGISTRY.with_borrow_mut(|registry| registry.warned.insert(guard.relid));
+    if is_news {
+        let name = qualified_name(guard.relid);
+        GuardError::new(
+            Mistake::NoGuard,
+            format!("the guard of table {name} is not armed: {why}"),
+            advice::reconcile_statement(&name),
+        )
+        .warn();
+    }
+}
+
+impl Catalog {
+    fn find(&self, users: Option<Oid>) -> Result<&GuardRow, GuardError> {
+        if let Some(relid) = users {
+            return self
+                .rows
+                .iter()
+                .find(|row| row.relid == relid)
+                .ok_or_else(|| {
+                    GuardError::new(
+                        Mistake::NotGuarded,
+                        format!("table {} is not guarded", qualified_name(relid)),
+                        advice::attach_statement(relid),
+                    )
+                });
+        }
+        match self.rows.as_slice() {
+            [] => Err(no_guard()),
+            [only] => Ok(only),
+            [first, ..] => self.rows.iter().find(|row| row.is_default).ok_or_else(|| {
+                GuardError::new(
+                    Mistake::NoDefaultGuard,
+                    "several tables are guarded, and none is the default",
+                    advice::attach_again(first, Some(true)),
+                )
+            }),
+        }
+    }
+}
+
+fn no_guard() -> GuardError {
+    GuardError::new(
+        Mistake::NoGuard,
+        "no table is guarded",
+        advice::attach_something(),
+    )
+}
+
+fn load(
+    table: &OpenTable,
+    row: &GuardRow,
+    stamper: Oid,
+    generation: u64,
+) -> Result<Rc<Guard>, GuardError> {
+    if !is_same_table(table, row, stamper) {
+        return Err(table_gone(row));
+    }
+    let guard = Rc::new(Guard::load(table, row, stamper)?);
+    REGISTRY.with_borrow_mut(|registry| {
+        if GENERATION.get() == generation {
+            registry.guards.insert(row.relid, Rc::clone(&guard));
+        }
+        if guard.disarmed.is_none() {
+            registry.warned.remove(&row.relid);
+        }
+    });
+    Ok(guard)
+}
+
+fn find_store() -> Option<Store> {
+    // SAFETY: looks up the system cache.
+    let schema = unsafe { pg_sys::get_namespace_oid(c"session_guard".as_ptr(), true) };
+    let relation = |name: &CStr| {
+        // SAFETY: looks up the system cache; zero comes back for a name that is no relation's.
+        let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) };
+        (oid != pg_sys::InvalidOid).then_some(oid)
+    };
+    Some(Store {
+        guard: relation(c"guard")?,
+        epoch: relation(c"epoch")?,
+        epoch_key: relation(c"epoch_pkey")?,
+        guard_epoch: relation(c"guard_epoch")?,
+        guard_epoch_key: relation(c"guard_epoch_pkey")?,
+        stamper: find_stamper()?,
+    })
+}
+
+fn find_stamper() -> Option<Oid> {
+    let mut names = pgrx::PgList::<pg_sys::String>::new();
+    for part in [c"session_guard", c"stamp"] {
+        // SAFETY: the string is copied into the node's memory context.
+        let copy = unsafe { pg_sys::pstrdup(part.as_ptr()) };
+        // SAFETY: makes a node of a string that nobody frees before the node.
+        names.push(unsafe { pg_sys::makeString(copy) }.cast());
+    }
+    // SAFETY: a list of names, and no arguments; zero comes back for a function that is not there.
+    let oid = unsafe { pg_sys::LookupFuncName(names.as_ptr(), 0, std::ptr::null(), true) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The columns of `session_guard.guard`, by their numbers in `sql/tables.sql`.
+fn read_rows(guard: Oid) -> Vec<GuardRow> {
+    let mut rows = Vec::new();
+    let Some(table) = OpenTable::try_open(guard, pg_sys::AccessShareLock) else {
+        return rows;
+    };
+    table.scan(None, &mut [], |row| {
+        let relid = row
+            .get(1)
+            .map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32));
+        rows.push(GuardRow {
+            relid,
+            table_name: text(&row, 2),
+            id_column: name(&row, 3),
+            active_column: name(&row, 4),
+            revoke_on: names(&row, 5),
+            is_default: row
+                .get(6)
+                .is_some_and(|is_default| is_default.value() as u8 != 0),
+        });
+    });
+    rows.sort_by_key(|row| row.relid.to_u32());
+    rows
+}
+
+fn text(row: &Row, attno: i16) -> String {
+    // SAFETY: the column is a text, and the copy is made while the row is valid.
+    row.get(attno).map_or(String::new(), |datum| {
+        // SAFETY: as above.
+        String::from_utf8_lossy(unsafe { crate::arg::text_bytes(datum) }).into_owned()
+    })
+}
+
+fn name(row: &Row, attno: i16) -> String {
+    row.get(attno).map_or(String::new(), |datum| {
+        // SAFETY: the column is a name, which is NUL-terminated.
+        let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
+        name.to_string_lossy().into_owned()
+    })
+}
+
+fn names(row: &Row, attno: i16) -> Vec<String> {
+    let Some(datum) = row.get(attno) else {
+        return Vec::new();
+    };
+    // SAFETY: the column is a name[].
+    let names = unsafe { Array::<crate::arg::Name>::from_datum(datum, false) };
+    names.map_or(Vec::new(), |names| {
+        names.iter().flatten().map(|name| name.0).collect()
+    })
+}

@@ -1,0 +1,78 @@
+//! The settings, all under the prefix `session_guard.`, all set by a superuser.
+
+use crate::epoch::Instant;
+use chrono::TimeDelta;
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{PostgresGucEnum, pg_sys};
+
+/// What a guard says while its triggers are not all in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum WhenDisarmed {
+    /// Judge by the rows as they are: a disabled account is refused, a stamp may be missing.
+    #[name = c"live"]
+    Live,
+    /// Refuse everybody.
+    #[name = c"refuse"]
+    Refuse,
+}
+
+const DAY_IN_MILLIS: i32 = 24 * 60 * 60 * 1000;
+
+static FUTURE_LOGIN_TOLERANCE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+static STAMP_MARGIN: GucSetting<i32> = GucSetting::<i32>::new(0);
+static WHEN_DISARMED: GucSetting<WhenDisarmed> =
+    GucSetting::<WhenDisarmed>::new(WhenDisarmed::Live);
+
+/// The latest login time that is not yet in the future: the clock plus the tolerance.
+pub fn latest_login() -> Instant {
+    clock().plus_micros(i64::from(FUTURE_LOGIN_TOLERANCE.get()) * 1000)
+}
+
+/// How far the app servers' clocks may be ahead of this one when they hand out login times.
+pub fn stamp_margin() -> TimeDelta {
+    TimeDelta::milliseconds(STAMP_MARGIN.get().into())
+}
+
+/// Whether a guard that is not armed refuses everybody.
+pub fn refuses_when_disarmed() -> bool {
+    WHEN_DISARMED.get() == WhenDisarmed::Refuse
+}
+
+/// What the wall clock shows now, whenever the transaction began.
+pub fn clock() -> Instant {
+    // SAFETY: reads the clock, and needs nothing else.
+    Instant(unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+/// Makes the settings known. Called once, when the library is loaded.
+pub fn define() {
+    GucRegistry::define_int_guc(
+        c"session_guard.future_login_tolerance",
+        c"How far ahead of the server's clock a login time may lie.",
+        c"A login time further ahead than this would outlive later stamps, and is refused.",
+        &FUTURE_LOGIN_TOLERANCE,
+        0,
+        DAY_IN_MILLIS,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"session_guard.stamp_margin",
+        c"How far the app servers' clocks may be ahead of the server's.",
+        c"Added to the clock before an epoch is rounded up. Not needed where logins take their time from session_start().",
+        &STAMP_MARGIN,
+        0,
+        DAY_IN_MILLIS,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_enum_guc(
+        c"session_guard.when_disarmed",
+        c"What a guard answers while its triggers are not all in place.",
+        c"live: by the rows as they are, so that disabled accounts are refused but a stamp may be missing. refuse: nobody gets in.",
+        &WHEN_DISARMED,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    crate::compat::reserve_setting_prefix(c"session_guard");
+}

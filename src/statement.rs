@@ -1,0 +1,99 @@
+//! Writes that see what is committed now, the frequent ones with a plan that is kept.
+//!
+//! A REPEATABLE READ transaction's own snapshot would hide the epoch that another has raised
+//! meanwhile, and its write would fail where the app's own does not.
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_int};
+
+/// One statement, prepared at its first use.
+pub struct Statement {
+    sql: &'static CStr,
+    argument_types: &'static [Oid],
+    plan: Cell<pg_sys::SPIPlanPtr>,
+}
+
+impl Statement {
+    /// A statement that takes arguments of these types, none of them NULL.
+    pub const fn new(sql: &'static CStr, argument_types: &'static [Oid]) -> Statement {
+        Statement {
+            sql,
+            argument_types,
+            plan: Cell::new(std::ptr::null_mut()),
+        }
+    }
+
+    /// Runs the statement, and tells how many rows it wrote.
+    pub fn run(&self, arguments: &mut [Datum]) -> u64 {
+        connected(|| {
+            if self.plan.get().is_null() {
+                let plan = prepare(self.sql, self.argument_types);
+                // SAFETY: prepared just now; from here on it outlives the transaction.
+                check(unsafe { pg_sys::SPI_keepplan(plan) });
+                self.plan.set(plan);
+            }
+            execute(self.plan.get(), self.argument_types, arguments)
+        })
+    }
+}
+
+/// Runs a statement whose plan is not worth keeping, and tells how many rows it wrote.
+pub fn run_once(sql: &str, argument_types: &[Oid], arguments: &mut [Datum]) -> u64 {
+    let sql = CString::new(sql).unwrap_or_default();
+    connected(|| execute(prepare(&sql, argument_types), argument_types, arguments))
+}
+
+fn connected(work: impl FnOnce() -> u64) -> u64 {
+    // SAFETY: matched by SPI_finish; an error that comes between is cleaned up by the abort.
+    check(unsafe { pg_sys::SPI_connect() });
+    let written = work();
+    // SAFETY: connected above.
+    check(unsafe { pg_sys::SPI_finish() });
+    make_visible();
+    written
+}
+
+/// Lets the fresh reads that follow in this transaction see what it has written, and processes the
+/// invalidations that it caused.
+pub fn make_visible() {
+    // SAFETY: legal after any statement that was run through SPI.
+    unsafe { pg_sys::CommandCounterIncrement() };
+}
+
+fn prepare(sql: &CStr, argument_types: &[Oid]) -> pg_sys::SPIPlanPtr {
+    let (types, count) = (
+        argument_types.as_ptr().cast_mut(),
+        argument_types.len() as c_int,
+    );
+    // SAFETY: the text is NUL-terminated, and there are as many types as are counted.
+    let plan = unsafe { pg_sys::SPI_prepare(sql.as_ptr(), count, types) };
+    assert!(!plan.is_null(), "cannot prepare {sql:?}");
+    plan
+}
+
+fn execute(plan: pg_sys::SPIPlanPtr, argument_types: &[Oid], arguments: &mut [Datum]) -> u64 {
+    assert_eq!(arguments.len(), argument_types.len());
+    // SAFETY: we are in a transaction that runs a query.
+    let snapshot = unsafe { pg_sys::GetLatestSnapshot() };
+    // SAFETY: the plan takes as many arguments, and no NULLs.
+    check(unsafe {
+        pg_sys::SPI_execute_snapshot(
+            plan,
+            arguments.as_mut_ptr(),
+            std::ptr::null(),
+            snapshot,
+            std::ptr::null_mut(),
+            false,
+            true,
+            0,
+        )
+    });
+    // SAFETY: set by the execution.
+    unsafe { pg_sys::SPI_processed }
+}
+
+/// SPI raises what goes wrong in a statement; its negative results are misuse by this library.
+fn check(result: c_int) {
+    assert!(result >= 0, "SPI refused with {result}");
+}

@@ -1,0 +1,146 @@
+//! SQL: what a change of the users table stamps.
+
+use crate::error::{GuardError, Mistake};
+use crate::guard::{column_name, qualified_name};
+use crate::lookup;
+use crate::registry::{self, OpenGuard};
+use crate::scan::Row;
+use crate::stamp::{Reason, stamp_guard, stamp_user};
+use crate::user_id::UserId;
+use pgrx::PgTrigger;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::convert::Infallible;
+
+thread_local! {
+    /// Tables whose triggers this backend has found without a guard, to warn of each once.
+    static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
+}
+
+/// Called by the four triggers of a guarded table. A guard that is broken lets nobody in, but must
+/// not stop the app's own writes: then this warns, and stamps nothing.
+#[pg_trigger(sql = r#"
+CREATE FUNCTION session_guard.stamp() RETURNS trigger
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+"#)]
+fn stamp<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Infallible> {
+    const NOTHING: Option<PgHeapTuple<'_, AllocatedByPostgres>> = None;
+    let data = trigger.trigger_data();
+    // SAFETY: a trigger is called with its relation open.
+    let table = unsafe { &*data.tg_relation };
+    let event = data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK;
+    let timing = data.tg_event & pg_sys::TRIGGER_EVENT_TIMINGMASK;
+    let is_row_level = data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0;
+    let is_truncate = event == pg_sys::TRIGGER_EVENT_TRUNCATE;
+    if timing != pg_sys::TRIGGER_EVENT_AFTER || is_row_level == is_truncate {
+        wrong_trigger(trigger).raise();
+    }
+    let open = match registry::open(Some(table.rd_id), pg_sys::AccessShareLock) {
+        Ok(open) => open,
+        Err(error) => {
+            if WARNED.with_borrow_mut(|warned| warned.insert(table.rd_id)) {
+                error.warn();
+            }
+            return Ok(NOTHING);
+        }
+    };
+    if is_truncate {
+        stamp_guard(&open.store, open.guard.relid, &Reason::Truncated);
+        return Ok(NOTHING);
+    }
+    // SAFETY: a row-level trigger is called with a tuple of its relation.
+    let row = unsafe { Row::of_trigger(data.tg_trigtuple, table) };
+    match event {
+        pg_sys::TRIGGER_EVENT_INSERT => on_insert(&open, &row),
+        pg_sys::TRIGGER_EVENT_DELETE => stamp_row(&open, &row, &Reason::Deleted),
+        _ => {
+            // SAFETY: on UPDATE there is a second tuple, the new one.
+            let new = unsafe { Row::of_trigger(data.tg_newtuple, table) };
+            on_update(&open, &row, &new);
+        }
+    }
+    Ok(NOTHING)
+}
+
+fn on_insert(open: &OpenGuard, row: &Row) {
+    let Some(id) = id_of(open, row) else { return };
+    let key = id.into_key();
+    if lookup::user_epoch(&open.store, open.guard.relid, &key).is_some() {
+        stamp_user(&open.store, open.guard.relid, &key, &Reason::Recreated);
+    }
+}
+
+fn on_update(open: &OpenGuard, old: &Row, new: &Row) {
+    if id_of(open, old) != id_of(open, new) {
+        stamp_row(open, old, &Reason::IdChanged);
+        stamp_row(open, new, &Reason::IdChanged);
+        return;
+    }
+    let reason = match (is_active(open, old), is_active(open, new)) {
+        (was, is) if was == is => changed_column(open, old, new),
+        (_, Some(true)) => Reason::Enabled,
+        _ => Reason::Disabled,
+    };
+    stamp_row(open, new, &reason);
+}
+
+fn stamp_row(open: &OpenGuard, row: &Row, reason: &Reason) {
+    if let Some(id) = id_of(open, row) {
+        stamp_user(&open.store, open.guard.relid, &id.into_key(), reason);
+    }
+}
+
+fn id_of<'row>(open: &OpenGuard, row: &'row Row) -> Option<UserId<'row>> {
+    row.id(open.guard.id.attno, open.guard.id.id_type)
+}
+
+fn is_active(open: &OpenGuard, row: &Row) -> Option<bool> {
+    row.get(open.guard.active)
+        .map(|active| active.value() as u8 != 0)
+}
+
+fn changed_column(open: &OpenGuard, old: &Row, new: &Row) -> Reason {
+    let is_changed = |attno: &&i16| {
+        let column = open.users.column(**attno);
+        column.is_some_and(|column| old.image(column) != new.image(column))
+    };
+    match open.guard.revoke_on.iter().find(is_changed) {
+        Some(attno) => Reason::Column(column_name(&open.users, *attno)),
+        None => Reason::Changed,
+    }
+}
+
+fn wrong_trigger(trigger: &PgTrigger) -> GuardError {
+    // SAFETY: a trigger is called with its relation open.
+    let relid = unsafe { (*trigger.trigger_data().tg_relation).rd_id };
+    let (name, table) = (trigger.name().unwrap_or_default(), qualified_name(relid));
+    GuardError::new(
+        Mistake::WrongTrigger,
+        format!(
+            "trigger {} of table {table} was not made by session_guard.attach",
+            quote_identifier(name)
+        ),
+        format!("DROP TRIGGER {} ON {table};", quote_identifier(name)),
+    )
+}
+
+/// Called when rows of `session_guard.guard` change, by `attach` or by hand: has every backend read
+/// them again.
+#[pg_trigger(sql = r#"
+CREATE FUNCTION session_guard.invalidate() RETURNS trigger
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+"#)]
+fn invalidate<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Infallible> {
+    // SAFETY: a trigger is called with its relation open.
+    unsafe { pg_sys::CacheInvalidateRelcache(trigger.trigger_data().tg_relation) };
+    Ok(None::<PgHeapTuple<'_, AllocatedByPostgres>>)
+}
