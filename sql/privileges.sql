@@ -40,7 +40,7 @@ FROM PUBLIC;
 
 -- Whoever creates the extension administers it, also where that is not a superuser. INSERT is what
 -- restoring a dump takes: a row that is there cannot be replaced by it.
-GRANT USAGE ON SCHEMA session_guard TO @extowner@;
+GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
 GRANT EXECUTE ON FUNCTION

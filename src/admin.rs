@@ -5,7 +5,7 @@ use crate::advice;
 use crate::arg::{Name, RegClass};
 use crate::epoch::Epoch;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{self, Guard, GuardRow, TRIGGERS, UPDATE_TRIGGER, qualified_name};
+use crate::guard::{self, Guard, GuardRow, IdColumn, TRIGGERS, UPDATE_TRIGGER, qualified_name};
 use crate::lookup;
 use crate::owner::{self, as_owner};
 use crate::registry;
@@ -60,36 +60,21 @@ fn attach(
 fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
     let row = registry::rows().into_iter().find(|row| row.relid == relid);
-    let table = OpenTable::try_open(relid, pg_sys::AccessShareLock);
-    let has_triggers = table
-        .as_ref()
-        .is_some_and(|table| guard::has_stamping_trigger(table, registry::store().stamper));
-    if let Some(table) = table {
+    let mut triggers = Vec::new();
+    if let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
         owner::check_ownership(&table).or_raise();
+        triggers = guard::stamping_triggers(&table, registry::store().stamper);
     }
     let forget = forget.unwrap_or(false);
-    if row.is_none() && !has_triggers && !forget {
+    if row.is_none() && triggers.is_empty() && !forget {
         let message = format!("table {} is not guarded", qualified_name(relid));
-        GuardError::new(
-            Mistake::NotGuarded,
-            message,
-            advice::attach_statement(relid),
-        )
-        .raise();
+        GuardError::new(Mistake::NotGuarded, message, advice::attach_statement(relid)).raise();
     }
     as_owner(|| {
-        if has_triggers {
-            drop_triggers(relid);
-        }
+        drop_triggers(relid, &triggers);
         if forget {
-            write(
-                "DELETE FROM session_guard.epoch WHERE guard = $1",
-                &[oid(relid)],
-            );
-            write(
-                "DELETE FROM session_guard.guard_epoch WHERE guard = $1",
-                &[oid(relid)],
-            );
+            write("DELETE FROM session_guard.epoch WHERE guard = $1", &[oid(relid)]);
+            write("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &[oid(relid)]);
         } else {
             // So that a table made again under this name is known by it.
             write(
@@ -99,10 +84,7 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
                 &[oid(relid)],
             );
         }
-        write(
-            "DELETE FROM session_guard.guard WHERE guard = $1",
-            &[oid(relid)],
-        );
+        write("DELETE FROM session_guard.guard WHERE guard = $1", &[oid(relid)]);
     });
 }
 
@@ -116,11 +98,7 @@ fn reconcile(users: default!(Option<RegClass>, "NULL")) -> i64 {
     };
     let row = rows.iter().find(|row| row.relid == relid).ok_or_else(|| {
         let message = format!("table {} is not guarded", qualified_name(relid));
-        GuardError::new(
-            Mistake::NotGuarded,
-            message,
-            advice::attach_statement(relid),
-        )
+        GuardError::new(Mistake::NotGuarded, message, advice::attach_statement(relid))
     });
     row.and_then(reconcile_guard).or_raise()
 }
@@ -164,16 +142,13 @@ fn attach_ab_user() {
         WHERE c.relname = 'ab_user' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let candidates: Vec<(Oid, bool)> = Spi::connect(|client| {
-        let rows = client
-            .select(CANDIDATES, None, &[])
-            .expect("a query of the catalogs");
-        rows.filter_map(|row| Some((row.get(1).ok()??, row.get(2).ok()??)))
-            .collect()
+        let rows = client.select(CANDIDATES, None, &[]).expect("a query of the catalogs");
+        rows.filter_map(|row| Some((row.get(1).ok()??, row.get(2).ok()??))).collect()
     });
     match candidates.as_slice() {
         [(relid, true)] => match attach_first(*relid) {
             Ok(stamped) => pgrx::info!(
-                "guarding table {}, where {stamped} accounts were disabled already",
+                "guarding table {}; disabled accounts stamped: {stamped}",
                 qualified_name(*relid)
             ),
             Err(error) => error.inform(),
@@ -228,7 +203,19 @@ fn attach_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
     if let Some(row) = registry::rows().into_iter().find(|row| row.relid == relid) {
         check_change(&row, &request)?;
     }
+    let table = open_locked(relid);
+    let id = check_columns(&table, &request)?;
+    guard::check_unique(&table, id)?;
+    drop(table);
     guard_locked(relid, request)
+}
+
+fn check_columns(table: &OpenTable, request: &Request) -> Result<IdColumn, GuardError> {
+    Guard::check(table, &request.id_column, &request.active_column, &request.revoke_on)
+}
+
+fn open_locked(relid: Oid) -> OpenTable {
+    OpenTable::try_open(relid, pg_sys::AccessShareLock).expect("a table that is locked cannot go")
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
@@ -255,49 +242,35 @@ fn check_change(row: &GuardRow, request: &Request) -> Result<(), GuardError> {
         return Err(GuardError::new(Mistake::AttachedOtherwise, message, hint)
             .detail("Its epochs are kept by that column's values."));
     }
-    let dropped: Vec<_> = row
-        .revoke_on
-        .iter()
-        .filter(|name| !request.revoke_on.contains(name))
-        .collect();
+    let dropped: Vec<_> =
+        row.revoke_on.iter().filter(|name| !request.revoke_on.contains(name)).collect();
     if !dropped.is_empty() {
-        let names = dropped
-            .into_iter()
-            .map(quote_identifier)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let names = dropped.into_iter().map(quote_identifier).collect::<Vec<_>>().join(", ");
         pgrx::notice!("a change of {names} in table {name} no longer ends sessions");
     }
     Ok(())
 }
 
 fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
-    let table = OpenTable::try_open(relid, pg_sys::AccessShareLock)
-        .expect("a table that is locked cannot go");
-    Guard::check(
-        &table,
-        &request.id_column,
-        &request.active_column,
-        &request.revoke_on,
-    )?;
+    let table = open_locked(relid);
+    check_columns(&table, &request)?;
     let table_owner = owner::owner_of(&table);
     drop(table);
     as_owner(|| {
-        write(
-            "LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE",
-            &[],
-        );
+        write("LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE", &[]);
         take_over(relid);
         record(relid, &request);
         let open = registry::open(Some(relid), pg_sys::AccessShareLock)?;
         let is_armed = open.guard.disarmed.is_none();
+        let is_unique = open.guard.index.is_some();
+        let triggers = guard::stamping_triggers(&open.users, open.store.stamper);
         drop(open);
         if !is_armed {
-            drop_triggers(relid);
+            drop_triggers(relid, &triggers);
             create_triggers(relid, &request);
         }
         grant_hot_functions(table_owner);
-        Ok(backfill(relid, &request))
+        Ok(backfill(relid, &request, is_unique))
     })
 }
 
@@ -313,9 +286,7 @@ fn take_over(relid: Oid) {
     let name = qualified_name(relid);
     let predecessors: Vec<Oid> = Spi::connect_mut(|client| {
         let arguments = [oid(relid), name.as_str().into()];
-        let rows = client
-            .update(PREDECESSORS, None, &arguments)
-            .expect("a query of our tables");
+        let rows = client.update(PREDECESSORS, None, &arguments).expect("a query of our tables");
         rows.filter_map(|row| row.get(1).ok()?).collect()
     });
     for predecessor in predecessors {
@@ -343,10 +314,7 @@ fn take_over(relid: Oid) {
              AND NOT EXISTS (SELECT FROM session_guard.guard WHERE guard = $1)",
             &both,
         );
-        write(
-            "DELETE FROM session_guard.guard WHERE guard = $1",
-            &[oid(predecessor)],
-        );
+        write("DELETE FROM session_guard.guard WHERE guard = $1", &[oid(predecessor)]);
     }
 }
 
@@ -381,10 +349,10 @@ fn record(relid: Oid, request: &Request) {
     );
 }
 
-fn drop_triggers(relid: Oid) {
+fn drop_triggers(relid: Oid, triggers: &[String]) {
     let table = qualified_name(relid);
-    for (trigger, _) in TRIGGERS {
-        write(&format!("DROP TRIGGER IF EXISTS {trigger} ON {table}"), &[]);
+    for trigger in triggers.iter().map(quote_identifier) {
+        write(&format!("DROP TRIGGER {trigger} ON {table}"), &[]);
     }
 }
 
@@ -402,11 +370,7 @@ fn create_triggers(relid: Oid, request: &Request) {
             0 => "STATEMENT",
             _ => "ROW",
         };
-        let when = if trigger == UPDATE_TRIGGER {
-            format!("WHEN ({when})")
-        } else {
-            String::new()
-        };
+        let when = if trigger == UPDATE_TRIGGER { format!("WHEN ({when})") } else { String::new() };
         write(
             &format!(
                 "CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH {level} {when}
@@ -414,10 +378,7 @@ fn create_triggers(relid: Oid, request: &Request) {
             ),
             &[],
         );
-        write(
-            &format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"),
-            &[],
-        );
+        write(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
         write(
             &format!("ALTER TRIGGER {trigger} ON {table} DEPENDS ON EXTENSION pg_session_guard"),
             &[],
@@ -425,9 +386,9 @@ fn create_triggers(relid: Oid, request: &Request) {
     }
 }
 
-/// The update trigger's clause: id, active, then the columns of `revoke_on`, in this order. Values
-/// of any type are compared as they are stored, so that a change which the type calls equal (a
-/// citext password in another case) counts.
+/// The update trigger's clause: id, active, then the columns of `revoke_on`, in this order. Those may
+/// be of any type and are compared by their text, so that a change which the type calls equal (a
+/// citext password in another case) counts, and a type that knows no equality (json) will do.
 fn watched_changes(request: &Request) -> String {
     let own = [&request.id_column, &request.active_column].map(|column| {
         let column = quote_identifier(column);
@@ -435,12 +396,10 @@ fn watched_changes(request: &Request) -> String {
     });
     let further = request.revoke_on.iter().map(|column| {
         let column = quote_identifier(column);
-        format!("ROW(OLD.{column}) OPERATOR(pg_catalog.*<>) ROW(NEW.{column})")
+        let text = |row| format!("{row}.{column}::pg_catalog.text COLLATE pg_catalog.\"C\"");
+        format!("{} IS DISTINCT FROM {}", text("OLD"), text("NEW"))
     });
-    own.into_iter()
-        .chain(further)
-        .collect::<Vec<_>>()
-        .join(" OR ")
+    own.into_iter().chain(further).collect::<Vec<_>>().join(" OR ")
 }
 
 /// The functions that apps call, which the users table's owner may call from now on.
@@ -457,10 +416,7 @@ fn grant_hot_functions(table_owner: Oid) {
         WHERE e.extname = 'pg_session_guard' AND p.proowner <> $1
         GROUP BY n.oid, n.nspname";
     let found: Option<(String, String, bool)> = Spi::connect_mut(|client| {
-        let rows = client
-            .update(HOT_FUNCTIONS, Some(1), &[oid(table_owner)])
-            .ok()?
-            .first();
+        let rows = client.update(HOT_FUNCTIONS, Some(1), &[oid(table_owner)]).ok()?.first();
         Some((rows.get(1).ok()??, rows.get(2).ok()??, rows.get(3).ok()??))
     });
     let Some((functions, schema, can_use_schema)) = found else {
@@ -468,10 +424,7 @@ fn grant_hot_functions(table_owner: Oid) {
     };
     let role = owner::role_name(table_owner);
     outside_of_create_extension(|| {
-        write(
-            &format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"),
-            &[],
-        );
+        write(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
     });
     if !can_use_schema {
         let message = format!("role {role} cannot use schema {schema}, where session_valid is");
@@ -494,28 +447,25 @@ fn outside_of_create_extension(work: impl FnOnce()) {
 
 /// Stamps the disabled accounts whose last stamp was not for being disabled. All get one epoch:
 /// nobody of them can log in before the table's lock is released.
-fn backfill(relid: Oid, request: &Request) -> i64 {
+fn backfill(relid: Oid, request: &Request, is_unique: bool) -> i64 {
     let store = registry::store();
     let now = settings::clock();
     let old = lookup::guard_epoch(&store, relid);
     let Epoch(epoch) = Epoch::stamp(now, settings::stamp_margin(), old);
     let statement = format!(
         "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-         SELECT $1, u.{id}::pg_catalog.text, $2, 'backfill', $3 FROM ONLY {table} AS u
+         SELECT {distinct} $1, u.{id}::pg_catalog.text, $2, 'backfill', $3 FROM ONLY {table} AS u
          WHERE u.{active} IS NOT TRUE AND u.{id} IS NOT NULL
          ON CONFLICT (guard, user_id) DO UPDATE
          SET epoch = GREATEST(EXCLUDED.epoch, e.epoch + interval '1 second'),
              reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
          WHERE e.reason NOT IN ('disabled', 'backfill')",
+        distinct = if is_unique { "" } else { "DISTINCT" },
         id = quote_identifier(&request.id_column),
         active = quote_identifier(&request.active_column),
         table = qualified_name(relid),
     );
-    let types = [
-        pg_sys::REGCLASSOID,
-        pg_sys::TIMESTAMPTZOID,
-        pg_sys::TIMESTAMPTZOID,
-    ];
+    let types = [pg_sys::REGCLASSOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID];
     let mut arguments = [relid.into(), Datum::from(epoch.0), Datum::from(now.0)];
     i64::try_from(run_once(&statement, &types, &mut arguments)).unwrap_or(i64::MAX)
 }

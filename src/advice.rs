@@ -17,6 +17,16 @@ pub fn attach_statement(relid: Oid) -> String {
     guess_attach(Some(relid)).unwrap_or_else(|| "SELECT guard FROM session_guard.guard;".to_owned())
 }
 
+/// The best `attach` that this table allows; if it allows none, a look at its columns.
+pub fn attach_or_look(relid: Oid, name: &str) -> String {
+    guess_attach(Some(relid)).unwrap_or_else(|| {
+        format!(
+            "SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = {}::regclass AND attnum > 0;",
+            spi::quote_literal(name)
+        )
+    })
+}
+
 /// `attach` as it was called, or with another answer to whether the guard is the default.
 pub fn attach_again(row: &GuardRow, is_default: Option<bool>) -> String {
     let columns: Vec<String> = row.revoke_on.iter().map(spi::quote_literal).collect();
@@ -24,9 +34,8 @@ pub fn attach_again(row: &GuardRow, is_default: Option<bool>) -> String {
         [] => String::new(),
         columns => format!(", revoke_on => ARRAY[{}]::name[]", columns.join(", ")),
     };
-    let is_default = is_default.map_or(String::new(), |is_default| {
-        format!(", is_default => {is_default}")
-    });
+    let is_default =
+        is_default.map_or(String::new(), |is_default| format!(", is_default => {is_default}"));
     format!(
         "SELECT session_guard.attach({}, {}, {}{revoke_on}{is_default});",
         spi::quote_literal(&row.table_name),
@@ -42,10 +51,7 @@ pub fn detach_statement(name: &str) -> String {
 
 /// `reconcile` of a table by its qualified name.
 pub fn reconcile_statement(name: &str) -> String {
-    format!(
-        "SELECT session_guard.reconcile({});",
-        spi::quote_literal(name)
-    )
+    format!("SELECT session_guard.reconcile({});", spi::quote_literal(name))
 }
 
 /// Looks for a permanent table with an id that is unique and a boolean that sounds like "active".
@@ -61,9 +67,10 @@ fn guess_attach(relid: Option<Oid>) -> Option<String> {
         JOIN pg_catalog.pg_attribute i ON i.attrelid = c.oid AND i.attnum = x.indkey[0]
              AND i.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype,
                                 'text'::regtype, 'varchar'::regtype)
+        LEFT JOIN pg_catalog.pg_collation l ON l.oid = i.attcollation
         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              AND a.atttypid = 'bool'::regtype
-        WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition
+        WHERE l.collisdeterministic IS NOT FALSE AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition
           AND c.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'session_guard')
           AND CASE WHEN $1 IS NULL
                    THEN a.attname IN ('active', 'is_active', 'enabled', 'is_enabled')
@@ -76,11 +83,6 @@ fn guess_attach(relid: Option<Oid>) -> Option<String> {
     Spi::connect(|client| {
         // SAFETY: an OID's datum is the OID, and its type is named with it.
         let relid = unsafe { DatumWithOid::new(relid, pg_sys::OIDOID) };
-        client
-            .select(GUESS, Some(1), &[relid])
-            .ok()?
-            .first()
-            .get_one::<String>()
-            .ok()?
+        client.select(GUESS, Some(1), &[relid]).ok()?.first().get_one::<String>().ok()?
     })
 }

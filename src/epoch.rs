@@ -65,10 +65,7 @@ impl Epoch {
         let rounded_up = now
             .to_utc()
             .and_then(|now| now.checked_add_signed(margin))
-            .and_then(|now| {
-                now.trunc_subsecs(0)
-                    .checked_add_signed(TimeDelta::seconds(1))
-            });
+            .and_then(|now| now.trunc_subsecs(0).checked_add_signed(TimeDelta::seconds(1)));
         Epoch(rounded_up.map_or(Instant::INFINITY, Instant::from_utc))
     }
 }
@@ -103,10 +100,7 @@ mod tests {
     #[test]
     fn a_stamp_passes_the_margin_before_it_is_rounded() {
         let margin = TimeDelta::milliseconds(1500);
-        assert_eq!(
-            Epoch::stamp(Instant(0), margin, None),
-            Epoch(Instant(2 * SECOND))
-        );
+        assert_eq!(Epoch::stamp(Instant(0), margin, None), Epoch(Instant(2 * SECOND)));
     }
 
     #[test]

@@ -87,12 +87,7 @@ pub struct GuardError {
 impl GuardError {
     /// A mistake with its message and the statement that mends it.
     pub fn new(mistake: Mistake, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        GuardError {
-            mistake,
-            message: message.into(),
-            detail: None,
-            hint: hint.into(),
-        }
+        GuardError { mistake, message: message.into(), detail: None, hint: hint.into() }
     }
 
     /// The same with a DETAIL.

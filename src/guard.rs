@@ -11,18 +11,9 @@ use std::ffi::{CStr, CString, c_char};
 
 /// The four triggers that `attach` puts on a users table: name, event and level.
 pub const TRIGGERS: [(&str, u32); 4] = [
-    (
-        UPDATE_TRIGGER,
-        pg_sys::TRIGGER_TYPE_UPDATE | pg_sys::TRIGGER_TYPE_ROW,
-    ),
-    (
-        "session_guard_insert",
-        pg_sys::TRIGGER_TYPE_INSERT | pg_sys::TRIGGER_TYPE_ROW,
-    ),
-    (
-        "session_guard_delete",
-        pg_sys::TRIGGER_TYPE_DELETE | pg_sys::TRIGGER_TYPE_ROW,
-    ),
+    (UPDATE_TRIGGER, pg_sys::TRIGGER_TYPE_UPDATE | pg_sys::TRIGGER_TYPE_ROW),
+    ("session_guard_insert", pg_sys::TRIGGER_TYPE_INSERT | pg_sys::TRIGGER_TYPE_ROW),
+    ("session_guard_delete", pg_sys::TRIGGER_TYPE_DELETE | pg_sys::TRIGGER_TYPE_ROW),
     ("session_guard_truncate", pg_sys::TRIGGER_TYPE_TRUNCATE),
 ];
 
@@ -116,13 +107,13 @@ impl Guard {
         Ok(guard)
     }
 
-    /// What `attach` asks of a table, checked in the order in which a user would mend it.
+    /// What `attach` asks of the columns, checked in the order in which a user would mend them.
     pub fn check(
         table: &OpenTable,
         id_column_name: &str,
         active_column_name: &str,
         revoke_on: &[String],
-    ) -> Result<(), GuardError> {
+    ) -> Result<IdColumn, GuardError> {
         let find =
             |name: &str| column_number(table, name).ok_or_else(|| no_such_column(table, name));
         let id = id_column(table, find(id_column_name)?)?;
@@ -130,18 +121,25 @@ impl Guard {
         for name in revoke_on {
             find(name)?;
         }
-        if unique_index(table, id).is_none() {
-            let name = qualified_name(table.oid());
-            let column = spi::quote_identifier(id_column_name);
-            return Err(GuardError::new(
-                Mistake::IdNotUnique,
-                format!("column {column} of table {name} has no unique index of its own"),
-                format!("CREATE UNIQUE INDEX ON {name} ({column});"),
-            )
-            .detail("An id must name one account. A partial, deferred or multi-column index does not say that."));
-        }
-        Ok(())
+        Ok(id)
     }
+}
+
+/// Refuses an id that may name two accounts.
+pub fn check_unique(table: &OpenTable, id: IdColumn) -> Result<(), GuardError> {
+    if unique_index(table, id).is_some() {
+        return Ok(());
+    }
+    let name = qualified_name(table.oid());
+    let column = spi::quote_identifier(column_name(table, id.attno));
+    Err(GuardError::new(
+        Mistake::IdNotUnique,
+        format!("column {column} of table {name} has no unique index of its own"),
+        format!("CREATE UNIQUE INDEX ON {name} ({column});"),
+    )
+    .detail(
+        "An id must name one account. A partial, deferred or multi-column index does not say that.",
+    ))
 }
 
 /// The table's name, schema and all, quoted where that is needed.
@@ -158,20 +156,16 @@ pub fn qualified_name(relid: Oid) -> String {
     }
 }
 
-/// Whether the table carries a trigger of ours, enabled or not: it has been attached, whatever it
-/// is called now.
-pub fn has_stamping_trigger(table: &OpenTable, stamper: Oid) -> bool {
-    triggers(table)
-        .iter()
-        .any(|trigger| trigger.tgfoid == stamper)
+/// The table's triggers of ours, enabled or not. One that has any has been attached, whatever it is
+/// called now.
+pub fn stamping_triggers(table: &OpenTable, stamper: Oid) -> Vec<String> {
+    let ours = triggers(table).iter().filter(|trigger| trigger.tgfoid == stamper);
+    ours.filter_map(|trigger| to_string(trigger.tgname)).collect()
 }
 
 /// The name of column `attno`.
 pub fn column_name(table: &OpenTable, attno: i16) -> String {
-    table
-        .column(attno)
-        .map(|column| name_str(&column.attname))
-        .unwrap_or_default()
+    table.column(attno).map(|column| name_str(&column.attname)).unwrap_or_default()
 }
 
 /// A relation that `attach` can guard at all, whatever its columns.
@@ -247,11 +241,7 @@ fn id_column(table: &OpenTable, attno: i16) -> Result<IdColumn, GuardError> {
         let name = qualified_name(table.oid());
         let column = spi::quote_identifier(column_name(table, attno));
         let message = format!("column {column} of table {name} {why}");
-        Err(GuardError::new(
-            mistake,
-            message,
-            advice::attach_statement(table.oid()),
-        ))
+        Err(GuardError::new(mistake, message, advice::attach_or_look(table.oid(), &name)))
     };
     let Some(column) = table.column(attno) else {
         return refuse(Mistake::NoSuchColumn, "is gone".into());
@@ -272,23 +262,21 @@ fn id_column(table: &OpenTable, attno: i16) -> Result<IdColumn, GuardError> {
         }
     };
     if compat::is_virtual(column) {
-        return refuse(
-            Mistake::UnsupportedIdType,
-            "is a virtual generated column".into(),
-        );
+        return refuse(Mistake::UnsupportedIdType, "is a virtual generated column".into());
     }
     let collation = column.attcollation;
     // SAFETY: an OID that the catalogs gave out.
     if id_type == IdType::Text && !unsafe { pg_sys::get_collation_isdeterministic(collation) } {
-        let why = "has a nondeterministic collation".into();
-        return refuse(Mistake::NondeterministicId, why)
-            .map_err(|error| error.detail("Ids that compare equal must be the same text."));
+        let name = qualified_name(table.oid());
+        let column = spi::quote_identifier(column_name(table, attno));
+        return Err(GuardError::new(
+            Mistake::NondeterministicId,
+            format!("column {column} of table {name} has a nondeterministic collation"),
+            format!("ALTER TABLE {name} ALTER COLUMN {column} TYPE text COLLATE \"C\";"),
+        )
+        .detail("Ids that compare equal must be the same text."));
     }
-    Ok(IdColumn {
-        attno,
-        id_type,
-        collation,
-    })
+    Ok(IdColumn { attno, id_type, collation })
 }
 
 fn check_active(table: &OpenTable, attno: i16) -> Result<(), GuardError> {
@@ -298,26 +286,21 @@ fn check_active(table: &OpenTable, attno: i16) -> Result<(), GuardError> {
     if is_stored_boolean {
         return Ok(());
     }
+    let name = qualified_name(table.oid());
+    let column = spi::quote_identifier(column_name(table, attno));
     Err(GuardError::new(
         Mistake::ActiveNotBoolean,
-        format!(
-            "column {} of table {} is not a stored boolean",
-            spi::quote_identifier(column_name(table, attno)),
-            qualified_name(table.oid()),
-        ),
-        advice::attach_statement(table.oid()),
+        format!("column {column} of table {name} is not a stored boolean"),
+        advice::attach_or_look(table.oid(), &name),
     ))
 }
 
 fn no_such_column(table: &OpenTable, column: &str) -> GuardError {
+    let name = qualified_name(table.oid());
     GuardError::new(
         Mistake::NoSuchColumn,
-        format!(
-            "table {} has no column {}",
-            qualified_name(table.oid()),
-            spi::quote_identifier(column)
-        ),
-        advice::attach_statement(table.oid()),
+        format!("table {name} has no column {}", spi::quote_identifier(column)),
+        advice::attach_or_look(table.oid(), &name),
     )
 }
 
@@ -325,10 +308,7 @@ fn column_gone(table: &OpenTable, row: &GuardRow, column: &str) -> GuardError {
     let name = qualified_name(table.oid());
     GuardError::new(
         Mistake::ColumnGone,
-        format!(
-            "guarded column {} of table {name} is gone",
-            spi::quote_identifier(column)
-        ),
+        format!("guarded column {} of table {name} is gone", spi::quote_identifier(column)),
         advice::detach_statement(&name),
     )
     .detail(format!("Guarded as {}", advice::attach_again(row, None)))
@@ -399,13 +379,10 @@ fn why_disarmed(table: &OpenTable, guard: &Guard, stamper: Oid, watched: &[i16])
         let fires_as_made = trigger.tgtype as u32 == kind
             && trigger.tgnattr == 0
             && (is_update || trigger.tgqual.is_null());
-        let columns = [guard.id.attno, guard.active]
-            .into_iter()
-            .chain(guard.revoke_on.iter().copied());
+        let columns =
+            [guard.id.attno, guard.active].into_iter().chain(guard.revoke_on.iter().copied());
         if !fires_as_made || is_update && !columns.eq(watched.iter().copied()) {
-            return Some(format!(
-                "trigger {name} fires on other changes than the guard's"
-            ));
+            return Some(format!("trigger {name} fires on other changes than the guard's"));
         }
         None
     })
@@ -447,11 +424,9 @@ fn usable_as_key(index: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
     let orders_ids = match id.id_type {
         IdType::Int2 | IdType::Int4 | IdType::Int8 => family == pg_sys::INTEGER_BTREE_FAM_OID,
         IdType::Uuid => family == UUID_BTREE_FAM_OID,
-        IdType::Text => [
-            pg_sys::TEXT_BTREE_FAM_OID,
-            pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
-        ]
-        .contains(&family),
+        IdType::Text => {
+            [pg_sys::TEXT_BTREE_FAM_OID, pg_sys::TEXT_PATTERN_BTREE_FAM_OID].contains(&family)
+        }
     };
     // SAFETY: an open index has a collation, or none, for each key.
     let collation = unsafe { *relation.rd_indcollation };
@@ -459,10 +434,7 @@ fn usable_as_key(index: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
         // SAFETY: an OID that the catalogs gave out.
         || unsafe { pg_sys::get_collation_isdeterministic(collation) };
     let is_usable = predicate.is_null() && orders_ids && is_exact;
-    is_usable.then_some(UniqueIndex {
-        oid: index.oid(),
-        collation,
-    })
+    is_usable.then_some(UniqueIndex { oid: index.oid(), collation })
 }
 
 /// The operator family of `uuid` in btree indexes, `pg_catalog.uuid_ops`: fixed, but without a

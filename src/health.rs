@@ -18,10 +18,7 @@ type Finding = (Option<RegClass>, String, bool, String, Option<String>);
 /// One row for each thing that can be wrong with each guard.
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-#[allow(
-    clippy::type_complexity,
-    reason = "pgrx wants the columns spelt out here"
-)]
+#[allow(clippy::type_complexity, reason = "pgrx wants the columns spelt out here")]
 fn health() -> TableIterator<
     'static,
     (
@@ -50,13 +47,7 @@ fn finding(
     remedy: Option<String>,
 ) -> Finding {
     let guard = guard.map(|row| RegClass(row.relid));
-    (
-        guard,
-        check_name.to_owned(),
-        remedy.is_none(),
-        detail,
-        remedy,
-    )
+    (guard, check_name.to_owned(), remedy.is_none(), detail, remedy)
 }
 
 fn default_guard(rows: &[GuardRow]) -> Finding {
@@ -66,27 +57,12 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
             let remedy = Some(advice::attach_something());
             finding(None, CHECK, "no table is guarded".into(), remedy)
         }
-        [only] => finding(
-            None,
-            CHECK,
-            format!("{} is the only guard", only.table_name),
-            None,
-        ),
+        [only] => finding(None, CHECK, format!("{} is the only guard", only.table_name), None),
         [first, ..] => match rows.iter().find(|row| row.is_default) {
-            Some(row) => finding(
-                None,
-                CHECK,
-                format!("{} is the default", row.table_name),
-                None,
-            ),
+            Some(row) => finding(None, CHECK, format!("{} is the default", row.table_name), None),
             None => {
                 let detail = format!("{} tables are guarded, and none is the default", rows.len());
-                finding(
-                    None,
-                    CHECK,
-                    detail,
-                    Some(advice::attach_again(first, Some(true))),
-                )
+                finding(None, CHECK, detail, Some(advice::attach_again(first, Some(true))))
             }
         },
     }
@@ -104,16 +80,9 @@ fn stamper_owner() -> Finding {
         FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
         WHERE p.oid = 'session_guard.stamp()'::regprocedure";
     let (owner, can_write, table_owner) = Spi::connect(|client| {
-        let row = client
-            .select(OWNER, Some(1), &[])
-            .expect("a query of the catalogs")
-            .first();
+        let row = client.select(OWNER, Some(1), &[]).expect("a query of the catalogs").first();
         let text = |column| row.get::<String>(column).ok().flatten().unwrap_or_default();
-        (
-            text(1),
-            row.get::<bool>(2).ok().flatten() == Some(true),
-            text(3),
-        )
+        (text(1), row.get::<bool>(2).ok().flatten() == Some(true), text(3))
     });
     let remedy = format!(
         "ALTER FUNCTION session_guard.stamp() OWNER TO {table_owner}; \
@@ -123,12 +92,7 @@ fn stamper_owner() -> Finding {
         true => format!("the triggers stamp as {owner}"),
         false => format!("the triggers' function, owned by {owner}, cannot write epochs"),
     };
-    finding(
-        None,
-        "trigger_owner",
-        detail,
-        (!can_write).then_some(remedy),
-    )
+    finding(None, "trigger_owner", detail, (!can_write).then_some(remedy))
 }
 
 fn broken(row: &GuardRow, error: GuardError) -> Finding {
@@ -165,7 +129,7 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     let active = quote_identifier(column_name(table, guard.active));
     let unstamped = as_owner(|| count_unstamped(row, &name, &id, &active));
     let remedy = if unstamped > 0 { reconcile() } else { None };
-    let detail = format!("{unstamped} disabled accounts have no epoch");
+    let detail = format!("disabled accounts without an epoch: {unstamped}");
     findings.push(finding(Some(row), "disabled_accounts", detail, remedy));
     Ok(findings)
 }
@@ -178,10 +142,7 @@ fn renamed(row: &GuardRow, guard: &Guard, table: &OpenTable) -> Option<String> {
         column_name(table, guard.active),
     ];
     let before = [&row.table_name, &row.id_column, &row.active_column];
-    let columns = guard
-        .revoke_on
-        .iter()
-        .map(|attno| column_name(table, *attno));
+    let columns = guard.revoke_on.iter().map(|attno| column_name(table, *attno));
     before
         .into_iter()
         .chain(&row.revoke_on)
@@ -198,12 +159,7 @@ fn count_unstamped(row: &GuardRow, name: &str, id: &str, active: &str) -> i64 {
     // SAFETY: an OID's datum is the OID, and a regclass is one.
     let relid = unsafe { DatumWithOid::new(row.relid, pg_sys::REGCLASSOID) };
     let count = Spi::connect(|client| {
-        client
-            .select(&statement, Some(1), &[relid])
-            .ok()?
-            .first()
-            .get_one::<i64>()
-            .ok()?
+        client.select(&statement, Some(1), &[relid]).ok()?.first().get_one::<i64>().ok()?
     });
     count.unwrap_or_default()
 }

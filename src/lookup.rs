@@ -15,9 +15,7 @@ const GUARD_EPOCH: i16 = 3;
 /// What the users table says of this id. Where an id is not unique, the strictest row counts.
 pub fn account(open: &OpenGuard, id: &UserId) -> Account {
     let mut account = Account::Unknown;
-    scan_users(open, id, |row| {
-        account = stricter(account, judge_row(open, &row))
-    });
+    scan_users(open, id, |row| account = stricter(account, judge_row(open, &row)));
     account
 }
 
@@ -34,10 +32,7 @@ pub fn lock_account(open: &OpenGuard, id: &UserId) -> Account {
         });
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
-        if places
-            .into_iter()
-            .all(|place| lock_version(&open.users, place))
-        {
+        if places.into_iter().all(|place| lock_version(&open.users, place)) {
             return account;
         }
     }
@@ -61,12 +56,7 @@ pub fn user_epoch(store: &Store, guard: Oid, id: &[u8]) -> Option<Epoch> {
 /// The epoch of everybody whom this guard guards.
 pub fn guard_epoch(store: &Store, guard: Oid) -> Option<Epoch> {
     let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
-    read_epoch(
-        store.guard_epoch,
-        store.guard_epoch_key,
-        &mut keys,
-        GUARD_EPOCH,
-    )
+    read_epoch(store.guard_epoch, store.guard_epoch_key, &mut keys, GUARD_EPOCH)
 }
 
 fn read_epoch(
@@ -78,9 +68,7 @@ fn read_epoch(
     let table = OpenTable::try_open(relid, pg_sys::AccessShareLock)?;
     let mut epoch = None;
     table.scan(Some(index), keys, |row| {
-        epoch = row
-            .get(attno)
-            .map(|micros| Epoch(Instant(micros.value() as i64)));
+        epoch = row.get(attno).map(|micros| Epoch(Instant(micros.value() as i64)));
     });
     epoch
 }
@@ -112,11 +100,8 @@ fn stricter(seen: Account, next: Account) -> Account {
 /// Locks one version of a row `FOR SHARE`, waiting for whoever is changing it. False if it turned
 /// out that the version is not the latest.
 fn lock_version(users: &OpenTable, place: pg_sys::ItemPointerData) -> bool {
-    let mut tuple = pg_sys::HeapTupleData {
-        t_self: place,
-        t_tableOid: users.oid(),
-        ..Default::default()
-    };
+    let mut tuple =
+        pg_sys::HeapTupleData { t_self: place, t_tableOid: users.oid(), ..Default::default() };
     let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
     let mut failure = pg_sys::TM_FailureData::default();
     // SAFETY: we are in a transaction; `true` says that it will write.

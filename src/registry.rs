@@ -7,7 +7,7 @@
 
 use crate::advice;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{Guard, GuardRow, has_stamping_trigger, qualified_name};
+use crate::guard::{Guard, GuardRow, qualified_name, stamping_triggers};
 use crate::scan::{OpenTable, Row};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Oid};
@@ -15,7 +15,7 @@ use pgrx::spi::{Spi, SpiClient};
 use pgrx::{Array, FromDatum};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::rc::Rc;
 
 /// Where the extension keeps what it knows.
@@ -79,11 +79,8 @@ pub fn listen() {
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
     let concerns_us = relid == pg_sys::InvalidOid
-        || WATCHED.with(|watched| {
-            watched
-                .try_borrow()
-                .map_or(true, |watched| watched.contains(&relid))
-        });
+        || WATCHED
+            .with(|watched| watched.try_borrow().map_or(true, |watched| watched.contains(&relid)));
     if concerns_us {
         GENERATION.set(GENERATION.get() + 1);
     }
@@ -110,11 +107,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
             None => load(&table, row, catalog.store.stamper, generation)?,
         };
         if GENERATION.get() == generation {
-            return Ok(OpenGuard {
-                users: table,
-                guard,
-                store: catalog.store,
-            });
+            return Ok(OpenGuard { users: table, guard, store: catalog.store });
         }
     }
 }
@@ -124,9 +117,7 @@ pub fn rows() -> Vec<GuardRow> {
     // SAFETY: processes what other backends have sent; legal wherever a query may run.
     unsafe { pg_sys::AcceptInvalidationMessages() };
     refresh();
-    catalog()
-        .map(|catalog| catalog.rows.clone())
-        .unwrap_or_default()
+    catalog().map(|catalog| catalog.rows.clone()).unwrap_or_default()
 }
 
 /// The extension's own relations.
@@ -138,7 +129,7 @@ pub fn store() -> Store {
 /// Whether the row's OID still means the table that was attached, not another that has got the OID
 /// since, as it may after a restore of a dump.
 pub fn is_same_table(table: &OpenTable, row: &GuardRow, stamper: Oid) -> bool {
-    qualified_name(table.oid()) == row.table_name || has_stamping_trigger(table, stamper)
+    qualified_name(table.oid()) == row.table_name || !stamping_triggers(table, stamper).is_empty()
 }
 
 /// The guarded table was dropped, or its OID means another table now.
@@ -148,22 +139,14 @@ pub fn table_gone(row: &GuardRow) -> GuardError {
         true => advice::attach_again(row, None),
         false => advice::detach_statement(&row.relid.to_u32().to_string()),
     };
-    GuardError::new(
-        Mistake::TableGone,
-        format!("guarded table {} is gone", row.table_name),
-        hint,
-    )
+    GuardError::new(Mistake::TableGone, format!("guarded table {} is gone", row.table_name), hint)
 }
 
 fn is_table(client: &SpiClient, name: &str) -> bool {
     // SAFETY: a text's datum, with its type.
     let name = unsafe { DatumWithOid::new(name, pg_sys::TEXTOID) };
     client
-        .select(
-            "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
-            Some(1),
-            &[name],
-        )
+        .select("SELECT pg_catalog.to_regclass($1) IS NOT NULL", Some(1), &[name])
         .is_ok_and(|rows| rows.first().get_one() == Ok(Some(true)))
 }
 
@@ -189,10 +172,7 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
     WATCHED.with_borrow_mut(|watched| {
         watched.extend([store.guard, store.epoch, store.guard_epoch]);
     });
-    let catalog = Rc::new(Catalog {
-        store,
-        rows: read_rows(store.guard),
-    });
+    let catalog = Rc::new(Catalog { store, rows: read_rows(store.guard) });
     WATCHED.with_borrow_mut(|watched| watched.extend(catalog.rows.iter().map(|row| row.relid)));
     if GENERATION.get() == generation {
         REGISTRY.with_borrow_mut(|registry| registry.catalog = Some(Rc::clone(&catalog)));
@@ -217,17 +197,13 @@ pub fn warn_disarmed(guard: &Guard, why: &str) {
 impl Catalog {
     fn find(&self, users: Option<Oid>) -> Result<&GuardRow, GuardError> {
         if let Some(relid) = users {
-            return self
-                .rows
-                .iter()
-                .find(|row| row.relid == relid)
-                .ok_or_else(|| {
-                    GuardError::new(
-                        Mistake::NotGuarded,
-                        format!("table {} is not guarded", qualified_name(relid)),
-                        advice::attach_statement(relid),
-                    )
-                });
+            return self.rows.iter().find(|row| row.relid == relid).ok_or_else(|| {
+                GuardError::new(
+                    Mistake::NotGuarded,
+                    format!("table {} is not guarded", qualified_name(relid)),
+                    advice::attach_statement(relid),
+                )
+            });
         }
         match self.rows.as_slice() {
             [] => Err(no_guard()),
@@ -244,11 +220,7 @@ impl Catalog {
 }
 
 fn no_guard() -> GuardError {
-    GuardError::new(
-        Mistake::NoGuard,
-        "no table is guarded",
-        advice::attach_something(),
-    )
+    GuardError::new(Mistake::NoGuard, "no table is guarded", advice::attach_something())
 }
 
 fn load(
@@ -286,20 +258,25 @@ fn find_store() -> Option<Store> {
         epoch_key: relation(c"epoch_pkey")?,
         guard_epoch: relation(c"guard_epoch")?,
         guard_epoch_key: relation(c"guard_epoch_pkey")?,
-        stamper: find_stamper()?,
+        stamper: find_stamper(schema)?,
     })
 }
 
-fn find_stamper() -> Option<Oid> {
-    let mut names = pgrx::PgList::<pg_sys::String>::new();
-    for part in [c"session_guard", c"stamp"] {
-        // SAFETY: the string is copied into the node's memory context.
-        let copy = unsafe { pg_sys::pstrdup(part.as_ptr()) };
-        // SAFETY: makes a node of a string that nobody frees before the node.
-        names.push(unsafe { pg_sys::makeString(copy) }.cast());
-    }
-    // SAFETY: a list of names, and no arguments; zero comes back for a function that is not there.
-    let oid = unsafe { pg_sys::LookupFuncName(names.as_ptr(), 0, std::ptr::null(), true) };
+/// Looks below the permission layer: whoever may ask need not have USAGE on the schema.
+fn find_stamper(schema: Oid) -> Option<Oid> {
+    // SAFETY: an empty list needs no elements.
+    let no_arguments = unsafe { pg_sys::buildoidvector(std::ptr::null(), 0) };
+    // SAFETY: the keys are those of this cache; zero comes back for a function that is not there.
+    let oid = unsafe {
+        pg_sys::GetSysCacheOid(
+            pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as c_int,
+            pg_sys::Anum_pg_proc_oid as pg_sys::AttrNumber,
+            pg_sys::Datum::from(c"stamp".as_ptr()),
+            pg_sys::Datum::from(no_arguments),
+            schema.into(),
+            pg_sys::Datum::from(0),
+        )
+    };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
@@ -310,18 +287,14 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
         return rows;
     };
     table.scan(None, &mut [], |row| {
-        let relid = row
-            .get(1)
-            .map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32));
+        let relid = row.get(1).map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32));
         rows.push(GuardRow {
             relid,
             table_name: text(&row, 2),
             id_column: name(&row, 3),
             active_column: name(&row, 4),
             revoke_on: names(&row, 5),
-            is_default: row
-                .get(6)
-                .is_some_and(|is_default| is_default.value() as u8 != 0),
+            is_default: row.get(6).is_some_and(|is_default| is_default.value() as u8 != 0),
         });
     });
     rows.sort_by_key(|row| row.relid.to_u32());
@@ -350,7 +323,5 @@ fn names(row: &Row, attno: i16) -> Vec<String> {
     };
     // SAFETY: the column is a name[].
     let names = unsafe { Array::<crate::arg::Name>::from_datum(datum, false) };
-    names.map_or(Vec::new(), |names| {
-        names.iter().flatten().map(|name| name.0).collect()
-    })
+    names.map_or(Vec::new(), |names| names.iter().flatten().map(|name| name.0).collect())
 }

@@ -22,7 +22,7 @@ impl OpenTable {
         let lock = lock as pg_sys::LOCKMODE;
         // SAFETY: any OID may be asked for; NULL comes back for one that is no relation.
         let relation = unsafe { pg_sys::try_relation_open(relid, lock) };
-        (!relation.is_null()).then_some(OpenTable { relation, lock })
+        (!relation.is_null()).then(|| OpenTable { relation, lock })
     }
 
     /// The relation cache's entry, valid as long as this value.
@@ -86,11 +86,7 @@ impl OpenTable {
             if tuple.is_null() {
                 break;
             }
-            visit(Row {
-                tuple,
-                row_type: self.relation().rd_att,
-                table: PhantomData,
-            });
+            visit(Row { tuple, row_type: self.relation().rd_att, table: PhantomData });
         }
         // SAFETY: the scan has begun and not ended; a scan that an error cuts short is cleaned up
         // by the resource owner.
@@ -121,11 +117,7 @@ impl<'scan> Row<'scan> {
     /// # Safety
     /// The tuple is not NULL, is of the table's row type, and outlives the row.
     pub unsafe fn of_trigger(tuple: pg_sys::HeapTuple, table: &'scan pg_sys::RelationData) -> Self {
-        Row {
-            tuple,
-            row_type: table.rd_att,
-            table: PhantomData,
-        }
+        Row { tuple, row_type: table.rd_att, table: PhantomData }
     }
 
     /// Where the row lies in its table.

@@ -78,9 +78,7 @@ fn start<'a>(users: Users, id: Option<impl Into<UserId<'a>>>) -> Option<Timestam
         return None;
     }
     let epoch = lookup::epoch(&open.store, open.guard.relid, &id.into_key());
-    let login = epoch.map_or(settings::clock(), |Epoch(epoch)| {
-        epoch.max(settings::clock())
-    });
+    let login = epoch.map_or(settings::clock(), |Epoch(epoch)| epoch.max(settings::clock()));
     TimestampWithTimeZone::try_from(login.0).ok()
 }
 

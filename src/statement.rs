@@ -17,11 +17,7 @@ pub struct Statement {
 impl Statement {
     /// A statement that takes arguments of these types, none of them NULL.
     pub const fn new(sql: &'static CStr, argument_types: &'static [Oid]) -> Statement {
-        Statement {
-            sql,
-            argument_types,
-            plan: Cell::new(std::ptr::null_mut()),
-        }
+        Statement { sql, argument_types, plan: Cell::new(std::ptr::null_mut()) }
     }
 
     /// Runs the statement, and tells how many rows it wrote.
@@ -62,10 +58,7 @@ pub fn make_visible() {
 }
 
 fn prepare(sql: &CStr, argument_types: &[Oid]) -> pg_sys::SPIPlanPtr {
-    let (types, count) = (
-        argument_types.as_ptr().cast_mut(),
-        argument_types.len() as c_int,
-    );
+    let (types, count) = (argument_types.as_ptr().cast_mut(), argument_types.len() as c_int);
     // SAFETY: the text is NUL-terminated, and there are as many types as are counted.
     let plan = unsafe { pg_sys::SPI_prepare(sql.as_ptr(), count, types) };
     assert!(!plan.is_null(), "cannot prepare {sql:?}");

@@ -1,5 +1,6 @@
 //! SQL: what a change of the users table stamps.
 
+use crate::advice;
 use crate::error::{GuardError, Mistake};
 use crate::guard::{column_name, qualified_name};
 use crate::lookup;
@@ -13,7 +14,6 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::convert::Infallible;
 
 thread_local! {
     /// Tables whose triggers this backend has found without a guard, to warn of each once.
@@ -22,15 +22,13 @@ thread_local! {
 
 /// Called by the four triggers of a guarded table. A guard that is broken lets nobody in, but must
 /// not stop the app's own writes: then this warns, and stamps nothing.
-#[pg_trigger(sql = r#"
+#[pg_extern(sql = r#"
 CREATE FUNCTION session_guard.stamp() RETURNS trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#)]
-fn stamp<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Infallible> {
-    const NOTHING: Option<PgHeapTuple<'_, AllocatedByPostgres>> = None;
+fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
+    let trigger = called_by_trigger(fcinfo);
     let data = trigger.trigger_data();
     // SAFETY: a trigger is called with its relation open.
     let table = unsafe { &*data.tg_relation };
@@ -39,7 +37,7 @@ fn stamp<'a>(
     let is_row_level = data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0;
     let is_truncate = event == pg_sys::TRIGGER_EVENT_TRUNCATE;
     if timing != pg_sys::TRIGGER_EVENT_AFTER || is_row_level == is_truncate {
-        wrong_trigger(trigger).raise();
+        wrong_trigger(&trigger).raise();
     }
     let open = match registry::open(Some(table.rd_id), pg_sys::AccessShareLock) {
         Ok(open) => open,
@@ -47,12 +45,12 @@ fn stamp<'a>(
             if WARNED.with_borrow_mut(|warned| warned.insert(table.rd_id)) {
                 error.warn();
             }
-            return Ok(NOTHING);
+            return;
         }
     };
     if is_truncate {
         stamp_guard(&open.store, open.guard.relid, &Reason::Truncated);
-        return Ok(NOTHING);
+        return;
     }
     // SAFETY: a row-level trigger is called with a tuple of its relation.
     let row = unsafe { Row::of_trigger(data.tg_trigtuple, table) };
@@ -65,7 +63,6 @@ fn stamp<'a>(
             on_update(&open, &row, &new);
         }
     }
-    Ok(NOTHING)
 }
 
 fn on_insert(open: &OpenGuard, row: &Row) {
@@ -101,8 +98,7 @@ fn id_of<'row>(open: &OpenGuard, row: &'row Row) -> Option<UserId<'row>> {
 }
 
 fn is_active(open: &OpenGuard, row: &Row) -> Option<bool> {
-    row.get(open.guard.active)
-        .map(|active| active.value() as u8 != 0)
+    row.get(open.guard.active).map(|active| active.value() as u8 != 0)
 }
 
 fn changed_column(open: &OpenGuard, old: &Row, new: &Row) -> Reason {
@@ -132,15 +128,29 @@ fn wrong_trigger(trigger: &PgTrigger) -> GuardError {
 
 /// Called when rows of `session_guard.guard` change, by `attach` or by hand: has every backend read
 /// them again.
-#[pg_trigger(sql = r#"
+#[pg_extern(sql = r#"
 CREATE FUNCTION session_guard.invalidate() RETURNS trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#)]
-fn invalidate<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Infallible> {
+fn invalidate(fcinfo: pg_sys::FunctionCallInfo) {
+    let trigger = called_by_trigger(fcinfo);
     // SAFETY: a trigger is called with its relation open.
     unsafe { pg_sys::CacheInvalidateRelcache(trigger.trigger_data().tg_relation) };
-    Ok(None::<PgHeapTuple<'_, AllocatedByPostgres>>)
+}
+
+/// What PostgreSQL tells a trigger, or an error for a call from elsewhere. `#[pg_trigger]` would
+/// make an internal error of that.
+fn called_by_trigger<'a>(fcinfo: pg_sys::FunctionCallInfo) -> PgTrigger<'a> {
+    // SAFETY: PostgreSQL calls with a call info that outlives the call.
+    let fcinfo = unsafe { &*fcinfo };
+    // SAFETY: as above; what is no trigger's call is refused.
+    unsafe { PgTrigger::from_fcinfo(fcinfo) }.unwrap_or_else(|_| {
+        GuardError::new(
+            Mistake::WrongTrigger,
+            "this function is called by the triggers that session_guard.attach makes",
+            advice::attach_something(),
+        )
+        .raise()
+    })
 }

@@ -71,19 +71,13 @@ fn trim_spaces(text: &[u8]) -> &[u8] {
     let Some(start) = text.iter().position(|byte| !is_space(byte)) else {
         return &[];
     };
-    let end = text
-        .iter()
-        .rposition(|byte| !is_space(byte))
-        .map_or(start, |last| last + 1);
+    let end = text.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
     &text[start..end]
 }
 
 fn read_integer(text: &[u8]) -> Option<i64> {
     let digits = std::str::from_utf8(trim_spaces(text)).ok()?;
-    digits
-        .parse()
-        .ok()
-        .or_else(|| compat::read_modern_integer(&CString::new(digits).ok()?))
+    digits.parse().ok().or_else(|| compat::read_modern_integer(&CString::new(digits).ok()?))
 }
 
 /// A UUID as its input function takes it: 32 hexadecimal digits in either case, a hyphen allowed
@@ -137,21 +131,14 @@ mod tests {
     #[test]
     fn spaces_around_an_integer_do_not_count() {
         for padded in [" 42 ", "\t42\n", "\u{b}42\u{c}\r", "+42", "042"] {
-            assert_eq!(
-                text(padded).in_column(IdType::Int4),
-                Some(UserId::Int(42)),
-                "{padded:?}"
-            );
+            assert_eq!(text(padded).in_column(IdType::Int4), Some(UserId::Int(42)), "{padded:?}");
         }
     }
 
     #[test]
     fn an_integer_out_of_the_columns_range_is_no_id() {
         assert_eq!(UserId::Int(32768).in_column(IdType::Int2), None);
-        assert_eq!(
-            UserId::Int(-32768).in_column(IdType::Int2),
-            Some(UserId::Int(-32768))
-        );
+        assert_eq!(UserId::Int(-32768).in_column(IdType::Int2), Some(UserId::Int(-32768)));
         assert_eq!(UserId::Int(i64::MAX).in_column(IdType::Int4), None);
         assert_eq!(
             text("9223372036854775807").in_column(IdType::Int8),
@@ -179,11 +166,7 @@ mod tests {
             "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
             "{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}",
         ] {
-            assert_eq!(
-                text(form).in_column(IdType::Uuid),
-                Some(UserId::Uuid(expected)),
-                "{form}"
-            );
+            assert_eq!(text(form).in_column(IdType::Uuid), Some(UserId::Uuid(expected)), "{form}");
         }
     }
 

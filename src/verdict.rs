@@ -92,9 +92,7 @@ mod tests {
     const TOLERANCE: i64 = 10_000_000;
 
     fn judge(account: Account, epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
-        Verdict::of(account, epoch.map(Epoch), login, || {
-            CLOCK.plus_micros(TOLERANCE)
-        })
+        Verdict::of(account, epoch.map(Epoch), login, || CLOCK.plus_micros(TOLERANCE))
     }
 
     fn later(micros: i64) -> Option<Instant> {
@@ -103,34 +101,19 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_unknown_whatever_else_holds() {
-        assert_eq!(
-            judge(Account::Unknown, None, Some(CLOCK)),
-            Verdict::UnknownUser
-        );
-        assert_eq!(
-            judge(Account::Unknown, later(0), None),
-            Verdict::UnknownUser
-        );
+        assert_eq!(judge(Account::Unknown, None, Some(CLOCK)), Verdict::UnknownUser);
+        assert_eq!(judge(Account::Unknown, later(0), None), Verdict::UnknownUser);
     }
 
     #[test]
     fn a_disabled_account_is_disabled_before_it_is_revoked() {
-        assert_eq!(
-            judge(Account::Disabled, None, Some(CLOCK)),
-            Verdict::Disabled
-        );
-        assert_eq!(
-            judge(Account::Disabled, later(1), Some(CLOCK)),
-            Verdict::Disabled
-        );
+        assert_eq!(judge(Account::Disabled, None, Some(CLOCK)), Verdict::Disabled);
+        assert_eq!(judge(Account::Disabled, later(1), Some(CLOCK)), Verdict::Disabled);
     }
 
     #[test]
     fn a_login_before_the_epoch_is_revoked_and_one_at_the_epoch_is_valid() {
-        assert_eq!(
-            judge(Account::Active, later(0), later(-1)),
-            Verdict::Revoked
-        );
+        assert_eq!(judge(Account::Active, later(0), later(-1)), Verdict::Revoked);
         assert_eq!(judge(Account::Active, later(0), later(0)), Verdict::Valid);
         assert_eq!(judge(Account::Active, later(0), later(1)), Verdict::Valid);
     }
@@ -147,23 +130,11 @@ mod tests {
 
     #[test]
     fn a_login_past_the_tolerance_is_in_the_future() {
-        assert_eq!(
-            judge(Account::Active, None, later(TOLERANCE)),
-            Verdict::Valid
-        );
-        assert_eq!(
-            judge(Account::Active, None, later(TOLERANCE + 1)),
-            Verdict::LoginInFuture
-        );
+        assert_eq!(judge(Account::Active, None, later(TOLERANCE)), Verdict::Valid);
+        assert_eq!(judge(Account::Active, None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
         let forever = Some(Instant::INFINITY);
-        assert_eq!(
-            judge(Account::Active, None, forever),
-            Verdict::LoginInFuture
-        );
-        assert_eq!(
-            judge(Account::Active, later(0), forever),
-            Verdict::LoginInFuture
-        );
+        assert_eq!(judge(Account::Active, None, forever), Verdict::LoginInFuture);
+        assert_eq!(judge(Account::Active, later(0), forever), Verdict::LoginInFuture);
     }
 
     #[test]
@@ -171,10 +142,7 @@ mod tests {
         let ahead = later(100 * TOLERANCE);
         assert_eq!(judge(Account::Active, ahead, ahead), Verdict::Valid);
         let past_it = later(100 * TOLERANCE + 1);
-        assert_eq!(
-            judge(Account::Active, ahead, past_it),
-            Verdict::LoginInFuture
-        );
+        assert_eq!(judge(Account::Active, ahead, past_it), Verdict::LoginInFuture);
     }
 
     #[test]

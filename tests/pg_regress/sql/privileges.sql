@@ -73,22 +73,19 @@ SELECT session_guard.detach('app.ab_user', forget => true);
 SELECT session_guard.attach('app.ab_user');
 SELECT session_verdict(2, now()), session_verdict(3, now());
 RESET ROLE;
+ALTER TABLE app.ab_user DISABLE ROW LEVEL SECURITY;
 
 -- Objects in the way of the search path are not mistaken for PostgreSQL's own.
 CREATE SCHEMA evil AUTHORIZATION regress_app;
 GRANT CREATE ON SCHEMA public TO regress_app;
 SET ROLE regress_app;
-CREATE FUNCTION evil.never(anyelement, anyelement) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION evil.never(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION evil.never(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE FUNCTION evil.never(boolean, boolean) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 CREATE OPERATOR evil.< (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.never);
 CREATE OPERATOR evil.= (LEFTARG = int, RIGHTARG = int, FUNCTION = evil.never);
 CREATE OPERATOR evil.= (LEFTARG = boolean, RIGHTARG = boolean, FUNCTION = evil.never);
 CREATE TEMP TABLE epoch (guard regclass, user_id text, epoch timestamptz, reason text, stamped_at timestamptz);
-SET search_path = evil, pg_temp, pg_catalog, public, app;
-UPDATE app.ab_user SET active = false WHERE id OPERATOR(pg_catalog.=) 2;
-RESET search_path;
-RESET ROLE;
-ALTER TABLE app.ab_user DISABLE ROW LEVEL SECURITY;
-SET ROLE regress_app;
 SET search_path = evil, pg_temp, pg_catalog, public, app;
 UPDATE app.ab_user SET active = false WHERE id OPERATOR(pg_catalog.=) 2;
 SELECT public.session_verdict(2, now());

@@ -33,7 +33,7 @@ UPDATE ab_user SET active = true WHERE id = 2;
 SELECT session_guard.epoch_of(2) AS epoch \gset
 SELECT session_verdict(2, :'epoch'::timestamptz - interval '1 microsecond'),
        session_verdict(2, :'epoch'::timestamptz),
-       session_verdict(2, date_trunc('second', clock_timestamp())),
+       session_verdict(2, date_trunc('second', :'epoch'::timestamptz - interval '1 microsecond')),
        session_verdict(2, NULL::timestamptz), session_verdict(2, '-infinity'::timestamptz);
 
 -- login_in_future: past the clock and the tolerance, and past the epoch.
