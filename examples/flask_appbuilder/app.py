@@ -1,0 +1,49 @@
+"""A small Flask-AppBuilder app that is protected by pg_session_guard.
+
+    pip install -r requirements.txt
+    export DATABASE_URL=postgresql://fab@localhost/fab SECRET_KEY=…
+    flask fab create-admin
+    psql "$DATABASE_URL" -c 'CREATE EXTENSION pg_session_guard'
+    flask run
+
+The first start creates FAB's tables, the extension then finds `ab_user` by itself. Log in at
+/private/page/, disable the account in psql, reload the page. Until the extension is there, nobody
+can log in.
+"""
+
+import os
+import secrets
+
+from flask import Flask
+from flask_appbuilder import AppBuilder, BaseView, expose, has_access
+from flask_appbuilder.models.sqla.base import SQLA
+from flask_login import current_user
+from markupsafe import escape
+
+import session_guard
+
+
+class PrivateView(BaseView):
+    route_base = "/private"
+    default_view = "page"
+
+    @expose("/page/")
+    @has_access
+    def page(self):
+        return f"<!doctype html><title>Private</title><p>Logged in as {escape(current_user.username)}"
+
+
+def create_app():
+    app = Flask(__name__)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=os.environ["DATABASE_URL"],
+        # A key of its own for each start logs everybody out, and serves one process only.
+        SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(32),
+        FAB_ADD_SECURITY_API=True,
+    )
+    db = SQLA(app)
+    with app.app_context():
+        appbuilder = AppBuilder(app, db.session)
+        appbuilder.add_view_no_menu(PrivateView)
+        session_guard.protect(app, appbuilder)
+    return app
