@@ -1,0 +1,44 @@
+# A newcomer needs two of these: make demo, make test.
+# PG_CONFIG=… chooses the PostgreSQL to build for.
+
+ifdef PG_CONFIG
+export PG_CONFIG
+endif
+MAJOR = $(shell $(or $(PG_CONFIG),pg_config) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+
+.PHONY: help demo psql test bench lint install installcheck clean
+
+help:
+	@echo 'make demo           the whole story on a private throw-away cluster'
+	@echo 'make psql           a psql on the cluster of the demo'
+	@echo 'make test           all tests, on private clusters'
+	@echo 'make bench          what a call costs, on a private cluster'
+	@echo 'make lint           rustfmt and clippy'
+	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
+	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
+	@echo 'make clean          removes what was built'
+
+demo:
+	@scripts/demo
+
+psql:
+	@scripts/demo psql
+
+test:
+	@scripts/test
+
+bench:
+	@scripts/bench
+
+lint:
+	@scripts/lint
+
+install:
+	cargo pgrx install --release --pg-config $(or $(PG_CONFIG),pg_config) \
+	  --no-default-features --features pg$(MAJOR)
+
+installcheck:
+	scripts/regress $(or $(PG_CONFIG),pg_config)
+
+clean:
+	cargo clean
