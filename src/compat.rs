@@ -42,11 +42,14 @@ pub fn read_modern_integer(text: &CStr) -> Option<i64> {
             ..Default::default()
         };
         let mut value = pg_sys::Datum::from(0);
+        let mut int8in = pg_sys::FmgrInfo::default();
+        // SAFETY: fills the lookup of a function of PostgreSQL's own.
+        unsafe { pg_sys::fmgr_info(pg_sys::Oid::from(pg_sys::F_INT8IN), &raw mut int8in) };
         // SAFETY: int8in reads the NUL-terminated text, and with an ErrorSaveContext it reports bad
         // input through that instead of raising.
         let is_integer = unsafe {
-            pg_sys::DirectInputFunctionCallSafe(
-                Some(pg_sys::int8in),
+            pg_sys::InputFunctionCallSafe(
+                &raw mut int8in,
                 text.as_ptr().cast_mut(),
                 pg_sys::InvalidOid,
                 -1,
