@@ -1,4 +1,5 @@
 -- Nothing is anybody's; an owner of a users table may ask; whoever made the extension administers it.
+SELECT current_database() AS home \gset
 CREATE ROLE regress_owner;
 CREATE ROLE regress_app;
 CREATE ROLE regress_dba CREATEDB;
@@ -108,6 +109,6 @@ SHOW session_guard.when_disarmed;
 -- The extension's owner drops it.
 SET ROLE regress_dba;
 DROP EXTENSION pg_session_guard;
-\c contrib_regression
+\c :home
 DROP DATABASE regress_guard;
 DROP ROLE regress_owner, regress_app, regress_dba;
