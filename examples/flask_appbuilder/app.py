@@ -9,6 +9,9 @@
 The first start creates FAB's tables, the extension then finds `ab_user` by itself. Log in at
 /private/page/, disable the account in psql, reload the page. Until the extension is there, nobody
 can log in.
+
+A login waits for a change of its account that is not committed yet. So that none waits for ever:
+ALTER DATABASE fab SET lock_timeout = '2s'.
 """
 
 import os

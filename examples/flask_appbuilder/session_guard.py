@@ -85,8 +85,9 @@ def protect(app, appbuilder):
     # --- Bearer tokens (FAB itself sets neither of these loaders) ---
 
     def token_login_at(token):
-        # `iat` is cut to whole seconds, so a token made right after its account was enabled again
-        # would count as older than that. It serves for the tokens from before this code alone.
+        # An epoch is rounded up, so the `iat` of a token made right after its account was enabled
+        # again can lie before it; what session_start gave out does not. `iat` serves for the tokens
+        # from before this code alone.
         return token.get("login_at") or datetime.fromtimestamp(token["iat"], timezone.utc).isoformat()
 
     @jwt.additional_claims_loader
