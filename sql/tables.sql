@@ -50,7 +50,7 @@ COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must 
 COMMENT ON COLUMN session_guard.epoch.guard IS 'the users table';
 COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the row had it';
 COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
-COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, column:…';
+COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, or column: and a name';
 COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
