@@ -429,7 +429,7 @@ fn grant_hot_functions(table_owner: Oid) {
     if !can_use_schema {
         let message = format!("role {role} cannot use schema {schema}, where session_valid is");
         let hint = format!("GRANT USAGE ON SCHEMA {schema} TO {role};");
-        GuardError::new(Mistake::NotOwner, message, hint).warn();
+        GuardError::new(Mistake::CannotUseSchema, message, hint).warn();
     }
 }
 

@@ -80,9 +80,35 @@ fn guess_attach(relid: Option<Oid>) -> Option<String> {
                  a.attname ~ 'active' DESC, a.attname ~ 'enabled' DESC, x.indisprimary DESC,
                  n.nspname, c.relname, a.attnum
         LIMIT 1";
-    Spi::connect(|client| {
-        // SAFETY: an OID's datum is the OID, and its type is named with it.
-        let relid = unsafe { DatumWithOid::new(relid, pg_sys::OIDOID) };
-        client.select(GUESS, Some(1), &[relid]).ok()?.first().get_one::<String>().ok()?
+    with_pinned_search_path(|| {
+        Spi::connect(|client| {
+            // SAFETY: an OID's datum is the OID, and its type is named with it.
+            let relid = unsafe { DatumWithOid::new(relid, pg_sys::OIDOID) };
+            client.select(GUESS, Some(1), &[relid]).ok()?.first().get_one::<String>().ok()?
+        })
     })
+}
+
+/// The functions that apps call run with the caller's search path, in which operators of somebody
+/// else may lie in wait.
+fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: matched by AtEOXact_GUC; after an error the abort does that.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    // SAFETY: a setting that everybody may change, for as long as the level lasts.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        )
+    };
+    let result = work();
+    // SAFETY: the level was entered above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
 }

@@ -40,6 +40,10 @@ pub enum Mistake {
     NotOwner,
     /// The table is guarded by another id column.
     AttachedOtherwise,
+    /// A guard's triggers are not all in place.
+    Disarmed,
+    /// The users table's owner cannot use the schema of the functions that apps call.
+    CannotUseSchema,
     /// A trigger that was not made by `attach` calls the stamping function.
     WrongTrigger,
 }
@@ -64,6 +68,10 @@ impl Mistake {
             Mistake::IdNotUnique => PgSqlErrorCode::ERRCODE_INVALID_FOREIGN_KEY,       // 42830
             Mistake::NotOwner => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,       // 42501
             Mistake::AttachedOtherwise => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,    // 42710
+            Mistake::Disarmed => PgSqlErrorCode::ERRCODE_TRIGGERED_ACTION_EXCEPTION,   // 09000
+            Mistake::CannotUseSchema => {
+                PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED // 01007
+            }
             Mistake::WrongTrigger => {
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED // 39P01
             }
@@ -136,12 +144,12 @@ impl<T> OrRaise<T> for Result<T, GuardError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Mistake::{self, *};
+    use super::Mistake::*;
     use std::collections::HashSet;
 
     #[test]
     fn each_mistake_has_its_own_sqlstate() {
-        let all: [Mistake; 17] = [
+        let all = [
             NoGuard,
             NoDefaultGuard,
             NotGuarded,
@@ -158,9 +166,11 @@ mod tests {
             IdNotUnique,
             NotOwner,
             AttachedOtherwise,
+            Disarmed,
+            CannotUseSchema,
             WrongTrigger,
         ];
-        let codes: HashSet<_> = all.into_iter().map(Mistake::sqlstate).collect();
+        let codes: HashSet<_> = all.into_iter().map(super::Mistake::sqlstate).collect();
         assert_eq!(codes.len(), all.len());
     }
 }

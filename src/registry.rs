@@ -88,7 +88,11 @@ unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
 
 /// Opens a guarded table: the one that is named, or the default.
 pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
+    // News that arrives on the way has us look again, but not for ever: what was looked up since
+    // the call began is fresh enough for it.
+    let mut attempts = 3;
     loop {
+        attempts -= 1;
         // SAFETY: processes what other backends have sent; legal wherever a query may run.
         unsafe { pg_sys::AcceptInvalidationMessages() };
         let generation = refresh();
@@ -98,7 +102,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
             return Err(table_gone(row));
         };
         // Waiting for the lock may have brought news of what the row was read for.
-        if GENERATION.get() != generation {
+        if GENERATION.get() != generation && attempts > 0 {
             continue;
         }
         let guard = match REGISTRY.with_borrow(|registry| registry.guards.get(&row.relid).cloned())
@@ -106,7 +110,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
             Some(guard) => guard,
             None => load(&table, row, catalog.store.stamper, generation)?,
         };
-        if GENERATION.get() == generation {
+        if GENERATION.get() == generation || attempts <= 0 {
             return Ok(OpenGuard { users: table, guard, store: catalog.store });
         }
     }
@@ -186,7 +190,7 @@ pub fn warn_disarmed(guard: &Guard, why: &str) {
     if is_news {
         let name = qualified_name(guard.relid);
         GuardError::new(
-            Mistake::NoGuard,
+            Mistake::Disarmed,
             format!("the guard of table {name} is not armed: {why}"),
             advice::reconcile_statement(&name),
         )
