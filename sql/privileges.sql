@@ -1,7 +1,11 @@
-CREATE TRIGGER session_guard_invalidate
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON session_guard.guard
-    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.invalidate();
-ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_invalidate;
+CREATE TRIGGER session_guard_changed
+    AFTER INSERT OR UPDATE OR DELETE ON session_guard.guard
+    FOR EACH ROW EXECUTE FUNCTION session_guard.guard_changed();
+ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_changed;
+CREATE TRIGGER session_guard_emptied
+    AFTER TRUNCATE ON session_guard.guard
+    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
+ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_emptied;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA session_guard FROM PUBLIC;
 
@@ -158,9 +162,11 @@ COMMENT ON FUNCTION session_guard.health() IS
     'what an operator wants to know of each guard; a remedy is a statement that mends what is not ok';
 COMMENT ON FUNCTION session_guard.stamp() IS
     'called by the triggers of a guarded table: raises the epochs of the accounts that change';
-COMMENT ON FUNCTION session_guard.invalidate() IS
-    'called when rows of session_guard.guard change: has every backend read them again';
-COMMENT ON TRIGGER session_guard_invalidate ON session_guard.guard IS
+COMMENT ON FUNCTION session_guard.guard_changed() IS
+    'called when rows of session_guard.guard change: has every backend read them again, and asks for ownership of the table';
+COMMENT ON TRIGGER session_guard_changed ON session_guard.guard IS
+    'edits by hand count at once, and take the rights that attach takes';
+COMMENT ON TRIGGER session_guard_emptied ON session_guard.guard IS
     'edits by hand count at once';
 
 SELECT session_guard.attach_ab_user();

@@ -22,7 +22,7 @@ COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
 
--- The library reads the columns guard and epoch by their numbers.
+-- The library reads the first three columns by their numbers.
 CREATE TABLE session_guard.guard_epoch (
     guard      regclass    NOT NULL PRIMARY KEY,
     table_name text        NOT NULL,

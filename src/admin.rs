@@ -3,18 +3,16 @@
 
 use crate::advice;
 use crate::arg::{Name, RegClass};
-use crate::epoch::Epoch;
+use crate::backfill;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow, IdColumn, TRIGGERS, UPDATE_TRIGGER, qualified_name};
-use crate::lookup;
 use crate::owner::{self, as_owner};
-use crate::registry;
+use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::session::null_table;
-use crate::settings;
-use crate::statement::{make_visible, run_once};
+use crate::statement::run_once;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::{Spi, quote_identifier};
 use pgrx::{Array, default};
@@ -50,8 +48,7 @@ fn attach(
         is_default,
     };
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
-    lock_own_table(relid).or_raise();
-    attach_locked(relid, request).or_raise()
+    attach_table(relid, request).or_raise()
 }
 
 /// Takes the triggers off a table. The epochs stay, unless they are to be forgotten.
@@ -64,6 +61,8 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
     if let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
         owner::check_ownership(&table).or_raise();
         triggers = guard::stamping_triggers(&table, registry::store().stamper);
+    } else {
+        owner::check_administration().or_raise();
     }
     let forget = forget.unwrap_or(false);
     if row.is_none() && triggers.is_empty() && !forget {
@@ -73,18 +72,18 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
     as_owner(|| {
         drop_triggers(relid, &triggers);
         if forget {
-            write("DELETE FROM session_guard.epoch WHERE guard = $1", &[oid(relid)]);
-            write("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &[oid(relid)]);
+            run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &[oid(relid)]);
+            run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &[oid(relid)]);
         } else {
             // So that a table made again under this name is known by it.
-            write(
+            run_once(
                 "INSERT INTO session_guard.guard_epoch (guard, table_name)
                  SELECT guard, table_name FROM session_guard.guard WHERE guard = $1
                  ON CONFLICT (guard) DO UPDATE SET table_name = EXCLUDED.table_name",
                 &[oid(relid)],
             );
         }
-        write("DELETE FROM session_guard.guard WHERE guard = $1", &[oid(relid)]);
+        run_once("DELETE FROM session_guard.guard WHERE guard = $1", &[oid(relid)]);
     });
 }
 
@@ -94,7 +93,9 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
 fn reconcile(users: default!(Option<RegClass>, "NULL")) -> i64 {
     let rows = registry::rows();
     let Some(RegClass(relid)) = users else {
-        return rows.iter().map(|row| reconcile_guard(row).or_raise()).sum();
+        // One that cannot be mended does not keep the others from it.
+        let mended = rows.iter().map(|row| reconcile_guard(row).map_err(GuardError::warn));
+        return mended.filter_map(Result::ok).sum();
     };
     let row = rows.iter().find(|row| row.relid == relid).ok_or_else(|| {
         let message = format!("table {} is not guarded", qualified_name(relid));
@@ -112,9 +113,10 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
         return Err(registry::table_gone(row));
     }
     drop(table);
-    lock_own_table(row.relid)?;
+    lock_own_table(row.relid, None)?;
     // A column that was renamed goes by its new name from here on.
-    let open = registry::open(Some(row.relid), pg_sys::AccessShareLock)?;
+    let open = open(row.relid)?;
+    registry::check_names(&open.guard)?;
     let name = |attno| guard::column_name(&open.users, attno);
     let request = Request {
         id_column: name(open.guard.id.attno),
@@ -172,45 +174,61 @@ fn attach_ab_user() {
 }
 
 fn attach_first(relid: Oid) -> Result<i64, GuardError> {
-    lock_own_table(relid)?;
     let request = Request {
         id_column: "id".into(),
         active_column: "active".into(),
         revoke_on: Vec::new(),
         is_default: None,
     };
-    attach_locked(relid, request)
+    attach_table(relid, request)
 }
 
-/// Checks that the caller may guard the table, then keeps writers away until the transaction ends:
-/// between the triggers and the backfill no change must slip through.
-fn lock_own_table(relid: Oid) -> Result<(), GuardError> {
-    let open = |lock| {
-        OpenTable::try_open(relid, lock).ok_or_else(|| {
-            let message = format!("there is no table with OID {}", relid.to_u32());
-            GuardError::new(Mistake::TableGone, message, advice::attach_something())
-        })
-    };
-    let table = open(pg_sys::AccessShareLock)?;
-    guard::check_kind(&table)?;
-    owner::check_ownership(&table)?;
-    drop(table);
-    open(pg_sys::ShareRowExclusiveLock)?.close_but_keep_lock();
-    Ok(())
-}
-
-fn attach_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
-    if let Some(row) = registry::rows().into_iter().find(|row| row.relid == relid) {
-        check_change(&row, &request)?;
-    }
+fn attach_table(relid: Oid, request: Request) -> Result<i64, GuardError> {
+    lock_own_table(relid, Some(&request))?;
     let table = open_locked(relid);
-    let id = check_columns(&table, &request)?;
+    let (id, _) = check_columns(&table, &request)?;
     guard::check_unique(&table, id)?;
+    if let Some(row) = registry::rows().into_iter().find(|row| row.relid == relid) {
+        check_change(&table, id, &row, &request)?;
+    }
     drop(table);
     guard_locked(relid, request)
 }
 
-fn check_columns(table: &OpenTable, request: &Request) -> Result<IdColumn, GuardError> {
+/// Checks that the caller may guard the table, then keeps writers away until the transaction ends:
+/// between the triggers and the backfill no change must slip through.
+///
+/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be:
+/// to raise a lock later is to invite a deadlock with the app.
+fn lock_own_table(relid: Oid, request: Option<&Request>) -> Result<(), GuardError> {
+    let check = |lock| {
+        let table = OpenTable::try_open(relid, lock).ok_or_else(|| {
+            let message = format!("there is no table with OID {}", relid.to_u32());
+            GuardError::new(Mistake::TableGone, message, advice::attach_something())
+        })?;
+        guard::check_kind(&table)?;
+        owner::check_ownership(&table)?;
+        Ok(table)
+    };
+    let table = check(pg_sys::AccessShareLock)?;
+    let stamper = registry::store().stamper;
+    let has_triggers = !guard::stamping_triggers(&table, stamper).is_empty();
+    let watched = guard::watched_columns(&table, stamper);
+    let is_as_requested = request.is_none_or(|request| {
+        check_columns(&table, request).is_ok_and(|(_, columns)| watched == Some(columns))
+    });
+    drop(table);
+    let is_armed = registry::open(Some(relid), pg_sys::AccessShareLock)
+        .is_ok_and(|open| open.guard.disarmed.is_none());
+    let lock = match has_triggers && !(is_armed && is_as_requested) {
+        true => pg_sys::AccessExclusiveLock,
+        false => pg_sys::ShareRowExclusiveLock,
+    };
+    check(lock)?.close_but_keep_lock();
+    Ok(())
+}
+
+fn check_columns(table: &OpenTable, request: &Request) -> Result<(IdColumn, Vec<i16>), GuardError> {
     Guard::check(table, &request.id_column, &request.active_column, &request.revoke_on)
 }
 
@@ -219,33 +237,35 @@ fn open_locked(relid: Oid) -> OpenTable {
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
-fn check_change(row: &GuardRow, request: &Request) -> Result<(), GuardError> {
+fn check_change(
+    table: &OpenTable,
+    id: IdColumn,
+    row: &GuardRow,
+    request: &Request,
+) -> Result<(), GuardError> {
     let name = qualified_name(row.relid);
-    let current = registry::open(Some(row.relid), pg_sys::AccessShareLock)
-        .map(|open| guard::column_name(&open.users, open.guard.id.attno))
-        .unwrap_or_else(|_| row.id_column.clone());
-    if current != request.id_column {
+    let watched = guard::watched_columns(table, registry::store().stamper).unwrap_or_default();
+    let current = watched.first().map(|attno| guard::column_name(table, *attno));
+    let current = current.unwrap_or_else(|| row.id_column.clone());
+    if current != guard::column_name(table, id.attno) {
         let wanted = GuardRow {
-            relid: row.relid,
             table_name: name.clone(),
             id_column: request.id_column.clone(),
             active_column: request.active_column.clone(),
             revoke_on: request.revoke_on.clone(),
-            is_default: row.is_default,
+            ..row.clone()
         };
         let attach = advice::attach_again(&wanted, request.is_default);
         let hint = format!("{} {attach}", advice::detach_statement(&name));
-        let message = format!(
-            "table {name} is guarded already, by its column {}",
-            quote_identifier(&current)
-        );
+        let column = quote_identifier(&current);
+        let message = format!("table {name} is guarded already, by its column {column}");
         return Err(GuardError::new(Mistake::AttachedOtherwise, message, hint)
             .detail("Its epochs are kept by that column's values."));
     }
-    let dropped: Vec<_> =
-        row.revoke_on.iter().filter(|name| !request.revoke_on.contains(name)).collect();
+    let dropped = row.revoke_on.iter().filter(|name| !request.revoke_on.contains(name));
+    let dropped: Vec<_> = dropped.map(quote_identifier).collect();
     if !dropped.is_empty() {
-        let names = dropped.into_iter().map(quote_identifier).collect::<Vec<_>>().join(", ");
+        let names = dropped.join(", ");
         pgrx::notice!("a change of {names} in table {name} no longer ends sessions");
     }
     Ok(())
@@ -253,80 +273,83 @@ fn check_change(row: &GuardRow, request: &Request) -> Result<(), GuardError> {
 
 fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
     let table = open_locked(relid);
-    check_columns(&table, &request)?;
+    let (_, columns) = check_columns(&table, &request)?;
     let table_owner = owner::owner_of(&table);
+    let stamper = registry::store().stamper;
+    let is_watching =
+        guard::watched_columns(&table, stamper).is_some_and(|watched| watched == columns);
+    let triggers = guard::stamping_triggers(&table, stamper);
     drop(table);
     as_owner(|| {
-        write("LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE", &[]);
+        run_once("LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE", &[]);
         take_over(relid);
-        record(relid, &request);
-        let open = registry::open(Some(relid), pg_sys::AccessShareLock)?;
-        let is_armed = open.guard.disarmed.is_none();
-        let is_unique = open.guard.index.is_some();
-        let triggers = guard::stamping_triggers(&open.users, open.store.stamper);
-        drop(open);
-        if !is_armed {
+        if !is_watching {
             drop_triggers(relid, &triggers);
+        }
+        record(relid, &request);
+        let is_armed = open(relid)?.guard.disarmed.is_none();
+        if !is_armed {
+            if is_watching {
+                drop_triggers(relid, &triggers);
+            }
             create_triggers(relid, &request);
         }
         grant_hot_functions(table_owner);
-        Ok(backfill(relid, &request, is_unique))
+        Ok(backfill::stamp_disabled(&open(relid)?, !is_armed))
     })
 }
 
-/// Epochs of a table that was dropped go to its successor of the same name.
+fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
+    registry::open(Some(relid), pg_sys::AccessShareLock)
+}
+
+/// Epochs of a table that was dropped go to its successor of the same name. Those of one that only
+/// lost the name are copied.
 fn take_over(relid: Oid) {
-    const PREDECESSORS: &str = "
-        SELECT DISTINCT k.guard::oid
-        FROM (SELECT guard, table_name FROM session_guard.guard
-              UNION ALL SELECT guard, table_name FROM session_guard.guard_epoch) AS k
-        WHERE k.table_name = $2 AND k.guard <> $1
-          AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = k.guard
-                          AND t.tgfoid = 'session_guard.stamp()'::regprocedure)";
     let name = qualified_name(relid);
-    let predecessors: Vec<Oid> = Spi::connect_mut(|client| {
-        let arguments = [oid(relid), name.as_str().into()];
-        let rows = client.update(PREDECESSORS, None, &arguments).expect("a query of our tables");
-        rows.filter_map(|row| row.get(1).ok()?).collect()
-    });
-    for predecessor in predecessors {
+    for predecessor in registry::known_as(&name).into_iter().filter(|known| *known != relid) {
+        let table = OpenTable::try_open(predecessor, pg_sys::AccessShareLock);
+        let is_gone = table.is_none();
+        let stamper = registry::store().stamper;
+        if table.is_some_and(|table| !guard::stamping_triggers(&table, stamper).is_empty()) {
+            continue;
+        }
         let both = [oid(relid), oid(predecessor)];
-        write(
+        run_once(
             "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
              SELECT $1, user_id, epoch, reason, stamped_at FROM session_guard.epoch WHERE guard = $2
              ON CONFLICT (guard, user_id) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
             &both,
         );
-        write(
+        run_once(
             "INSERT INTO session_guard.guard_epoch AS e (guard, table_name, epoch, reason, stamped_at)
              SELECT $1, table_name, epoch, reason, stamped_at FROM session_guard.guard_epoch WHERE guard = $2
              ON CONFLICT (guard) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
             &both,
         );
-        for table in ["epoch", "guard_epoch"] {
-            write(
-                &format!("DELETE FROM session_guard.{table} WHERE guard = $1"),
-                &[oid(predecessor)],
+        if is_gone {
+            run_once(
+                "UPDATE session_guard.guard SET guard = $1 WHERE guard = $2
+                 AND NOT EXISTS (SELECT FROM session_guard.guard WHERE guard = $1)",
+                &both,
             );
+            for table in ["epoch", "guard_epoch", "guard"] {
+                let delete = format!("DELETE FROM session_guard.{table} WHERE guard = $1");
+                run_once(&delete, &[oid(predecessor)]);
+            }
         }
-        write(
-            "UPDATE session_guard.guard SET guard = $1 WHERE guard = $2
-             AND NOT EXISTS (SELECT FROM session_guard.guard WHERE guard = $1)",
-            &both,
-        );
-        write("DELETE FROM session_guard.guard WHERE guard = $1", &[oid(predecessor)]);
     }
 }
 
 fn record(relid: Oid, request: &Request) {
     let name = qualified_name(relid);
     if request.is_default == Some(true) {
-        write(
+        run_once(
             "UPDATE session_guard.guard SET is_default = false WHERE is_default AND guard <> $1",
             &[oid(relid)],
         );
     }
-    write(
+    run_once(
         "INSERT INTO session_guard.guard AS g
              (guard, table_name, id_column, active_column, revoke_on, is_default)
          VALUES ($1, $2, $3, $4, $5,
@@ -352,7 +375,7 @@ fn record(relid: Oid, request: &Request) {
 fn drop_triggers(relid: Oid, triggers: &[String]) {
     let table = qualified_name(relid);
     for trigger in triggers.iter().map(quote_identifier) {
-        write(&format!("DROP TRIGGER {trigger} ON {table}"), &[]);
+        run_once(&format!("DROP TRIGGER {trigger} ON {table}"), &[]);
     }
 }
 
@@ -371,15 +394,15 @@ fn create_triggers(relid: Oid, request: &Request) {
             _ => "ROW",
         };
         let when = if trigger == UPDATE_TRIGGER { format!("WHEN ({when})") } else { String::new() };
-        write(
+        run_once(
             &format!(
                 "CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH {level} {when}
                  EXECUTE FUNCTION session_guard.stamp()"
             ),
             &[],
         );
-        write(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
-        write(
+        run_once(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
+        run_once(
             &format!("ALTER TRIGGER {trigger} ON {table} DEPENDS ON EXTENSION pg_session_guard"),
             &[],
         );
@@ -424,7 +447,7 @@ fn grant_hot_functions(table_owner: Oid) {
     };
     let role = owner::role_name(table_owner);
     outside_of_create_extension(|| {
-        write(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
+        run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
     });
     if !can_use_schema {
         let message = format!("role {role} cannot use schema {schema}, where session_valid is");
@@ -445,38 +468,7 @@ fn outside_of_create_extension(work: impl FnOnce()) {
     unsafe { pg_sys::creating_extension = was_creating };
 }
 
-/// Stamps the disabled accounts whose last stamp was not for being disabled. All get one epoch:
-/// nobody of them can log in before the table's lock is released.
-fn backfill(relid: Oid, request: &Request, is_unique: bool) -> i64 {
-    let store = registry::store();
-    let now = settings::clock();
-    let old = lookup::guard_epoch(&store, relid);
-    let Epoch(epoch) = Epoch::stamp(now, settings::stamp_margin(), old);
-    let statement = format!(
-        "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-         SELECT {distinct} $1, u.{id}::pg_catalog.text, $2, 'backfill', $3 FROM ONLY {table} AS u
-         WHERE u.{active} IS NOT TRUE AND u.{id} IS NOT NULL
-         ON CONFLICT (guard, user_id) DO UPDATE
-         SET epoch = GREATEST(EXCLUDED.epoch, e.epoch + interval '1 second'),
-             reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
-         WHERE e.reason NOT IN ('disabled', 'backfill')",
-        distinct = if is_unique { "" } else { "DISTINCT" },
-        id = quote_identifier(&request.id_column),
-        active = quote_identifier(&request.active_column),
-        table = qualified_name(relid),
-    );
-    let types = [pg_sys::REGCLASSOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID];
-    let mut arguments = [relid.into(), Datum::from(epoch.0), Datum::from(now.0)];
-    i64::try_from(run_once(&statement, &types, &mut arguments)).unwrap_or(i64::MAX)
-}
-
 fn oid(relid: Oid) -> DatumWithOid<'static> {
     // SAFETY: an OID's datum is the OID, and a regclass is one.
     unsafe { DatumWithOid::new(relid, pg_sys::REGCLASSOID) }
-}
-
-fn write(statement: &str, arguments: &[DatumWithOid]) {
-    // What goes wrong in the statement is raised as its own error.
-    Spi::run_with_args(statement, arguments).expect("SPI runs what this library gives it");
-    make_visible();
 }

@@ -5,10 +5,12 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{self, Spi};
 
-/// The best `attach` that some table of this database allows, or one to fill in.
+/// The best `attach` that some table of this database allows, or a look for what there is.
 pub fn attach_something() -> String {
     guess_attach(None).unwrap_or_else(|| {
-        "SELECT session_guard.attach('your_users_table', 'id', 'active');".to_owned()
+        "SELECT attrelid::regclass AS users, attname AS active FROM pg_attribute \
+         WHERE atttypid = 'boolean'::regtype AND attrelid >= 16384;"
+            .to_owned()
     })
 }
 
@@ -58,8 +60,8 @@ pub fn reconcile_statement(name: &str) -> String {
 /// Names that frameworks use come first.
 fn guess_attach(relid: Option<Oid>) -> Option<String> {
     const GUESS: &str = "
-        SELECT pg_catalog.format('SELECT session_guard.attach(%L, %L, %L);',
-                                 pg_catalog.format('%I.%I', n.nspname, c.relname), i.attname, a.attname)
+        SELECT pg_catalog.convert_to(pg_catalog.format('SELECT session_guard.attach(%L, %L, %L);',
+                                 pg_catalog.format('%I.%I', n.nspname, c.relname), i.attname, a.attname), 'UTF8')
         FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_index x ON x.indrelid = c.oid AND x.indisunique AND x.indimmediate
@@ -72,10 +74,8 @@ fn guess_attach(relid: Option<Oid>) -> Option<String> {
              AND a.atttypid = 'bool'::regtype
         WHERE l.collisdeterministic IS NOT FALSE AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relispartition
           AND c.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'session_guard')
-          AND CASE WHEN $1 IS NULL
-                   THEN a.attname IN ('active', 'is_active', 'enabled', 'is_enabled')
-                        AND c.relname ~ 'user|account|member'
-                   ELSE c.oid = $1 END
+          AND a.attname ~ 'active|enabled'
+          AND CASE WHEN $1 IS NULL THEN c.relname ~ 'user|account|member' ELSE c.oid = $1 END
         ORDER BY c.relname = 'ab_user' DESC, c.relname = 'auth_user' DESC, c.relname = 'users' DESC,
                  a.attname ~ 'active' DESC, a.attname ~ 'enabled' DESC, x.indisprimary DESC,
                  n.nspname, c.relname, a.attnum
@@ -84,7 +84,10 @@ fn guess_attach(relid: Option<Oid>) -> Option<String> {
         Spi::connect(|client| {
             // SAFETY: an OID's datum is the OID, and its type is named with it.
             let relid = unsafe { DatumWithOid::new(relid, pg_sys::OIDOID) };
-            client.select(GUESS, Some(1), &[relid]).ok()?.first().get_one::<String>().ok()?
+            let rows = client.select(GUESS, Some(1), &[relid]).ok()?.first();
+            // In bytes: the database's encoding need not be UTF-8.
+            let statement: Vec<u8> = rows.get_one().ok()??;
+            Some(String::from_utf8_lossy(&statement).into_owned())
         })
     })
 }

@@ -18,6 +18,10 @@ pub enum Mistake {
     TableGone,
     /// A column of the guarded table was dropped.
     ColumnGone,
+    /// A column was renamed, and another has its name now.
+    ColumnReplaced,
+    /// A table was renamed, and another has its name now.
+    TableReplaced,
     /// NULL where a table is wanted.
     NullTable,
     /// A view, sequence, index or system catalog.
@@ -57,12 +61,14 @@ impl Mistake {
             Mistake::NotGuarded => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,              // 42704
             Mistake::TableGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,                // 42P01
             Mistake::ColumnGone => PgSqlErrorCode::ERRCODE_INVALID_COLUMN_REFERENCE,      // 42P10
-            Mistake::NullTable => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,         // 22004
-            Mistake::NotATable => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,              // 42809
-            Mistake::UnsupportedTable => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,   // 0A000
-            Mistake::NotPermanent => PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,    // 42P16
-            Mistake::NoSuchColumn => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,            // 42703
-            Mistake::ActiveNotBoolean => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,       // 42804
+            Mistake::ColumnReplaced => PgSqlErrorCode::ERRCODE_AMBIGUOUS_COLUMN,
+            Mistake::TableReplaced => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
+            Mistake::NullTable => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, // 22004
+            Mistake::NotATable => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,      // 42809
+            Mistake::UnsupportedTable => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, // 0A000
+            Mistake::NotPermanent => PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION, // 42P16
+            Mistake::NoSuchColumn => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,    // 42703
+            Mistake::ActiveNotBoolean => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH, // 42804
             Mistake::UnsupportedIdType => PgSqlErrorCode::ERRCODE_INVALID_COLUMN_DEFINITION, // 42611
             Mistake::NondeterministicId => PgSqlErrorCode::ERRCODE_COLLATION_MISMATCH, // 42P21
             Mistake::IdNotUnique => PgSqlErrorCode::ERRCODE_INVALID_FOREIGN_KEY,       // 42830
@@ -155,6 +161,8 @@ mod tests {
             NotGuarded,
             TableGone,
             ColumnGone,
+            ColumnReplaced,
+            TableReplaced,
             NullTable,
             NotATable,
             UnsupportedTable,

@@ -72,6 +72,11 @@ pub struct Guard {
     pub index: Option<UniqueIndex>,
     /// Why the guard is not armed; `None` when it is.
     pub disarmed: Option<String>,
+    /// The table's name when it was attached, if it has another now.
+    pub renamed_from: Option<String>,
+    /// That a column was renamed, and another has its name now. The triggers go on with the one that
+    /// they watch; but the app may mean the other, so nobody is let in.
+    pub replaced: Option<GuardError>,
 }
 
 impl Guard {
@@ -79,49 +84,58 @@ impl Guard {
     ///
     /// A column that was renamed is found through the update trigger, which follows it.
     pub fn load(table: &OpenTable, row: &GuardRow, stamper: Oid) -> Result<Guard, GuardError> {
+        check_heap(table)?;
         let watched = watched_columns(table, stamper).unwrap_or_default();
-        let find = |name: &str, position: usize| {
-            column_number(table, name)
-                .or_else(|| watched.get(position).copied())
-                .ok_or_else(|| column_gone(table, row, name))
+        let mut replaced = None;
+        let mut find = |name: &str, position: usize| {
+            let (named, watched) = (column_number(table, name), watched.get(position).copied());
+            if let (Some(named), Some(watched)) = (named, watched)
+                && named != watched
+            {
+                replaced = Some(column_replaced(table, row, name, watched));
+            }
+            watched.or(named).ok_or_else(|| column_gone(table, row, name))
         };
-        let id = find(&row.id_column, 0)?;
+        let id = id_column(table, find(&row.id_column, 0)?)?;
         let active = find(&row.active_column, 1)?;
-        let revoke_on = row
-            .revoke_on
-            .iter()
-            .enumerate()
-            .map(|(position, name)| find(name, position + 2))
-            .collect::<Result<Vec<_>, _>>()?;
-        let id = id_column(table, id)?;
         check_active(table, active)?;
-        let mut guard = Guard {
+        let further = row.revoke_on.iter().zip(2..);
+        let revoke_on =
+            further.map(|(name, position)| find(name, position)).collect::<Result<Vec<_>, _>>()?;
+        let disarmed = why_disarmed(table, (id.attno, active, &revoke_on), stamper, &watched);
+        let index = unique_index(table, id);
+        let is_renamed = qualified_name(table.oid()) != row.table_name;
+        let renamed_from = is_renamed.then(|| row.table_name.clone());
+        Ok(Guard {
             relid: table.oid(),
             id,
             active,
             revoke_on,
-            index: unique_index(table, id),
-            disarmed: None,
-        };
-        guard.disarmed = why_disarmed(table, &guard, stamper, &watched);
-        Ok(guard)
+            index,
+            disarmed,
+            renamed_from,
+            replaced,
+        })
     }
 
-    /// What `attach` asks of the columns, checked in the order in which a user would mend them.
+    /// What `attach` asks of the columns, checked in the order in which a user would mend them: the
+    /// id column, and the numbers of all, as the update trigger is to watch them.
     pub fn check(
         table: &OpenTable,
         id_column_name: &str,
         active_column_name: &str,
         revoke_on: &[String],
-    ) -> Result<IdColumn, GuardError> {
+    ) -> Result<(IdColumn, Vec<i16>), GuardError> {
         let find =
             |name: &str| column_number(table, name).ok_or_else(|| no_such_column(table, name));
         let id = id_column(table, find(id_column_name)?)?;
-        check_active(table, find(active_column_name)?)?;
+        let active = find(active_column_name)?;
+        check_active(table, active)?;
+        let mut columns = vec![id.attno, active];
         for name in revoke_on {
-            find(name)?;
+            columns.push(find(name)?);
         }
-        Ok(id)
+        Ok((id, columns))
     }
 }
 
@@ -170,34 +184,11 @@ pub fn column_name(table: &OpenTable, attno: i16) -> String {
 
 /// A relation that `attach` can guard at all, whatever its columns.
 pub fn check_kind(table: &OpenTable) -> Result<(), GuardError> {
-    let class = table.relation().rd_rel;
-    // SAFETY: an open relation has its row of pg_class.
-    let class = unsafe { &*class };
+    check_heap(table)?;
+    let class = class_of(table);
     let name = qualified_name(table.oid());
-    let is_catalog = table.oid().to_u32() < pg_sys::FirstNormalObjectId;
-    let kind = class.relkind as u8;
-    let refusal = match kind {
-        pg_sys::RELKIND_PARTITIONED_TABLE => Some("a partitioned table"),
-        pg_sys::RELKIND_FOREIGN_TABLE => Some("a foreign table"),
-        pg_sys::RELKIND_RELATION if class.relispartition => Some("a partition"),
-        pg_sys::RELKIND_RELATION if class.relam != pg_sys::HEAP_TABLE_AM_OID => {
-            Some("not a heap table")
-        }
-        _ => None,
-    };
-    if let Some(refusal) = refusal {
-        return Err(GuardError::new(
-            Mistake::UnsupportedTable,
-            format!("{name} is {refusal}, and cannot be guarded"),
-            advice::attach_something(),
-        ));
-    }
-    if kind != pg_sys::RELKIND_RELATION || is_catalog {
-        return Err(GuardError::new(
-            Mistake::NotATable,
-            format!("{name} is not an ordinary table"),
-            advice::attach_something(),
-        ));
+    if class.relispartition {
+        return Err(unsupported(&name, "a partition"));
     }
     match class.relpersistence as u8 {
         pg_sys::RELPERSISTENCE_PERMANENT => Ok(()),
@@ -213,6 +204,40 @@ pub fn check_kind(table: &OpenTable) -> Result<(), GuardError> {
             advice::attach_something(),
         )),
     }
+}
+
+/// A relation whose rows can be read and locked as those of a users table. Checked whenever a guard
+/// is loaded: what was a table may have become something else, and rows of `session_guard.guard` may
+/// be written by hand.
+fn check_heap(table: &OpenTable) -> Result<(), GuardError> {
+    let class = class_of(table);
+    let name = qualified_name(table.oid());
+    let is_catalog = table.oid().to_u32() < pg_sys::FirstNormalObjectId;
+    match class.relkind as u8 {
+        pg_sys::RELKIND_PARTITIONED_TABLE => Err(unsupported(&name, "a partitioned table")),
+        pg_sys::RELKIND_FOREIGN_TABLE => Err(unsupported(&name, "a foreign table")),
+        pg_sys::RELKIND_RELATION if is_catalog => Err(not_a_table(&name)),
+        pg_sys::RELKIND_RELATION if class.relam != pg_sys::HEAP_TABLE_AM_OID => {
+            Err(unsupported(&name, "not a heap table"))
+        }
+        pg_sys::RELKIND_RELATION => Ok(()),
+        _ => Err(not_a_table(&name)),
+    }
+}
+
+fn class_of(table: &OpenTable) -> &pg_sys::FormData_pg_class {
+    // SAFETY: an open relation has its row of pg_class.
+    unsafe { &*table.relation().rd_rel }
+}
+
+fn not_a_table(name: &str) -> GuardError {
+    let message = format!("{name} is not an ordinary table");
+    GuardError::new(Mistake::NotATable, message, advice::attach_something())
+}
+
+fn unsupported(name: &str, what: &str) -> GuardError {
+    let message = format!("{name} is {what}, and cannot be guarded");
+    GuardError::new(Mistake::UnsupportedTable, message, advice::attach_something())
 }
 
 fn to_string(name: *const c_char) -> Option<String> {
@@ -306,12 +331,36 @@ fn no_such_column(table: &OpenTable, column: &str) -> GuardError {
 
 fn column_gone(table: &OpenTable, row: &GuardRow, column: &str) -> GuardError {
     let name = qualified_name(table.oid());
-    GuardError::new(
-        Mistake::ColumnGone,
-        format!("guarded column {} of table {name} is gone", spi::quote_identifier(column)),
-        advice::detach_statement(&name),
-    )
-    .detail(format!("Guarded as {}", advice::attach_again(row, None)))
+    // Without one of the further columns the guard is a guard still.
+    let mut rest = row.clone();
+    rest.revoke_on.retain(|other| other != column);
+    let hint = match rest.revoke_on.len() < row.revoke_on.len() {
+        true => advice::attach_again(&rest, None),
+        false => advice::detach_statement(&name),
+    };
+    let column = spi::quote_identifier(column);
+    let message = format!("guarded column {column} of table {name} is gone");
+    GuardError::new(Mistake::ColumnGone, message, hint)
+        .detail(format!("Guarded as {}", advice::attach_again(row, None)))
+}
+
+fn column_replaced(table: &OpenTable, row: &GuardRow, column: &str, watched: i16) -> GuardError {
+    let name = qualified_name(table.oid());
+    let renamed = column_name(table, watched);
+    let rename = |other: &String| if other == column { renamed.clone() } else { other.clone() };
+    let meant = GuardRow {
+        table_name: name.clone(),
+        id_column: rename(&row.id_column),
+        active_column: rename(&row.active_column),
+        revoke_on: row.revoke_on.iter().map(rename).collect(),
+        ..row.clone()
+    };
+    let message = format!(
+        "column {} of table {name} is not the one that its triggers watch",
+        spi::quote_identifier(column)
+    );
+    GuardError::new(Mistake::ColumnReplaced, message, advice::attach_again(&meant, None))
+        .detail(format!("They watch {}.", spi::quote_identifier(&renamed)))
 }
 
 fn triggers(table: &OpenTable) -> &[pg_sys::Trigger] {
@@ -334,15 +383,36 @@ fn trigger<'a>(table: &'a OpenTable, name: &str, stamper: Oid) -> Option<&'a pg_
 
 /// The columns that the update trigger compares, in the order in which `attach` wrote them: id,
 /// active, then those of `revoke_on`. `None` if there is no such trigger, or its clause is another.
-fn watched_columns(table: &OpenTable, stamper: Oid) -> Option<Vec<i16>> {
+pub fn watched_columns(table: &OpenTable, stamper: Oid) -> Option<Vec<i16>> {
     let clause = trigger(table, UPDATE_TRIGGER, stamper)?.tgqual;
     if clause.is_null() {
         return None;
     }
     // SAFETY: a trigger's clause is the text of an expression tree.
-    let tree = unsafe { pg_sys::stringToNode(clause) };
+    let tree: *mut pg_sys::Node = unsafe { pg_sys::stringToNode(clause) }.cast();
+    // SAFETY: every node begins with its tag.
+    if unsafe { (*tree).type_ } != pg_sys::NodeTag::T_BoolExpr {
+        return None;
+    }
+    let tree: *mut pg_sys::BoolExpr = tree.cast();
+    // SAFETY: the tag says what the node is.
+    let tree = unsafe { &*tree };
+    if tree.boolop != pg_sys::BoolExprType::OR_EXPR {
+        return None;
+    }
+    // SAFETY: the arguments of a BoolExpr are a list of nodes.
+    let arms = unsafe { pgrx::PgList::<pg_sys::Node>::from_pg(tree.args) };
+    arms.iter_ptr().map(compared_column).collect()
+}
+
+/// The column that an arm of the form `OLD.column IS DISTINCT FROM NEW.column` compares.
+fn compared_column(arm: *mut pg_sys::Node) -> Option<i16> {
+    // SAFETY: every node begins with its tag.
+    if unsafe { (*arm).type_ } != pg_sys::NodeTag::T_DistinctExpr {
+        return None;
+    }
     // SAFETY: a WHEN clause has neither aggregates nor placeholders, which would raise.
-    let columns = unsafe { pg_sys::pull_var_clause(tree.cast(), 0) };
+    let columns = unsafe { pg_sys::pull_var_clause(arm, 0) };
     // SAFETY: pull_var_clause returns a list of Var nodes.
     let columns = unsafe { pgrx::PgList::<pg_sys::Var>::from_pg(columns) };
     let columns: Vec<(u32, i16)> = columns
@@ -353,19 +423,20 @@ fn watched_columns(table: &OpenTable, stamper: Oid) -> Option<Vec<i16>> {
             (column.varno as u32, column.varattno)
         })
         .collect();
-    let (pairs, []) = columns.as_chunks::<2>() else {
-        return None;
-    };
-    pairs
-        .iter()
-        .map(|&[(old, before), (new, after)]| {
-            let is_comparison = (old, new) == (pg_sys::PRS2_OLD_VARNO, pg_sys::PRS2_NEW_VARNO);
-            (is_comparison && before == after).then_some(before)
-        })
-        .collect()
+    match columns[..] {
+        [(pg_sys::PRS2_OLD_VARNO, before), (pg_sys::PRS2_NEW_VARNO, after)] if before == after => {
+            Some(before)
+        }
+        _ => None,
+    }
 }
 
-fn why_disarmed(table: &OpenTable, guard: &Guard, stamper: Oid, watched: &[i16]) -> Option<String> {
+fn why_disarmed(
+    table: &OpenTable,
+    (id, active, revoke_on): (i16, i16, &[i16]),
+    stamper: Oid,
+    watched: &[i16],
+) -> Option<String> {
     TRIGGERS.into_iter().find_map(|(name, kind)| {
         let Some(trigger) = trigger(table, name, stamper) else {
             return Some(format!("trigger {name} is missing"));
@@ -379,8 +450,7 @@ fn why_disarmed(table: &OpenTable, guard: &Guard, stamper: Oid, watched: &[i16])
         let fires_as_made = trigger.tgtype as u32 == kind
             && trigger.tgnattr == 0
             && (is_update || trigger.tgqual.is_null());
-        let columns =
-            [guard.id.attno, guard.active].into_iter().chain(guard.revoke_on.iter().copied());
+        let columns = [id, active].into_iter().chain(revoke_on.iter().copied());
         if !fires_as_made || is_update && !columns.eq(watched.iter().copied()) {
             return Some(format!("trigger {name} fires on other changes than the guard's"));
         }
@@ -417,8 +487,16 @@ fn usable_as_key(index: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
     if !definition.indisunique || !definition.indimmediate || !definition.indisvalid {
         return None;
     }
-    // SAFETY: the index is open.
-    let predicate = unsafe { pg_sys::RelationGetIndexPredicate(index.as_ptr()) };
+    // Asking for the predicate itself would run the functions in it, with the rights of whoever
+    // asks: the triggers ask as the owner of the extension.
+    // SAFETY: an open index has its tuple of pg_index.
+    let is_whole = unsafe {
+        pg_sys::heap_attisnull(
+            relation.rd_indextuple,
+            pg_sys::Anum_pg_index_indpred as i32,
+            std::ptr::null_mut(),
+        )
+    };
     // SAFETY: an open index has an operator family for each key.
     let family = unsafe { *relation.rd_opfamily };
     let orders_ids = match id.id_type {
@@ -433,7 +511,7 @@ fn usable_as_key(index: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
     let is_exact = collation == pg_sys::InvalidOid
         // SAFETY: an OID that the catalogs gave out.
         || unsafe { pg_sys::get_collation_isdeterministic(collation) };
-    let is_usable = predicate.is_null() && orders_ids && is_exact;
+    let is_usable = is_whole && orders_ids && is_exact;
     is_usable.then_some(UniqueIndex { oid: index.oid(), collation })
 }
 

@@ -2,12 +2,11 @@
 
 use crate::advice;
 use crate::arg::RegClass;
+use crate::backfill;
 use crate::error::GuardError;
-use crate::guard::{Guard, GuardRow, column_name, qualified_name};
-use crate::owner::as_owner;
+use crate::guard::{self, Guard, GuardRow, column_name, qualified_name};
 use crate::registry;
 use crate::scan::OpenTable;
-use pgrx::datum::DatumWithOid;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -105,9 +104,11 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     let name = qualified_name(row.relid);
     let renamed = renamed(row, guard, table);
     let reconcile = || Some(advice::reconcile_statement(&name));
-    let mut findings = vec![match renamed {
-        None => finding(Some(row), "table", format!("guarding {name}"), None),
-        Some(detail) => finding(Some(row), "table", detail, reconcile()),
+    let sound = guard::check_kind(table).and_then(|()| registry::check_names(guard));
+    let mut findings = vec![match (sound, renamed) {
+        (Err(error), _) => finding(Some(row), "table", error.message, Some(error.hint)),
+        (Ok(()), None) => finding(Some(row), "table", format!("guarding {name}"), None),
+        (Ok(()), Some(detail)) => finding(Some(row), "table", detail, reconcile()),
     }];
     findings.push(match &guard.disarmed {
         None => finding(Some(row), "armed", "all triggers are in place".into(), None),
@@ -126,8 +127,7 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
             finding(Some(row), "unique_index", detail, Some(remedy))
         }
     });
-    let active = quote_identifier(column_name(table, guard.active));
-    let unstamped = as_owner(|| count_unstamped(row, &name, &id, &active));
+    let unstamped = backfill::count_unstamped(&open);
     let remedy = if unstamped > 0 { reconcile() } else { None };
     let detail = format!("disabled accounts without an epoch: {unstamped}");
     findings.push(finding(Some(row), "disabled_accounts", detail, remedy));
@@ -149,17 +149,4 @@ fn renamed(row: &GuardRow, guard: &Guard, table: &OpenTable) -> Option<String> {
         .zip(now.into_iter().chain(columns))
         .find(|(before, now)| *before != now)
         .map(|(before, now)| format!("{before} has been renamed to {now}"))
-}
-
-fn count_unstamped(row: &GuardRow, name: &str, id: &str, active: &str) -> i64 {
-    let statement = format!(
-        "SELECT count(*) FROM ONLY {name} AS u WHERE u.{active} IS NOT TRUE AND NOT EXISTS
-             (SELECT FROM session_guard.epoch e WHERE e.guard = $1 AND e.user_id = u.{id}::text COLLATE \"C\")"
-    );
-    // SAFETY: an OID's datum is the OID, and a regclass is one.
-    let relid = unsafe { DatumWithOid::new(row.relid, pg_sys::REGCLASSOID) };
-    let count = Spi::connect(|client| {
-        client.select(&statement, Some(1), &[relid]).ok()?.first().get_one::<i64>().ok()?
-    });
-    count.unwrap_or_default()
 }

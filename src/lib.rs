@@ -26,6 +26,7 @@ mod owner;
 mod registry;
 
 mod admin;
+mod backfill;
 mod health;
 mod session;
 mod stamp;

@@ -8,7 +8,7 @@ use crate::guard::qualified_name;
 use crate::registry;
 use crate::scan::OpenTable;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::spi::quote_identifier;
+use pgrx::spi::{Spi, quote_identifier};
 use std::ffi::{CStr, c_int};
 
 /// Refuses a caller who neither owns the table nor is a member of the role that does.
@@ -23,6 +23,25 @@ pub fn check_ownership(table: &OpenTable) -> Result<(), GuardError> {
         format!("must be owner of table {name}"),
         format!("SET ROLE {};", role_name(owner_of(table))),
     ))
+}
+
+/// Refuses a caller who is no member of the role that created the extension. Asked where there is no
+/// table whose owner could be.
+pub fn check_administration() -> Result<(), GuardError> {
+    const CREATOR: &str =
+        "SELECT extowner FROM pg_catalog.pg_extension WHERE extname = 'pg_session_guard'";
+    let creator = Spi::connect(|client| {
+        client.select(CREATOR, Some(1), &[]).ok()?.first().get_one::<Oid>().ok()?
+    });
+    let creator = creator.unwrap_or(pg_sys::InvalidOid);
+    // SAFETY: no precondition.
+    let caller = unsafe { pg_sys::GetUserId() };
+    // SAFETY: two OIDs, of which the first is a role.
+    if unsafe { pg_sys::has_privs_of_role(caller, creator) } {
+        return Ok(());
+    }
+    let message = "must be the owner of extension pg_session_guard";
+    Err(GuardError::new(Mistake::NotOwner, message, format!("SET ROLE {};", role_name(creator))))
 }
 
 /// The role that owns the table.

@@ -130,6 +130,22 @@ pub fn store() -> Store {
     catalog().or_raise().store
 }
 
+/// The tables that were guarded under this name, whatever has become of them.
+pub fn known_as(name: &str) -> Vec<Oid> {
+    let store = store();
+    let mut tables: Vec<Oid> = Vec::new();
+    for relid in [store.guard, store.guard_epoch] {
+        let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) else { continue };
+        table.scan(None, &mut [], |row| {
+            let guard = relation(&row, 1);
+            if text(&row, 2) == name && !tables.contains(&guard) {
+                tables.push(guard);
+            }
+        });
+    }
+    tables
+}
+
 /// Whether the row's OID still means the table that was attached, not another that has got the OID
 /// since, as it may after a restore of a dump.
 pub fn is_same_table(table: &OpenTable, row: &GuardRow, stamper: Oid) -> bool {
@@ -144,6 +160,28 @@ pub fn table_gone(row: &GuardRow) -> GuardError {
         false => advice::detach_statement(&row.relid.to_u32().to_string()),
     };
     GuardError::new(Mistake::TableGone, format!("guarded table {} is gone", row.table_name), hint)
+}
+
+/// Refuses a guard whose table, or one of whose columns, was renamed when another has got the name:
+/// the app goes by the name, and may write to what is not watched.
+pub fn check_names(guard: &Guard) -> Result<(), GuardError> {
+    if let Some(replaced) = &guard.replaced {
+        return Err(replaced.clone());
+    }
+    let Some(name) = &guard.renamed_from else { return Ok(()) };
+    if !Spi::connect(|client| is_table(client, name)) {
+        return Ok(());
+    }
+    let now = qualified_name(guard.relid);
+    let attach = rows()
+        .iter()
+        .find(|row| row.relid == guard.relid)
+        .map_or(String::new(), |row| advice::attach_again(row, row.is_default.then_some(true)));
+    Err(GuardError::new(
+        Mistake::TableReplaced,
+        format!("guarded table {name} has been renamed to {now}, and another has its name"),
+        format!("{} {attach}", advice::detach_statement(&now)),
+    ))
 }
 
 fn is_table(client: &SpiClient, name: &str) -> bool {
@@ -291,9 +329,8 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
         return rows;
     };
     table.scan(None, &mut [], |row| {
-        let relid = row.get(1).map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32));
         rows.push(GuardRow {
-            relid,
+            relid: relation(&row, 1),
             table_name: text(&row, 2),
             id_column: name(&row, 3),
             active_column: name(&row, 4),
@@ -303,6 +340,10 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
     });
     rows.sort_by_key(|row| row.relid.to_u32());
     rows
+}
+
+fn relation(row: &Row, attno: i16) -> Oid {
+    row.get(attno).map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32))
 }
 
 fn text(row: &Row, attno: i16) -> String {

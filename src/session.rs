@@ -25,7 +25,9 @@ impl Users {
             Users::Default => None,
             Users::Named(users) => Some(users.ok_or_else(null_table).or_raise().0),
         };
-        registry::open(relid, lock).or_raise()
+        let open = registry::open(relid, lock).or_raise();
+        registry::check_names(&open.guard).or_raise();
+        open
     }
 }
 

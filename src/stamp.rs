@@ -72,6 +72,7 @@ thread_local! {
 /// Raises the user's epoch past every login given out before now. The caller holds the user's row,
 /// so that no login comes between.
 pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epoch {
+    let mut seen = None;
     loop {
         let now = settings::clock();
         let old = lookup::epoch(store, guard, key);
@@ -85,15 +86,17 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
                 timestamp(now),
             ])
         }) > 0;
-        // An epoch that has risen meanwhile is risen past once more, unless it is at its end.
-        if is_written || old == Some(Epoch(Instant::INFINITY)) {
+        // An epoch that has risen meanwhile is risen past once more; one that stays is at its end.
+        if is_written || seen == Some(old) {
             return epoch;
         }
+        seen = Some(old);
     }
 }
 
 /// Raises the epoch of everybody whom the guard guards, and the epochs of users that are ahead.
 pub fn stamp_guard(store: &Store, guard: Oid, reason: &Reason) -> Epoch {
+    let mut seen = None;
     loop {
         let now = settings::clock();
         let old = lookup::guard_epoch(store, guard);
@@ -106,10 +109,11 @@ pub fn stamp_guard(store: &Store, guard: Oid, reason: &Reason) -> Epoch {
                 timestamp(now),
             ])
         }) > 0;
-        if is_written || old == Some(Epoch(Instant::INFINITY)) {
+        if is_written || seen == Some(old) {
             RAISE_USERS.with(|raise| raise.run(&mut [guard.into(), timestamp(epoch.0)]));
             return epoch;
         }
+        seen = Some(old);
     }
 }
 

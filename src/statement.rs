@@ -3,9 +3,10 @@
 //! A REPEATABLE READ transaction's own snapshot would hide the epoch that another has raised
 //! meanwhile, and its write would fail where the app's own does not.
 
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 /// One statement, prepared at its first use.
 pub struct Statement {
@@ -29,15 +30,24 @@ impl Statement {
                 check(unsafe { pg_sys::SPI_keepplan(plan) });
                 self.plan.set(plan);
             }
-            execute(self.plan.get(), self.argument_types, arguments)
+            assert_eq!(arguments.len(), self.argument_types.len());
+            execute(self.plan.get(), arguments, std::ptr::null())
         })
     }
 }
 
-/// Runs a statement whose plan is not worth keeping, and tells how many rows it wrote.
-pub fn run_once(sql: &str, argument_types: &[Oid], arguments: &mut [Datum]) -> u64 {
+/// Runs a statement whose plan is not worth keeping.
+pub fn run_once(sql: &str, arguments: &[DatumWithOid]) {
     let sql = CString::new(sql).unwrap_or_default();
-    connected(|| execute(prepare(&sql, argument_types), argument_types, arguments))
+    let types: Vec<Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+    let mut values: Vec<Datum> = Vec::new();
+    let mut nulls: Vec<c_char> = Vec::new();
+    for argument in arguments {
+        let value = argument.datum().map(|datum| datum.sans_lifetime());
+        nulls.push(if value.is_none() { b'n' } else { b' ' } as c_char);
+        values.push(value.unwrap_or(Datum::null()));
+    }
+    connected(|| execute(prepare(&sql, &types), &mut values, nulls.as_ptr()));
 }
 
 fn connected(work: impl FnOnce() -> u64) -> u64 {
@@ -65,16 +75,15 @@ fn prepare(sql: &CStr, argument_types: &[Oid]) -> pg_sys::SPIPlanPtr {
     plan
 }
 
-fn execute(plan: pg_sys::SPIPlanPtr, argument_types: &[Oid], arguments: &mut [Datum]) -> u64 {
-    assert_eq!(arguments.len(), argument_types.len());
+fn execute(plan: pg_sys::SPIPlanPtr, arguments: &mut [Datum], nulls: *const c_char) -> u64 {
     // SAFETY: we are in a transaction that runs a query.
     let snapshot = unsafe { pg_sys::GetLatestSnapshot() };
-    // SAFETY: the plan takes as many arguments, and no NULLs.
+    // SAFETY: the plan takes as many arguments; without `nulls` none of them is NULL.
     check(unsafe {
         pg_sys::SPI_execute_snapshot(
             plan,
             arguments.as_mut_ptr(),
-            std::ptr::null(),
+            nulls,
             snapshot,
             std::ptr::null_mut(),
             false,

@@ -1,11 +1,12 @@
 //! SQL: what a change of the users table stamps.
 
 use crate::advice;
-use crate::error::{GuardError, Mistake};
+use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{column_name, qualified_name};
 use crate::lookup;
+use crate::owner::check_ownership;
 use crate::registry::{self, OpenGuard};
-use crate::scan::Row;
+use crate::scan::{OpenTable, Row};
 use crate::stamp::{Reason, stamp_guard, stamp_user};
 use crate::user_id::UserId;
 use pgrx::PgTrigger;
@@ -126,17 +127,32 @@ fn wrong_trigger(trigger: &PgTrigger) -> GuardError {
     )
 }
 
-/// Called when rows of `session_guard.guard` change, by `attach` or by hand: has every backend read
-/// them again.
+/// Called when rows of `session_guard.guard` change, by `attach`, by a restore or by hand: has every
+/// backend read them again, and lets nobody guard, and so look into, a table of somebody else's.
 #[pg_extern(sql = r#"
-CREATE FUNCTION session_guard.invalidate() RETURNS trigger
-    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION session_guard.guard_changed() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#)]
-fn invalidate(fcinfo: pg_sys::FunctionCallInfo) {
+fn guard_changed(fcinfo: pg_sys::FunctionCallInfo) {
     let trigger = called_by_trigger(fcinfo);
+    let data = trigger.trigger_data();
     // SAFETY: a trigger is called with its relation open.
-    unsafe { pg_sys::CacheInvalidateRelcache(trigger.trigger_data().tg_relation) };
+    unsafe { pg_sys::CacheInvalidateRelcache(data.tg_relation) };
+    let tuple = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+        _ if data.tg_event & pg_sys::TRIGGER_EVENT_ROW == 0 => return,
+        pg_sys::TRIGGER_EVENT_INSERT => data.tg_trigtuple,
+        pg_sys::TRIGGER_EVENT_UPDATE => data.tg_newtuple,
+        _ => return,
+    };
+    // SAFETY: a trigger is called with its relation open.
+    let table = unsafe { &*data.tg_relation };
+    // SAFETY: a row-level trigger is called with a tuple of its relation.
+    let row = unsafe { Row::of_trigger(tuple, table) };
+    let relid = row.get(1).map_or(pg_sys::InvalidOid, |oid| pg_sys::Oid::from(oid.value() as u32));
+    if let Some(users) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
+        check_ownership(&users).or_raise();
+    }
 }
 
 /// What PostgreSQL tells a trigger, or an error for a call from elsewhere. `#[pg_trigger]` would
