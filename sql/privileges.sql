@@ -158,6 +158,8 @@ COMMENT ON FUNCTION session_guard.detach(regclass, boolean) IS
     'takes the triggers off a users table; its epochs stay, unless they are to be forgotten';
 COMMENT ON FUNCTION session_guard.reconcile(regclass) IS
     're-arms a guard, or all, and stamps the accounts that were disabled meanwhile; returns how many';
+COMMENT ON FUNCTION session_guard.revoke_all_sessions(regclass, text) IS
+    'ends all sessions of a guard, of the default one if none is named; returns the epoch that logins must not predate from now on';
 COMMENT ON FUNCTION session_guard.health() IS
     'what an operator wants to know of each guard; a remedy is a statement that mends what is not ok';
 COMMENT ON FUNCTION session_guard.stamp() IS

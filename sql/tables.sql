@@ -2,7 +2,7 @@ CREATE SCHEMA session_guard;
 COMMENT ON SCHEMA session_guard IS
     'administration and records of pg_session_guard; the functions that apps call are in the extension''s own schema';
 
--- The library reads the first six columns by their numbers.
+-- The library reads the columns by their numbers.
 CREATE TABLE session_guard.guard (
     guard         regclass    NOT NULL PRIMARY KEY,
     table_name    text        NOT NULL,
@@ -10,7 +10,8 @@ CREATE TABLE session_guard.guard (
     active_column name        NOT NULL,
     revoke_on     name[]      NOT NULL DEFAULT '{}',
     is_default    boolean     NOT NULL DEFAULT false,
-    attached_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    attached_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    unwatched_at  timestamptz
 );
 CREATE UNIQUE INDEX guard_is_default ON session_guard.guard (is_default) WHERE is_default;
 COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
@@ -21,6 +22,7 @@ COMMENT ON COLUMN session_guard.guard.active_column IS 'the boolean column that 
 COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change ends the user''s sessions';
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
+COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: what was disabled and enabled again before that, nobody can know';
 
 -- The library reads the first three columns by their numbers.
 CREATE TABLE session_guard.guard_epoch (

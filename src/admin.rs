@@ -4,14 +4,16 @@
 use crate::advice;
 use crate::arg::{Name, RegClass};
 use crate::backfill;
+use crate::epoch::Epoch;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow, IdColumn, TRIGGERS, UPDATE_TRIGGER, qualified_name};
 use crate::owner::{self, as_owner};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::session::null_table;
+use crate::stamp::{Reason, stamp_guard};
 use crate::statement::run_once;
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::{Spi, quote_identifier};
@@ -126,6 +128,20 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
     };
     drop(open);
     guard_locked(row.relid, request)
+}
+
+/// Puts everybody out, as after a breach, or where nobody can know who must be.
+#[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn revoke_all_sessions(
+    users: default!(Option<RegClass>, "NULL"),
+    reason: default!(Option<String>, "'admin'"),
+) -> Option<TimestampWithTimeZone> {
+    let open = registry::open(users.map(|users| users.0), pg_sys::AccessShareLock).or_raise();
+    owner::check_update(&open.users).or_raise();
+    let reason = Reason::Admin(reason.unwrap_or_else(|| "admin".into()));
+    let Epoch(epoch) = as_owner(|| stamp_guard(&open.store, open.guard.relid, &reason));
+    TimestampWithTimeZone::try_from(epoch.0).ok()
 }
 
 /// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one, and otherwise
@@ -276,6 +292,10 @@ fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
     let (_, columns) = check_columns(&table, &request)?;
     let table_owner = owner::owner_of(&table);
     let stamper = registry::store().stamper;
+    // Renamed columns were watched on; where the names mean others by now, these were not.
+    let was_watched = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_none() && open.guard.replaced.is_none());
+    let was_attached = registry::is_known(relid);
     let is_watching =
         guard::watched_columns(&table, stamper).is_some_and(|watched| watched == columns);
     let triggers = guard::stamping_triggers(&table, stamper);
@@ -287,6 +307,12 @@ fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
             drop_triggers(relid, &triggers);
         }
         record(relid, &request);
+        if was_attached && !was_watched {
+            run_once(
+                "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE guard = $1",
+                &[oid(relid)],
+            );
+        }
         let is_armed = open(relid)?.guard.disarmed.is_none();
         if !is_armed {
             if is_watching {

@@ -51,6 +51,11 @@ pub fn detach_statement(name: &str) -> String {
     format!("SELECT session_guard.detach({});", spi::quote_literal(name))
 }
 
+/// `revoke_all_sessions` of a table by its qualified name.
+pub fn revoke_all_statement(name: &str) -> String {
+    format!("SELECT session_guard.revoke_all_sessions({});", spi::quote_literal(name))
+}
+
 /// `reconcile` of a table by its qualified name.
 pub fn reconcile_statement(name: &str) -> String {
     format!("SELECT session_guard.reconcile({});", spi::quote_literal(name))

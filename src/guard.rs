@@ -2,6 +2,7 @@
 
 use crate::advice;
 use crate::compat;
+use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake};
 use crate::scan::OpenTable;
 use crate::user_id::IdType;
@@ -35,6 +36,8 @@ pub struct GuardRow {
     pub revoke_on: Vec<String>,
     /// Whether calls that name no table mean this one.
     pub is_default: bool,
+    /// When the guard was last found without all its triggers.
+    pub unwatched_at: Option<Instant>,
 }
 
 /// The id column as the scans want it.

@@ -3,9 +3,11 @@
 use crate::advice;
 use crate::arg::RegClass;
 use crate::backfill;
+use crate::epoch::Epoch;
 use crate::error::GuardError;
 use crate::guard::{self, Guard, GuardRow, column_name, qualified_name};
-use crate::registry;
+use crate::lookup;
+use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
@@ -114,6 +116,7 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
         None => finding(Some(row), "armed", "all triggers are in place".into(), None),
         Some(why) => finding(Some(row), "armed", why.clone(), reconcile()),
     });
+    findings.push(unwatched(row, &name, &open));
     let id = quote_identifier(column_name(table, guard.id.attno));
     findings.push(match guard.index {
         Some(index) => {
@@ -132,6 +135,21 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     let detail = format!("disabled accounts without an epoch: {unstamped}");
     findings.push(finding(Some(row), "disabled_accounts", detail, remedy));
     Ok(findings)
+}
+
+/// What cannot be known: accounts that were disabled and enabled again while nobody watched. Putting
+/// everybody out since then settles it.
+fn unwatched(row: &GuardRow, name: &str, open: &OpenGuard) -> Finding {
+    const CHECK: &str = "unwatched_changes";
+    let epoch = lookup::guard_epoch(&open.store, row.relid);
+    match row.unwatched_at {
+        Some(unwatched_at) if epoch.is_none_or(|Epoch(epoch)| epoch <= unwatched_at) => {
+            let detail = "accounts that were disabled and enabled again while triggers were missing may have sessions";
+            let remedy = advice::revoke_all_statement(name);
+            finding(Some(row), CHECK, detail.into(), Some(remedy))
+        }
+        _ => finding(Some(row), CHECK, "none".into(), None),
+    }
 }
 
 /// The guard goes on after a rename; but a dump, or a table made again, is known by its name.

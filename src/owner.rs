@@ -25,6 +25,23 @@ pub fn check_ownership(table: &OpenTable) -> Result<(), GuardError> {
     ))
 }
 
+/// Refuses a caller who may not change the accounts either.
+pub fn check_update(table: &OpenTable) -> Result<(), GuardError> {
+    // SAFETY: no precondition.
+    let caller = unsafe { pg_sys::GetUserId() };
+    // SAFETY: the relation is open, so it exists.
+    let answer = unsafe {
+        pg_sys::pg_class_aclcheck(table.oid(), caller, pg_sys::ACL_UPDATE as pg_sys::AclMode)
+    };
+    if answer == pg_sys::AclResult::ACLCHECK_OK {
+        return Ok(());
+    }
+    let name = qualified_name(table.oid());
+    let message = format!("must have UPDATE on table {name} to end its sessions");
+    let hint = format!("GRANT UPDATE ON {name} TO {};", role_name(caller));
+    Err(GuardError::new(Mistake::NotOwner, message, hint))
+}
+
 /// Refuses a caller who is no member of the role that created the extension. Asked where there is no
 /// table whose owner could be.
 pub fn check_administration() -> Result<(), GuardError> {

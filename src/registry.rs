@@ -6,6 +6,7 @@
 //! change at its next command, and others when the change commits.
 
 use crate::advice;
+use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{Guard, GuardRow, qualified_name, stamping_triggers};
 use crate::scan::{OpenTable, Row};
@@ -130,10 +131,17 @@ pub fn store() -> Store {
     catalog().or_raise().store
 }
 
+/// Whether the table is guarded, or was before it was detached.
+pub fn is_known(relid: Oid) -> bool {
+    let name = qualified_name(relid);
+    rows().iter().any(|row| row.relid == relid) || !known_as(&name).is_empty()
+}
+
 /// The tables that were guarded under this name, whatever has become of them.
 pub fn known_as(name: &str) -> Vec<Oid> {
     let store = store();
     let mut tables: Vec<Oid> = Vec::new();
+    // Both tables begin with the table and its name.
     for relid in [store.guard, store.guard_epoch] {
         let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) else { continue };
         table.scan(None, &mut [], |row| {
@@ -336,6 +344,7 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
             active_column: name(&row, 4),
             revoke_on: names(&row, 5),
             is_default: row.get(6).is_some_and(|is_default| is_default.value() as u8 != 0),
+            unwatched_at: row.get(8).map(|micros| Instant(micros.value() as i64)),
         });
     });
     rows.sort_by_key(|row| row.relid.to_u32());

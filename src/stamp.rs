@@ -25,6 +25,8 @@ pub enum Reason {
     Truncated,
     /// A column of `revoke_on` changed.
     Column(String),
+    /// Somebody asked for it, for this reason.
+    Admin(String),
     /// The trigger fired on a change that the guard no longer names.
     Changed,
 }
@@ -39,6 +41,8 @@ impl Reason {
             Reason::Recreated => "recreated",
             Reason::Truncated => "truncated",
             Reason::Changed => "changed",
+            Reason::Admin(why) if why == "admin" => "admin",
+            Reason::Admin(why) => return format!("admin: {why}").into_bytes(),
             Reason::Column(name) => return format!("column:{name}").into_bytes(),
         };
         name.as_bytes().to_vec()

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -160,6 +161,13 @@ def test_a_disabled_account_is_out_at_the_next_request_and_stays_out(
     assert_refused(server, cookie)
     assert_served(server, logged_in(server))
     assert_refused(server, cookie)
+
+
+def test_a_refused_session_is_taken_back_from_the_browser(server):
+    cookie = logged_in(server)
+    psql(DISABLE, ENABLE)
+    taken_back = page(server, cookie).headers["Set-Cookie"]
+    assert taken_back.startswith("session=") and cookie not in taken_back
 
 
 @each_way
@@ -362,6 +370,13 @@ def test_a_login_does_not_wait_for_its_own_uncommitted_update(application):
 def test_an_ordinary_session_stays_logged_in(server):
     cookie = logged_in(server)
     assert [page(server, cookie).status_code for _ in range(200)] == [200] * 200
+
+
+def test_more_requests_at_once_than_the_pool_has_connections(server):
+    cookie = logged_in(server)
+    with ThreadPoolExecutor(40) as crowd:
+        answers = [crowd.submit(page, server, cookie) for _ in range(120)]
+    assert [answer.result().status_code for answer in answers] == [200] * 120
 
 
 def test_logging_in_several_times_in_a_row_works(server):

@@ -72,6 +72,17 @@ UPDATE users SET active = false WHERE id = 1;
 SELECT session_guard.reconcile();
 SELECT session_guard.epoch_of(1) > :'before' AS is_stamped;
 SELECT session_guard.reconcile();
+-- What was enabled again meanwhile nobody can know: health says so, until everybody is put out.
+SELECT ok, detail, remedy FROM session_guard.health() WHERE check_name = 'unwatched_changes';
+SELECT remedy FROM session_guard.health() WHERE check_name = 'unwatched_changes' \gset
+\o /dev/null
+:remedy
+\o
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'unwatched_changes';
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
+SELECT session_verdict(2, NULL::timestamptz), session_verdict(2, session_start(2));
+SELECT session_guard.revoke_all_sessions(reason => 'breach') > clock_timestamp() AS is_ahead;
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
 
 -- A trigger that was made again with another clause is not taken for the guard's.
 DROP TRIGGER session_guard_update ON users;

@@ -63,11 +63,23 @@ UPDATE app.ab_user SET active = true WHERE id = 1;
 SELECT session_verdict(1, now());
 RESET ROLE;
 
+-- To put everybody out takes the right to change the accounts.
+GRANT EXECUTE ON FUNCTION session_guard.revoke_all_sessions TO regress_app;
+GRANT USAGE ON SCHEMA session_guard TO regress_app;
+SET ROLE regress_app;
+SELECT session_guard.revoke_all_sessions();
+RESET ROLE;
+GRANT UPDATE ON app.ab_user TO regress_app;
+SET ROLE regress_app;
+SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_done;
+SELECT session_verdict(2, now()), session_verdict(2, session_start(2));
+RESET ROLE;
+
 -- Row-level security does not change an answer, nor hide an account from the backfill.
 ALTER TABLE app.ab_user ENABLE ROW LEVEL SECURITY;
 ALTER TABLE app.ab_user FORCE ROW LEVEL SECURITY;
 SET ROLE regress_app;
-SELECT session_verdict(2, now()), session_verdict(3, now());
+SELECT session_verdict(2, session_start(2)), session_verdict(3, now());
 SET ROLE regress_owner;
 SELECT count(*) FROM app.ab_user;
 SELECT session_guard.detach('app.ab_user', forget => true);
