@@ -1,25 +1,16 @@
 //! One guarded table's catalog facts, and what may be guarded.
 
 use crate::advice;
+use crate::armed::{watched_columns, why_disarmed};
 use crate::compat;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake};
+use crate::index::{UniqueIndex, unique_index};
 use crate::scan::OpenTable;
 use crate::user_id::IdType;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi;
 use std::ffi::{CStr, CString, c_char};
-
-/// The four triggers that `attach` puts on a users table: name, event and level.
-pub const TRIGGERS: [(&str, u32); 4] = [
-    (UPDATE_TRIGGER, pg_sys::TRIGGER_TYPE_UPDATE | pg_sys::TRIGGER_TYPE_ROW),
-    ("session_guard_insert", pg_sys::TRIGGER_TYPE_INSERT | pg_sys::TRIGGER_TYPE_ROW),
-    ("session_guard_delete", pg_sys::TRIGGER_TYPE_DELETE | pg_sys::TRIGGER_TYPE_ROW),
-    ("session_guard_truncate", pg_sys::TRIGGER_TYPE_TRUNCATE),
-];
-
-/// The one trigger with a WHEN clause.
-pub const UPDATE_TRIGGER: &str = "session_guard_update";
 
 /// A row of `session_guard.guard`: what `attach` was told.
 #[derive(Clone, Debug)]
@@ -48,15 +39,6 @@ pub struct IdColumn {
     /// Its type.
     pub id_type: IdType,
     /// Its collation, or none.
-    pub collation: Oid,
-}
-
-/// A unique index on the id column alone.
-#[derive(Clone, Copy, Debug)]
-pub struct UniqueIndex {
-    /// The index.
-    pub oid: Oid,
-    /// The collation that it is ordered by.
     pub collation: Oid,
 }
 
@@ -142,23 +124,6 @@ impl Guard {
     }
 }
 
-/// Refuses an id that may name two accounts.
-pub fn check_unique(table: &OpenTable, id: IdColumn) -> Result<(), GuardError> {
-    if unique_index(table, id).is_some() {
-        return Ok(());
-    }
-    let name = qualified_name(table.oid());
-    let column = spi::quote_identifier(column_name(table, id.attno));
-    Err(GuardError::new(
-        Mistake::IdNotUnique,
-        format!("column {column} of table {name} has no unique index of its own"),
-        format!("CREATE UNIQUE INDEX ON {name} ({column});"),
-    )
-    .detail(
-        "An id must name one account. A partial, deferred or multi-column index does not say that.",
-    ))
-}
-
 /// The table's name, schema and all, quoted where that is needed.
 pub fn qualified_name(relid: Oid) -> String {
     // SAFETY: any OID may be asked for; NULL comes back for one that is no relation.
@@ -171,13 +136,6 @@ pub fn qualified_name(relid: Oid) -> String {
         (Some(schema), Some(name)) => spi::quote_qualified_identifier(schema, name),
         _ => relid.to_u32().to_string(),
     }
-}
-
-/// The table's triggers of ours, enabled or not. One that has any has been attached, whatever it is
-/// called now.
-pub fn stamping_triggers(table: &OpenTable, stamper: Oid) -> Vec<String> {
-    let ours = triggers(table).iter().filter(|trigger| trigger.tgfoid == stamper);
-    ours.filter_map(|trigger| to_string(trigger.tgname)).collect()
 }
 
 /// The name of column `attno`.
@@ -243,7 +201,8 @@ fn unsupported(name: &str, what: &str) -> GuardError {
     GuardError::new(Mistake::UnsupportedTable, message, advice::attach_something())
 }
 
-fn to_string(name: *const c_char) -> Option<String> {
+/// A name that the catalogs gave out.
+pub fn to_string(name: *const c_char) -> Option<String> {
     if name.is_null() {
         return None;
     }
@@ -365,159 +324,3 @@ fn column_replaced(table: &OpenTable, row: &GuardRow, column: &str, watched: i16
     GuardError::new(Mistake::ColumnReplaced, message, advice::attach_again(&meant, None))
         .detail(format!("They watch {}.", spi::quote_identifier(&renamed)))
 }
-
-fn triggers(table: &OpenTable) -> &[pg_sys::Trigger] {
-    let description = table.relation().trigdesc;
-    if description.is_null() {
-        return &[];
-    }
-    // SAFETY: the description of an open relation stays while the relation is open.
-    let description = unsafe { &*description };
-    let count = usize::try_from(description.numtriggers).unwrap_or(0);
-    // SAFETY: PostgreSQL fills as many as it counts.
-    unsafe { std::slice::from_raw_parts(description.triggers, count) }
-}
-
-fn trigger<'a>(table: &'a OpenTable, name: &str, stamper: Oid) -> Option<&'a pg_sys::Trigger> {
-    triggers(table).iter().find(|trigger| {
-        trigger.tgfoid == stamper && to_string(trigger.tgname).as_deref() == Some(name)
-    })
-}
-
-/// The columns that the update trigger compares, in the order in which `attach` wrote them: id,
-/// active, then those of `revoke_on`. `None` if there is no such trigger, or its clause is another.
-pub fn watched_columns(table: &OpenTable, stamper: Oid) -> Option<Vec<i16>> {
-    let clause = trigger(table, UPDATE_TRIGGER, stamper)?.tgqual;
-    if clause.is_null() {
-        return None;
-    }
-    // SAFETY: a trigger's clause is the text of an expression tree.
-    let tree: *mut pg_sys::Node = unsafe { pg_sys::stringToNode(clause) }.cast();
-    // SAFETY: every node begins with its tag.
-    if unsafe { (*tree).type_ } != pg_sys::NodeTag::T_BoolExpr {
-        return None;
-    }
-    let tree: *mut pg_sys::BoolExpr = tree.cast();
-    // SAFETY: the tag says what the node is.
-    let tree = unsafe { &*tree };
-    if tree.boolop != pg_sys::BoolExprType::OR_EXPR {
-        return None;
-    }
-    // SAFETY: the arguments of a BoolExpr are a list of nodes.
-    let arms = unsafe { pgrx::PgList::<pg_sys::Node>::from_pg(tree.args) };
-    arms.iter_ptr().map(compared_column).collect()
-}
-
-/// The column that an arm of the form `OLD.column IS DISTINCT FROM NEW.column` compares.
-fn compared_column(arm: *mut pg_sys::Node) -> Option<i16> {
-    // SAFETY: every node begins with its tag.
-    if unsafe { (*arm).type_ } != pg_sys::NodeTag::T_DistinctExpr {
-        return None;
-    }
-    // SAFETY: a WHEN clause has neither aggregates nor placeholders, which would raise.
-    let columns = unsafe { pg_sys::pull_var_clause(arm, 0) };
-    // SAFETY: pull_var_clause returns a list of Var nodes.
-    let columns = unsafe { pgrx::PgList::<pg_sys::Var>::from_pg(columns) };
-    let columns: Vec<(u32, i16)> = columns
-        .iter_ptr()
-        .map(|column| {
-            // SAFETY: as above.
-            let column = unsafe { &*column };
-            (column.varno as u32, column.varattno)
-        })
-        .collect();
-    match columns[..] {
-        [(pg_sys::PRS2_OLD_VARNO, before), (pg_sys::PRS2_NEW_VARNO, after)] if before == after => {
-            Some(before)
-        }
-        _ => None,
-    }
-}
-
-fn why_disarmed(
-    table: &OpenTable,
-    (id, active, revoke_on): (i16, i16, &[i16]),
-    stamper: Oid,
-    watched: &[i16],
-) -> Option<String> {
-    TRIGGERS.into_iter().find_map(|(name, kind)| {
-        let Some(trigger) = trigger(table, name, stamper) else {
-            return Some(format!("trigger {name} is missing"));
-        };
-        match trigger.tgenabled as u8 {
-            pg_sys::TRIGGER_FIRES_ALWAYS => {}
-            b'D' => return Some(format!("trigger {name} is disabled")),
-            _ => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
-        }
-        let is_update = name == UPDATE_TRIGGER;
-        let fires_as_made = trigger.tgtype as u32 == kind
-            && trigger.tgnattr == 0
-            && (is_update || trigger.tgqual.is_null());
-        let columns = [id, active].into_iter().chain(revoke_on.iter().copied());
-        if !fires_as_made || is_update && !columns.eq(watched.iter().copied()) {
-            return Some(format!("trigger {name} fires on other changes than the guard's"));
-        }
-        None
-    })
-}
-
-fn unique_index(table: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
-    // SAFETY: the relation is open.
-    let indexes = unsafe { pg_sys::RelationGetIndexList(table.as_ptr()) };
-    // SAFETY: RelationGetIndexList returns a list of OIDs.
-    let indexes = unsafe { pgrx::PgList::<Oid>::from_pg(indexes) };
-    indexes.iter_oid().find_map(|oid| {
-        let index = OpenTable::try_open(oid, pg_sys::AccessShareLock)?;
-        usable_as_key(&index, id)
-    })
-}
-
-fn usable_as_key(index: &OpenTable, id: IdColumn) -> Option<UniqueIndex> {
-    let relation = index.relation();
-    if relation.rd_index.is_null() {
-        return None;
-    }
-    // SAFETY: an open index has its row of pg_index.
-    let definition = unsafe { &*relation.rd_index };
-    // SAFETY: an open index has its row of pg_class.
-    let is_btree = unsafe { (*relation.rd_rel).relam } == pg_sys::BTREE_AM_OID;
-    let is_on_id_alone = definition.indnkeyatts == 1
-        // SAFETY: an index has as many key numbers as it counts, and it counts one at least.
-        && unsafe { *definition.indkey.values.as_ptr() } == id.attno;
-    if !is_btree || !is_on_id_alone {
-        return None;
-    }
-    if !definition.indisunique || !definition.indimmediate || !definition.indisvalid {
-        return None;
-    }
-    // Asking for the predicate itself would run the functions in it, with the rights of whoever
-    // asks: the triggers ask as the owner of the extension.
-    // SAFETY: an open index has its tuple of pg_index.
-    let is_whole = unsafe {
-        pg_sys::heap_attisnull(
-            relation.rd_indextuple,
-            pg_sys::Anum_pg_index_indpred as i32,
-            std::ptr::null_mut(),
-        )
-    };
-    // SAFETY: an open index has an operator family for each key.
-    let family = unsafe { *relation.rd_opfamily };
-    let orders_ids = match id.id_type {
-        IdType::Int2 | IdType::Int4 | IdType::Int8 => family == pg_sys::INTEGER_BTREE_FAM_OID,
-        IdType::Uuid => family == UUID_BTREE_FAM_OID,
-        IdType::Text => {
-            [pg_sys::TEXT_BTREE_FAM_OID, pg_sys::TEXT_PATTERN_BTREE_FAM_OID].contains(&family)
-        }
-    };
-    // SAFETY: an open index has a collation, or none, for each key.
-    let collation = unsafe { *relation.rd_indcollation };
-    let is_exact = collation == pg_sys::InvalidOid
-        // SAFETY: an OID that the catalogs gave out.
-        || unsafe { pg_sys::get_collation_isdeterministic(collation) };
-    let is_usable = is_whole && orders_ids && is_exact;
-    is_usable.then_some(UniqueIndex { oid: index.oid(), collation })
-}
-
-/// The operator family of `uuid` in btree indexes, `pg_catalog.uuid_ops`: fixed, but without a
-/// name in PostgreSQL's headers.
-const UUID_BTREE_FAM_OID: Oid = Oid::from_u32(2968);

@@ -1,9 +1,9 @@
 //! Disable an account by any path, and its sessions are dead at their next request, because the
 //! database itself says so.
 //!
-//! Data flows one way: what is pure (`epoch`, `verdict`, `user_id`) is used by `guard` → `registry`
-//! → `lookup` → `session` on the path of each request, and by `stamp` → `trigger`, `admin` where an
-//! epoch is raised.
+//! Data flows one way: what is pure (`epoch`, `verdict`, `user_id`) is used by `guard` (with `armed`
+//! and `index`) → `registry` → `lookup` → `session` on the path of each request, and by `stamp` →
+//! `trigger`, `backfill` → `attach` → `admin` where epochs are raised and guards are kept.
 
 use pgrx::prelude::*;
 
@@ -20,12 +20,16 @@ mod settings;
 mod scan;
 mod statement;
 
+mod armed;
 mod guard;
+mod index;
 mod lookup;
 mod owner;
 mod registry;
 
 mod admin;
+mod arm;
+mod attach;
 mod backfill;
 mod health;
 mod session;

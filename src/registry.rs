@@ -6,9 +6,10 @@
 //! change at its next command, and others when the change commits.
 
 use crate::advice;
+use crate::armed::stamping_triggers;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{Guard, GuardRow, qualified_name, stamping_triggers};
+use crate::guard::{Guard, GuardRow, qualified_name};
 use crate::scan::{OpenTable, Row};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Oid};

@@ -50,6 +50,12 @@ pub fn run_once(sql: &str, arguments: &[DatumWithOid]) {
     connected(|| execute(prepare(&sql, &types), &mut values, nulls.as_ptr()));
 }
 
+/// A table as an argument of a statement.
+pub fn relation(relid: Oid) -> DatumWithOid<'static> {
+    // SAFETY: an OID's datum is the OID, and a regclass is one.
+    unsafe { DatumWithOid::new(relid, pg_sys::REGCLASSOID) }
+}
+
 fn connected(work: impl FnOnce() -> u64) -> u64 {
     // SAFETY: matched by SPI_finish; an error that comes between is cleaned up by the abort.
     check(unsafe { pg_sys::SPI_connect() });

@@ -1,0 +1,230 @@
+//! Puts a table under guard: the row, the triggers, the grants and the backfill, in one lock.
+
+use crate::advice;
+use crate::arm::{create_triggers, drop_triggers, grant_hot_functions};
+use crate::armed;
+use crate::backfill;
+use crate::error::{GuardError, Mistake};
+use crate::guard::{self, Guard, GuardRow, IdColumn, qualified_name};
+use crate::index;
+use crate::owner::{self, as_owner};
+use crate::registry::{self, OpenGuard};
+use crate::scan::OpenTable;
+use crate::statement::{relation, run_once};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::quote_identifier;
+
+/// What `attach` is asked for.
+pub struct Request {
+    /// The id column's name.
+    pub id_column: String,
+    /// The active column's name.
+    pub active_column: String,
+    /// The names of further columns whose change revokes.
+    pub revoke_on: Vec<String>,
+    /// Whether calls that name no table are to mean this one; `None`: as it is, or if it is the only one.
+    pub is_default: Option<bool>,
+}
+
+/// Guards a table of the caller's, and tells how many disabled accounts were stamped.
+pub fn attach_table(relid: Oid, request: Request) -> Result<i64, GuardError> {
+    lock_own_table(relid, Some(&request))?;
+    let table = open_locked(relid);
+    let (id, _) = check_columns(&table, &request)?;
+    index::check_unique(&table, id)?;
+    if let Some(row) = registry::rows().into_iter().find(|row| row.relid == relid) {
+        check_change(&table, id, &row, &request)?;
+    }
+    drop(table);
+    guard_locked(relid, request)
+}
+
+/// Checks that the caller may guard the table, then keeps writers away until the transaction ends:
+/// between the triggers and the backfill no change must slip through.
+///
+/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be:
+/// to raise a lock later is to invite a deadlock with the app.
+pub fn lock_own_table(relid: Oid, request: Option<&Request>) -> Result<(), GuardError> {
+    let check = |lock| {
+        let table = OpenTable::try_open(relid, lock).ok_or_else(|| {
+            let message = format!("there is no table with OID {}", relid.to_u32());
+            GuardError::new(Mistake::TableGone, message, advice::attach_something())
+        })?;
+        guard::check_kind(&table)?;
+        owner::check_ownership(&table)?;
+        Ok(table)
+    };
+    let table = check(pg_sys::AccessShareLock)?;
+    let stamper = registry::store().stamper;
+    let has_triggers = !armed::stamping_triggers(&table, stamper).is_empty();
+    let watched = armed::watched_columns(&table, stamper);
+    let is_as_requested = request.is_none_or(|request| {
+        check_columns(&table, request).is_ok_and(|(_, columns)| watched == Some(columns))
+    });
+    drop(table);
+    let is_armed = registry::open(Some(relid), pg_sys::AccessShareLock)
+        .is_ok_and(|open| open.guard.disarmed.is_none());
+    let lock = match has_triggers && !(is_armed && is_as_requested) {
+        true => pg_sys::AccessExclusiveLock,
+        false => pg_sys::ShareRowExclusiveLock,
+    };
+    check(lock)?.close_but_keep_lock();
+    Ok(())
+}
+
+fn check_columns(table: &OpenTable, request: &Request) -> Result<(IdColumn, Vec<i16>), GuardError> {
+    Guard::check(table, &request.id_column, &request.active_column, &request.revoke_on)
+}
+
+fn open_locked(relid: Oid) -> OpenTable {
+    OpenTable::try_open(relid, pg_sys::AccessShareLock).expect("a table that is locked cannot go")
+}
+
+/// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
+fn check_change(
+    table: &OpenTable,
+    id: IdColumn,
+    row: &GuardRow,
+    request: &Request,
+) -> Result<(), GuardError> {
+    let name = qualified_name(row.relid);
+    let watched = armed::watched_columns(table, registry::store().stamper).unwrap_or_default();
+    let current = watched.first().map(|attno| guard::column_name(table, *attno));
+    let current = current.unwrap_or_else(|| row.id_column.clone());
+    if current != guard::column_name(table, id.attno) {
+        let wanted = GuardRow {
+            table_name: name.clone(),
+            id_column: request.id_column.clone(),
+            active_column: request.active_column.clone(),
+            revoke_on: request.revoke_on.clone(),
+            ..row.clone()
+        };
+        let attach = advice::attach_again(&wanted, request.is_default);
+        let hint = format!("{} {attach}", advice::detach_statement(&name));
+        let column = quote_identifier(&current);
+        let message = format!("table {name} is guarded already, by its column {column}");
+        return Err(GuardError::new(Mistake::AttachedOtherwise, message, hint)
+            .detail("Its epochs are kept by that column's values."));
+    }
+    let dropped = row.revoke_on.iter().filter(|name| !request.revoke_on.contains(name));
+    let dropped: Vec<_> = dropped.map(quote_identifier).collect();
+    if !dropped.is_empty() {
+        let names = dropped.join(", ");
+        pgrx::notice!("a change of {names} in table {name} no longer ends sessions");
+    }
+    Ok(())
+}
+
+/// Guards a table that is locked and may be guarded: also one whose id is not unique any more, which
+/// is no reason to leave it unwatched.
+pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
+    let table = open_locked(relid);
+    let (_, columns) = check_columns(&table, &request)?;
+    let table_owner = owner::owner_of(&table);
+    let stamper = registry::store().stamper;
+    // Renamed columns were watched on; where the names mean others by now, these were not.
+    let was_watched = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_none() && open.guard.replaced.is_none());
+    let was_attached = registry::is_known(relid);
+    let is_watching =
+        armed::watched_columns(&table, stamper).is_some_and(|watched| watched == columns);
+    let triggers = armed::stamping_triggers(&table, stamper);
+    drop(table);
+    as_owner(|| {
+        run_once("LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE", &[]);
+        take_over(relid);
+        if !is_watching {
+            drop_triggers(relid, &triggers);
+        }
+        record(relid, &request);
+        if was_attached && !was_watched {
+            run_once(
+                "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE guard = $1",
+                &[relation(relid)],
+            );
+        }
+        let is_armed = open(relid)?.guard.disarmed.is_none();
+        if !is_armed {
+            if is_watching {
+                drop_triggers(relid, &triggers);
+            }
+            create_triggers(relid, &request);
+        }
+        grant_hot_functions(table_owner);
+        Ok(backfill::stamp_disabled(&open(relid)?, !is_armed))
+    })
+}
+
+/// Opens the guard of a table.
+pub fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
+    registry::open(Some(relid), pg_sys::AccessShareLock)
+}
+
+/// Epochs of a table that was dropped go to its successor of the same name. Those of one that only
+/// lost the name are copied.
+fn take_over(relid: Oid) {
+    let name = qualified_name(relid);
+    for predecessor in registry::known_as(&name).into_iter().filter(|known| *known != relid) {
+        let table = OpenTable::try_open(predecessor, pg_sys::AccessShareLock);
+        let is_gone = table.is_none();
+        let stamper = registry::store().stamper;
+        if table.is_some_and(|table| !armed::stamping_triggers(&table, stamper).is_empty()) {
+            continue;
+        }
+        let both = [relation(relid), relation(predecessor)];
+        run_once(
+            "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
+             SELECT $1, user_id, epoch, reason, stamped_at FROM session_guard.epoch WHERE guard = $2
+             ON CONFLICT (guard, user_id) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
+            &both,
+        );
+        run_once(
+            "INSERT INTO session_guard.guard_epoch AS e (guard, table_name, epoch, reason, stamped_at)
+             SELECT $1, table_name, epoch, reason, stamped_at FROM session_guard.guard_epoch WHERE guard = $2
+             ON CONFLICT (guard) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
+            &both,
+        );
+        if is_gone {
+            run_once(
+                "UPDATE session_guard.guard SET guard = $1 WHERE guard = $2
+                 AND NOT EXISTS (SELECT FROM session_guard.guard WHERE guard = $1)",
+                &both,
+            );
+            for table in ["epoch", "guard_epoch", "guard"] {
+                let delete = format!("DELETE FROM session_guard.{table} WHERE guard = $1");
+                run_once(&delete, &[relation(predecessor)]);
+            }
+        }
+    }
+}
+
+fn record(relid: Oid, request: &Request) {
+    let name = qualified_name(relid);
+    if request.is_default == Some(true) {
+        run_once(
+            "UPDATE session_guard.guard SET is_default = false WHERE is_default AND guard <> $1",
+            &[relation(relid)],
+        );
+    }
+    run_once(
+        "INSERT INTO session_guard.guard AS g
+             (guard, table_name, id_column, active_column, revoke_on, is_default)
+         VALUES ($1, $2, $3, $4, $5,
+                 COALESCE($6, NOT EXISTS (SELECT FROM session_guard.guard WHERE guard <> $1)))
+         ON CONFLICT (guard) DO UPDATE SET
+             table_name = EXCLUDED.table_name, id_column = EXCLUDED.id_column,
+             active_column = EXCLUDED.active_column, revoke_on = EXCLUDED.revoke_on,
+             is_default = COALESCE($6, g.is_default OR EXCLUDED.is_default)
+         WHERE (g.table_name, g.id_column, g.active_column, g.revoke_on, g.is_default)
+             IS DISTINCT FROM (EXCLUDED.table_name, EXCLUDED.id_column, EXCLUDED.active_column,
+                               EXCLUDED.revoke_on, COALESCE($6, g.is_default OR EXCLUDED.is_default))",
+        &[
+            relation(relid),
+            name.as_str().into(),
+            request.id_column.as_str().into(),
+            request.active_column.as_str().into(),
+            request.revoke_on.clone().into(),
+            request.is_default.into(),
+        ],
+    );
+}
