@@ -4,7 +4,9 @@
 ifdef PG_CONFIG
 export PG_CONFIG
 endif
-MAJOR = $(shell $(or $(PG_CONFIG),pg_config) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
+major = $(shell $(pg_config) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
 
 .PHONY: help demo psql test bench lint install installcheck clean
 
@@ -34,11 +36,11 @@ lint:
 	@scripts/lint
 
 install:
-	cargo pgrx install --release --pg-config $(or $(PG_CONFIG),pg_config) \
-	  --no-default-features --features pg$(MAJOR)
+	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx install --release --pg-config $(pg_config) \
+	  --no-default-features --features pg$(major)
 
 installcheck:
-	scripts/regress $(or $(PG_CONFIG),pg_config)
+	scripts/regress $(pg_config)
 
 clean:
 	cargo clean
