@@ -5,7 +5,7 @@ use crate::advice;
 use crate::arg::{Name, RegClass};
 use crate::arm::drop_triggers;
 use crate::armed::stamping_triggers;
-use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open};
+use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open, renamed_meanwhile};
 use crate::epoch::Epoch;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, GuardRow, qualified_name};
@@ -81,6 +81,12 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
         }
         run_once("DELETE FROM session_guard.guard WHERE guard = $1", &[relation(relid)]);
     });
+    // Triggers are dropped by name, and a schema can be renamed under any lock on the table.
+    let left = OpenTable::try_open(relid, pg_sys::AccessShareLock)
+        .is_some_and(|table| !stamping_triggers(&table, registry::store().stamper).is_empty());
+    if left {
+        renamed_meanwhile(relid).raise();
+    }
 }
 
 /// Re-arms guards, and stamps the accounts that were disabled while they were not armed.

@@ -151,8 +151,21 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
             create_triggers(relid, &request);
         }
         grant_hot_functions(table_owner);
-        Ok(backfill::stamp_disabled(&open(relid)?, !is_armed))
+        let open = open(relid)?;
+        // Triggers are made by name, and a schema can be renamed under any lock on the table.
+        if open.guard.disarmed.is_some() {
+            return Err(renamed_meanwhile(relid));
+        }
+        Ok(backfill::stamp_disabled(&open, !is_armed))
     })
+}
+
+/// The triggers were made or dropped on another table than the one that was checked: undoing all is
+/// the only safe end.
+pub fn renamed_meanwhile(relid: Oid) -> GuardError {
+    let name = qualified_name(relid);
+    let message = format!("table {name} was renamed meanwhile");
+    GuardError::new(Mistake::TableReplaced, message, advice::attach_statement(relid))
 }
 
 /// Opens the guard of a table.
