@@ -124,7 +124,7 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
         id_column: name(open.guard.id.attno),
         active_column: name(open.guard.active),
         revoke_on: open.guard.revoke_on.iter().copied().map(name).collect(),
-        is_default: Some(row.is_default),
+        is_default: None,
     };
     drop(open);
     guard_locked(row.relid, request)

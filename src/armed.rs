@@ -83,7 +83,9 @@ fn compared_column(arm: *mut pg_sys::Node) -> Option<i16> {
         })
         .collect();
     match columns[..] {
-        [(pg_sys::PRS2_OLD_VARNO, before), (pg_sys::PRS2_NEW_VARNO, after)] if before == after => {
+        [(pg_sys::PRS2_OLD_VARNO, before), (pg_sys::PRS2_NEW_VARNO, after)]
+            if before == after && before > 0 =>
+        {
             Some(before)
         }
         _ => None,

@@ -4,7 +4,7 @@ use crate::advice;
 use crate::arm::{create_triggers, drop_triggers, grant_hot_functions};
 use crate::armed;
 use crate::backfill;
-use crate::error::{GuardError, Mistake};
+use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow, IdColumn, qualified_name};
 use crate::index;
 use crate::owner::{self, as_owner};
@@ -36,7 +36,23 @@ pub fn attach_table(relid: Oid, request: Request) -> Result<i64, GuardError> {
         check_change(&table, id, &row, &request)?;
     }
     drop(table);
+    if request.is_default == Some(true) {
+        check_default(relid)?;
+    }
     guard_locked(relid, request)
+}
+
+/// Whoever takes the default from another guard must own that guard's table, too: calls that name no
+/// table are answered from another one from then on.
+fn check_default(relid: Oid) -> Result<(), GuardError> {
+    let others = registry::rows().into_iter().filter(|row| row.is_default && row.relid != relid);
+    for row in others {
+        match OpenTable::try_open(row.relid, pg_sys::AccessShareLock) {
+            Some(table) => owner::check_ownership(&table)?,
+            None => owner::check_administration()?,
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the caller may guard the table, then keeps writers away until the transaction ends:
@@ -143,7 +159,7 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
                 &[relation(relid)],
             );
         }
-        let is_armed = open(relid)?.guard.disarmed.is_none();
+        let is_armed = open(relid).or_raise().guard.disarmed.is_none();
         if !is_armed {
             if is_watching {
                 drop_triggers(relid, &triggers);
@@ -151,10 +167,10 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
             create_triggers(relid, &request);
         }
         grant_hot_functions(table_owner);
-        let open = open(relid)?;
+        let open = open(relid).or_raise();
         // Triggers are made by name, and a schema can be renamed under any lock on the table.
         if open.guard.disarmed.is_some() {
-            return Err(renamed_meanwhile(relid));
+            renamed_meanwhile(relid).raise();
         }
         Ok(backfill::stamp_disabled(&open, !is_armed))
     })
@@ -174,16 +190,11 @@ pub fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 }
 
 /// Epochs of a table that was dropped go to its successor of the same name. Those of one that only
-/// lost the name are copied.
+/// lost the name are copied: too many refuse a session, too few revive one.
 fn take_over(relid: Oid) {
     let name = qualified_name(relid);
     for predecessor in registry::known_as(&name).into_iter().filter(|known| *known != relid) {
-        let table = OpenTable::try_open(predecessor, pg_sys::AccessShareLock);
-        let is_gone = table.is_none();
-        let stamper = registry::store().stamper;
-        if table.is_some_and(|table| !armed::stamping_triggers(&table, stamper).is_empty()) {
-            continue;
-        }
+        let is_gone = OpenTable::try_open(predecessor, pg_sys::AccessShareLock).is_none();
         let both = [relation(relid), relation(predecessor)];
         run_once(
             "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
