@@ -18,27 +18,22 @@ use std::ffi::c_int;
 const BATCH: usize = 10_000;
 
 thread_local! {
-    static STAMP_ALL: Statement = const { Statement::new(
-        c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-          SELECT DISTINCT $1, k COLLATE \"C\", $3, 'backfill', $4 FROM pg_catalog.unnest($2) AS k
-          ON CONFLICT (guard, user_id) DO UPDATE
-          SET epoch = GREATEST(EXCLUDED.epoch, e.epoch + interval '1 second'),
-              reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at",
-        &TYPES,
-    ) };
-    static STAMP_UNSTAMPED: Statement = const { Statement::new(
+    static STAMP_DISABLED: Statement = const { Statement::new(
         c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
           SELECT DISTINCT $1, k COLLATE \"C\", $3, 'backfill', $4 FROM pg_catalog.unnest($2) AS k
           ON CONFLICT (guard, user_id) DO UPDATE
           SET epoch = GREATEST(EXCLUDED.epoch, e.epoch + interval '1 second'),
               reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
-          WHERE e.reason NOT IN ('disabled', 'backfill')",
-        &TYPES,
+          WHERE $5 OR e.reason NOT IN ('disabled', 'backfill')",
+        &[
+            pg_sys::REGCLASSOID,
+            pg_sys::TEXTARRAYOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::BOOLOID,
+        ],
     ) };
 }
-
-const TYPES: [pg_sys::Oid; 4] =
-    [pg_sys::REGCLASSOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID];
 
 /// Stamps disabled accounts, and tells how many. `all` of them where they may have been disabled
 /// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody
@@ -47,7 +42,6 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
     let now = settings::clock();
     let old = lookup::guard_epoch(&open.store, open.guard.relid);
     let Epoch(epoch) = Epoch::stamp(now, settings::stamp_margin(), old);
-    let statement = if all { &STAMP_ALL } else { &STAMP_UNSTAMPED };
     let mut stamped = 0;
     let mut batch: Vec<Vec<u8>> = Vec::new();
     let mut write = |batch: &mut Vec<Vec<u8>>| {
@@ -60,8 +54,9 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
                     text_array(batch),
                     Datum::from(epoch.0),
                     Datum::from(now.0),
+                    Datum::from(all),
                 ];
-                statement.with(|statement| statement.run(arguments))
+                STAMP_DISABLED.with(|statement| statement.run(arguments))
             })
         };
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
@@ -94,7 +89,7 @@ pub fn count_unstamped(open: &OpenGuard) -> i64 {
 fn each_disabled(open: &OpenGuard, mut visit: impl FnMut(Vec<u8>)) {
     open.users.scan(None, &mut [], |row: Row| {
         pgrx::check_for_interrupts!();
-        let is_active = row.get(open.guard.active).is_some_and(|active| active.value() as u8 != 0);
+        let is_active = row.get_bool(open.guard.active) == Some(true);
         if !is_active && let Some(id) = row.id(open.guard.id.attno, open.guard.id.id_type) {
             visit(id.into_key().into_owned());
         }

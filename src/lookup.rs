@@ -84,8 +84,8 @@ fn scan_users(open: &OpenGuard, id: &UserId, visit: impl FnMut(Row)) {
 }
 
 fn judge_row(open: &OpenGuard, row: &Row) -> Account {
-    match row.get(open.guard.active) {
-        Some(active) if active.value() as u8 != 0 => Account::Active,
+    match row.get_bool(open.guard.active) {
+        Some(true) => Account::Active,
         _ => Account::Disabled,
     }
 }

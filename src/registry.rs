@@ -344,7 +344,7 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
             id_column: name(&row, 3),
             active_column: name(&row, 4),
             revoke_on: names(&row, 5),
-            is_default: row.get(6).is_some_and(|is_default| is_default.value() as u8 != 0),
+            is_default: row.get_bool(6) == Some(true),
             unwatched_at: row.get(8).map(|micros| Instant(micros.value() as i64)),
         });
     });

@@ -135,6 +135,11 @@ impl<'scan> Row<'scan> {
         (!is_null).then_some(datum)
     }
 
+    /// The value of column `attno`, which is a boolean, or `None` for NULL.
+    pub fn get_bool(&self, attno: i16) -> Option<bool> {
+        self.get(attno).map(|datum| datum.value() as u8 != 0)
+    }
+
     /// The bytes of a column's value, out of line or compressed as it may be stored.
     pub fn image(&self, column: &pg_sys::FormData_pg_attribute) -> Option<Vec<u8>> {
         let datum = self.get(column.attnum)?;

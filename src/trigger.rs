@@ -99,7 +99,7 @@ fn id_of<'row>(open: &OpenGuard, row: &'row Row) -> Option<UserId<'row>> {
 }
 
 fn is_active(open: &OpenGuard, row: &Row) -> Option<bool> {
-    row.get(open.guard.active).map(|active| active.value() as u8 != 0)
+    row.get_bool(open.guard.active)
 }
 
 fn changed_column(open: &OpenGuard, old: &Row, new: &Row) -> Reason {
