@@ -24,7 +24,7 @@ COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no 
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
 COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: what was disabled and enabled again before that, nobody can know';
 
--- The library reads the first three columns by their numbers.
+-- The library reads the columns by their numbers.
 CREATE TABLE session_guard.guard_epoch (
     guard      regclass    NOT NULL PRIMARY KEY,
     table_name text        NOT NULL,

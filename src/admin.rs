@@ -3,12 +3,13 @@
 
 use crate::advice;
 use crate::arg::{Name, RegClass};
-use crate::arm::drop_triggers;
+use crate::arm::{check_not_in_use, drop_triggers};
 use crate::armed::stamping_triggers;
 use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open, renamed_meanwhile};
 use crate::epoch::Epoch;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{self, GuardRow, qualified_name};
+use crate::guard::GuardRow;
+use crate::name::{column_name, qualified_name};
 use crate::owner::{self, as_owner};
 use crate::registry;
 use crate::scan::OpenTable;
@@ -52,14 +53,23 @@ fn attach(
 #[search_path(pg_catalog, pg_temp)]
 fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
-    let row = registry::rows().into_iter().find(|row| row.relid == relid);
+    let open_own = |lock| {
+        let table = OpenTable::try_open(relid, lock);
+        table.as_ref().map_or_else(owner::check_administration, owner::check_ownership).or_raise();
+        table
+    };
+    // Nobody waits for, or holds, a lock on a table that is not theirs.
+    drop(open_own(pg_sys::AccessShareLock));
+    registry::lock_guards();
     let mut triggers = Vec::new();
-    if let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
-        owner::check_ownership(&table).or_raise();
+    if let Some(table) = open_own(pg_sys::AccessExclusiveLock) {
         triggers = stamping_triggers(&table, registry::store().stamper);
-    } else {
-        owner::check_administration().or_raise();
+        if !triggers.is_empty() {
+            check_not_in_use(&table).or_raise();
+        }
+        table.close_but_keep_lock();
     }
+    let row = registry::rows().into_iter().find(|row| row.relid == relid);
     let forget = forget.unwrap_or(false);
     if row.is_none() && triggers.is_empty() && !forget {
         let message = format!("table {} is not guarded", qualified_name(relid));
@@ -119,7 +129,7 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
     // A column that was renamed goes by its new name from here on.
     let open = open(row.relid)?;
     registry::check_names(&open.guard)?;
-    let name = |attno| guard::column_name(&open.users, attno);
+    let name = |attno| column_name(&open.users, attno);
     let request = Request {
         id_column: name(open.guard.id.attno),
         active_column: name(open.guard.active),

@@ -1,13 +1,46 @@
 //! Puts a guard's triggers on a table, takes them off, and lets the table's owner ask.
 
-use crate::armed::{TRIGGERS, UPDATE_TRIGGER};
+use crate::armed::{self, TRIGGERS, UPDATE_TRIGGER};
 use crate::attach::Request;
 use crate::error::{GuardError, Mistake};
-use crate::guard::qualified_name;
-use crate::owner;
+use crate::name::{qualified_name, role_name};
+use crate::scan::OpenTable;
 use crate::statement::{relation, run_once};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{Spi, quote_identifier};
+
+/// Refuses a table that has triggers of somebody else's by the names of the guard's.
+pub fn check_names_are_free(table: &OpenTable, stamper: Oid) -> Result<(), GuardError> {
+    let Some(taken) = armed::taken_names(table, stamper).into_iter().next() else {
+        return Ok(());
+    };
+    let name = qualified_name(table.oid());
+    Err(GuardError::new(
+        Mistake::TriggerNameTaken,
+        format!("table {name} has a trigger {taken} that is not the guard's"),
+        format!("ALTER TRIGGER {taken} ON {name} RENAME TO not_{taken};"),
+    ))
+}
+
+/// Refuses a table whose triggers cannot be made or dropped now. PostgreSQL would refuse it, too, but
+/// half way through, and without a word on what to do.
+pub fn check_not_in_use(table: &OpenTable) -> Result<(), GuardError> {
+    let name = qualified_name(table.oid());
+    let in_use = |hint| {
+        let message = format!("table {name} is still in use in this session");
+        GuardError::new(Mistake::TableInUse, message, hint)
+    };
+    // SAFETY: any OID may be asked for.
+    if unsafe { pg_sys::AfterTriggerPendingOnRel(table.oid()) } {
+        return Err(in_use("SET CONSTRAINTS ALL IMMEDIATE;")
+            .detail("Constraints are deferred that its changes have to pass."));
+    }
+    // One of the references is this function's own.
+    if table.relation().rd_refcnt > 1 {
+        return Err(in_use("CLOSE ALL;").detail("A cursor reads it, or the statement itself."));
+    }
+    Ok(())
+}
 
 /// Takes these triggers off a table.
 pub fn drop_triggers(relid: Oid, triggers: &[String]) {
@@ -84,7 +117,7 @@ pub fn grant_hot_functions(table_owner: Oid) {
     let Some((functions, schema, can_use_schema)) = found else {
         return;
     };
-    let role = owner::role_name(table_owner);
+    let role = role_name(table_owner);
     outside_of_create_extension(|| {
         run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
     });

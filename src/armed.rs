@@ -1,6 +1,6 @@
 //! Whether a guard's triggers are in place, and what they watch.
 
-use crate::guard::to_string;
+use crate::name::to_string;
 use crate::scan::OpenTable;
 use pgrx::pg_sys::{self, Oid};
 
@@ -20,6 +20,14 @@ pub const UPDATE_TRIGGER: &str = "session_guard_update";
 pub fn stamping_triggers(table: &OpenTable, stamper: Oid) -> Vec<String> {
     let ours = triggers(table).iter().filter(|trigger| trigger.tgfoid == stamper);
     ours.filter_map(|trigger| to_string(trigger.tgname)).collect()
+}
+
+/// The names of the guard's triggers that triggers of somebody else's have.
+pub fn taken_names(table: &OpenTable, stamper: Oid) -> Vec<&'static str> {
+    let others = triggers(table).iter().filter(|trigger| trigger.tgfoid != stamper);
+    let others: Vec<_> = others.filter_map(|trigger| to_string(trigger.tgname)).collect();
+    let ours = TRIGGERS.into_iter().map(|(name, _)| name);
+    ours.filter(|name| others.iter().any(|other| other == name)).collect()
 }
 
 fn triggers(table: &OpenTable) -> &[pg_sys::Trigger] {

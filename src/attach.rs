@@ -1,12 +1,15 @@
 //! Puts a table under guard: the row, the triggers, the grants and the backfill, in one lock.
 
 use crate::advice;
-use crate::arm::{create_triggers, drop_triggers, grant_hot_functions};
+use crate::arm::{
+    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, grant_hot_functions,
+};
 use crate::armed;
 use crate::backfill;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{self, Guard, GuardRow, IdColumn, qualified_name};
+use crate::guard::{self, Guard, GuardRow, IdColumn};
 use crate::index;
+use crate::name::{column_name, qualified_name};
 use crate::owner::{self, as_owner};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
@@ -70,6 +73,8 @@ pub fn lock_own_table(relid: Oid, request: Option<&Request>) -> Result<(), Guard
         owner::check_ownership(&table)?;
         Ok(table)
     };
+    drop(check(pg_sys::AccessShareLock)?);
+    registry::lock_guards();
     let table = check(pg_sys::AccessShareLock)?;
     let stamper = registry::store().stamper;
     let has_triggers = !armed::stamping_triggers(&table, stamper).is_empty();
@@ -84,7 +89,12 @@ pub fn lock_own_table(relid: Oid, request: Option<&Request>) -> Result<(), Guard
         true => pg_sys::AccessExclusiveLock,
         false => pg_sys::ShareRowExclusiveLock,
     };
-    check(lock)?.close_but_keep_lock();
+    let table = check(lock)?;
+    if !(is_armed && is_as_requested) {
+        check_names_are_free(&table, stamper)?;
+        check_not_in_use(&table)?;
+    }
+    table.close_but_keep_lock();
     Ok(())
 }
 
@@ -105,9 +115,9 @@ fn check_change(
 ) -> Result<(), GuardError> {
     let name = qualified_name(row.relid);
     let watched = armed::watched_columns(table, registry::store().stamper).unwrap_or_default();
-    let current = watched.first().map(|attno| guard::column_name(table, *attno));
+    let current = watched.first().map(|attno| column_name(table, *attno));
     let current = current.unwrap_or_else(|| row.id_column.clone());
-    if current != guard::column_name(table, id.attno) {
+    if current != column_name(table, id.attno) {
         let wanted = GuardRow {
             table_name: name.clone(),
             id_column: request.id_column.clone(),
@@ -147,7 +157,6 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
     let triggers = armed::stamping_triggers(&table, stamper);
     drop(table);
     as_owner(|| {
-        run_once("LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE", &[]);
         take_over(relid);
         if !is_watching {
             drop_triggers(relid, &triggers);
@@ -193,7 +202,8 @@ pub fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 /// lost the name are copied: too many refuse a session, too few revive one.
 fn take_over(relid: Oid) {
     let name = qualified_name(relid);
-    for predecessor in registry::known_as(&name).into_iter().filter(|known| *known != relid) {
+    let known = registry::known_tables().into_iter();
+    for (predecessor, _) in known.filter(|(known, known_as)| *known != relid && *known_as == name) {
         let is_gone = OpenTable::try_open(predecessor, pg_sys::AccessShareLock).is_none();
         let both = [relation(relid), relation(predecessor)];
         run_once(

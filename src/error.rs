@@ -46,6 +46,10 @@ pub enum Mistake {
     AttachedOtherwise,
     /// A guard's triggers are not all in place.
     Disarmed,
+    /// Another trigger has the name of one of the guard's.
+    TriggerNameTaken,
+    /// A cursor, a deferred constraint or the statement itself still uses the table.
+    TableInUse,
     /// The users table's owner cannot use the schema of the functions that apps call.
     CannotUseSchema,
     /// A trigger that was not made by `attach` calls the stamping function.
@@ -75,6 +79,8 @@ impl Mistake {
             Mistake::NotOwner => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,       // 42501
             Mistake::AttachedOtherwise => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,    // 42710
             Mistake::Disarmed => PgSqlErrorCode::ERRCODE_TRIGGERED_ACTION_EXCEPTION,   // 09000
+            Mistake::TriggerNameTaken => PgSqlErrorCode::ERRCODE_RESERVED_NAME,        // 42939
+            Mistake::TableInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,              // 55006
             Mistake::CannotUseSchema => {
                 PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED // 01007
             }
@@ -175,6 +181,8 @@ mod tests {
             NotOwner,
             AttachedOtherwise,
             Disarmed,
+            TriggerNameTaken,
+            TableInUse,
             CannotUseSchema,
             WrongTrigger,
         ];

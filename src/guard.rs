@@ -6,11 +6,11 @@ use crate::compat;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake};
 use crate::index::{UniqueIndex, unique_index};
+use crate::name::{column_name, column_number, qualified_name, to_string};
 use crate::scan::OpenTable;
 use crate::user_id::IdType;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi;
-use std::ffi::{CStr, CString, c_char};
 
 /// A row of `session_guard.guard`: what `attach` was told.
 #[derive(Clone, Debug)]
@@ -124,25 +124,6 @@ impl Guard {
     }
 }
 
-/// The table's name, schema and all, quoted where that is needed.
-pub fn qualified_name(relid: Oid) -> String {
-    // SAFETY: any OID may be asked for; NULL comes back for one that is no relation.
-    let name = unsafe { pg_sys::get_rel_name(relid) };
-    // SAFETY: as above.
-    let schema = unsafe { pg_sys::get_rel_namespace(relid) };
-    // SAFETY: as above.
-    let schema = unsafe { pg_sys::get_namespace_name(schema) };
-    match (to_string(schema), to_string(name)) {
-        (Some(schema), Some(name)) => spi::quote_qualified_identifier(schema, name),
-        _ => relid.to_u32().to_string(),
-    }
-}
-
-/// The name of column `attno`.
-pub fn column_name(table: &OpenTable, attno: i16) -> String {
-    table.column(attno).map(|column| name_str(&column.attname)).unwrap_or_default()
-}
-
 /// A relation that `attach` can guard at all, whatever its columns.
 pub fn check_kind(table: &OpenTable) -> Result<(), GuardError> {
     check_heap(table)?;
@@ -199,28 +180,6 @@ fn not_a_table(name: &str) -> GuardError {
 fn unsupported(name: &str, what: &str) -> GuardError {
     let message = format!("{name} is {what}, and cannot be guarded");
     GuardError::new(Mistake::UnsupportedTable, message, advice::attach_something())
-}
-
-/// A name that the catalogs gave out.
-pub fn to_string(name: *const c_char) -> Option<String> {
-    if name.is_null() {
-        return None;
-    }
-    // SAFETY: a name that the catalogs gave out is NUL-terminated.
-    let name = unsafe { CStr::from_ptr(name) };
-    Some(name.to_string_lossy().into_owned())
-}
-
-fn name_str(name: &pg_sys::NameData) -> String {
-    to_string(name.data.as_ptr()).unwrap_or_default()
-}
-
-/// The number of the column of this name, never a system column's.
-fn column_number(table: &OpenTable, name: &str) -> Option<i16> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: looks up the system cache; zero comes back for a name that is no column's.
-    let attno = unsafe { pg_sys::get_attnum(table.oid(), name.as_ptr()) };
-    (attno > 0).then_some(attno)
 }
 
 fn id_column(table: &OpenTable, attno: i16) -> Result<IdColumn, GuardError> {

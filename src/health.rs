@@ -3,10 +3,10 @@
 use crate::advice;
 use crate::arg::RegClass;
 use crate::backfill;
-use crate::epoch::Epoch;
 use crate::error::GuardError;
-use crate::guard::{self, Guard, GuardRow, column_name, qualified_name};
+use crate::guard::{self, Guard, GuardRow};
 use crate::lookup;
+use crate::name::{column_name, qualified_name};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use pgrx::iter::TableIterator;
@@ -141,9 +141,9 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
 /// everybody out since then settles it.
 fn unwatched(row: &GuardRow, name: &str, open: &OpenGuard) -> Finding {
     const CHECK: &str = "unwatched_changes";
-    let epoch = lookup::guard_epoch(&open.store, row.relid);
+    let put_out_at = lookup::guard_stamped_at(&open.store, row.relid);
     match row.unwatched_at {
-        Some(unwatched_at) if epoch.is_none_or(|Epoch(epoch)| epoch <= unwatched_at) => {
+        Some(unwatched_at) if put_out_at.is_none_or(|at| at <= unwatched_at) => {
             let detail = "accounts that were disabled and enabled again while triggers were missing may have sessions";
             let remedy = advice::revoke_all_statement(name);
             finding(Some(row), CHECK, detail.into(), Some(remedy))

@@ -1,7 +1,8 @@
 //! What makes a lookup cheap, and an id the name of one account: a unique index on it alone.
 
 use crate::error::{GuardError, Mistake};
-use crate::guard::{IdColumn, column_name, qualified_name};
+use crate::guard::IdColumn;
+use crate::name::{column_name, qualified_name};
 use crate::scan::OpenTable;
 use crate::user_id::IdType;
 use pgrx::pg_sys::{self, Oid};

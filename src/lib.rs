@@ -15,6 +15,7 @@ mod advice;
 mod arg;
 mod compat;
 mod error;
+mod name;
 mod settings;
 
 mod scan;

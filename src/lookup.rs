@@ -11,6 +11,8 @@ use pgrx::pg_sys::{self, Oid};
 const USER_EPOCH: i16 = 3;
 /// The number of the column `epoch` in `session_guard.guard_epoch`.
 const GUARD_EPOCH: i16 = 3;
+/// The number of the column `stamped_at` there.
+const GUARD_STAMPED_AT: i16 = 5;
 
 /// What the users table says of this id. Where an id is not unique, the strictest row counts.
 pub fn account(open: &OpenGuard, id: &UserId) -> Account {
@@ -50,27 +52,33 @@ pub fn user_epoch(store: &Store, guard: Oid, id: &[u8]) -> Option<Epoch> {
         key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into()),
         key(2, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID, text_datum(id)),
     ];
-    read_epoch(store.epoch, store.epoch_key, &mut keys, USER_EPOCH)
+    read_time(store.epoch, store.epoch_key, &mut keys, USER_EPOCH).map(Epoch)
 }
 
 /// The epoch of everybody whom this guard guards.
 pub fn guard_epoch(store: &Store, guard: Oid) -> Option<Epoch> {
     let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
-    read_epoch(store.guard_epoch, store.guard_epoch_key, &mut keys, GUARD_EPOCH)
+    read_time(store.guard_epoch, store.guard_epoch_key, &mut keys, GUARD_EPOCH).map(Epoch)
 }
 
-fn read_epoch(
+/// When that was last raised.
+pub fn guard_stamped_at(store: &Store, guard: Oid) -> Option<Instant> {
+    let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
+    read_time(store.guard_epoch, store.guard_epoch_key, &mut keys, GUARD_STAMPED_AT)
+}
+
+fn read_time(
     relid: Oid,
     index: Oid,
     keys: &mut [pg_sys::ScanKeyData],
     attno: i16,
-) -> Option<Epoch> {
+) -> Option<Instant> {
     let table = OpenTable::try_open(relid, pg_sys::AccessShareLock)?;
-    let mut epoch = None;
+    let mut time = None;
     table.scan(Some(index), keys, |row| {
-        epoch = row.get(attno).map(|micros| Epoch(Instant(micros.value() as i64)));
+        time = row.get(attno).map(|micros| Instant(micros.value() as i64));
     });
-    epoch
+    time
 }
 
 fn scan_users(open: &OpenGuard, id: &UserId, visit: impl FnMut(Row)) {

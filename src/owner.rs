@@ -4,12 +4,12 @@
 
 use crate::compat;
 use crate::error::{GuardError, Mistake};
-use crate::guard::qualified_name;
+use crate::name::{qualified_name, role_name};
 use crate::registry;
 use crate::scan::OpenTable;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::spi::{Spi, quote_identifier};
-use std::ffi::{CStr, c_int};
+use pgrx::spi::Spi;
+use std::ffi::c_int;
 
 /// Refuses a caller who neither owns the table nor is a member of the role that does.
 pub fn check_ownership(table: &OpenTable) -> Result<(), GuardError> {
@@ -65,17 +65,6 @@ pub fn check_administration() -> Result<(), GuardError> {
 pub fn owner_of(table: &OpenTable) -> Oid {
     // SAFETY: an open relation has its row of pg_class.
     unsafe { (*table.relation().rd_rel).relowner }
-}
-
-/// The role's name, quoted where that is needed.
-pub fn role_name(role: Oid) -> String {
-    // SAFETY: any OID may be asked for; NULL comes back for one that is no role.
-    let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
-    if name.is_null() {
-        return role.to_u32().to_string();
-    }
-    // SAFETY: a role's name is NUL-terminated.
-    quote_identifier(unsafe { CStr::from_ptr(name) }.to_string_lossy())
 }
 
 /// Runs `work` with the rights of the role that owns the extension's tables. An error inside leaves

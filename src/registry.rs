@@ -9,11 +9,10 @@ use crate::advice;
 use crate::armed::stamping_triggers;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{Guard, GuardRow, qualified_name};
+use crate::guard::{Guard, GuardRow};
+use crate::name::{qualified_name, relation_called};
 use crate::scan::{OpenTable, Row};
-use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::spi::{Spi, SpiClient};
 use pgrx::{Array, FromDatum};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -88,6 +87,13 @@ unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
     }
 }
 
+/// Keeps guards as they are until the transaction ends. Whoever changes guards takes this lock before
+/// those on users tables, so that two who do cannot wait for one another.
+pub fn lock_guards() {
+    let guards = OpenTable::try_open(store().guard, pg_sys::ShareRowExclusiveLock);
+    guards.expect("a table that is in the catalogs").close_but_keep_lock();
+}
+
 /// Opens a guarded table: the one that is named, or the default.
 pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
     // News that arrives on the way has us look again, but not for ever: what was looked up since
@@ -135,20 +141,21 @@ pub fn store() -> Store {
 /// Whether the table is guarded, or was before it was detached.
 pub fn is_known(relid: Oid) -> bool {
     let name = qualified_name(relid);
-    rows().iter().any(|row| row.relid == relid) || !known_as(&name).is_empty()
+    known_tables().into_iter().any(|(known, known_as)| known == relid || known_as == name)
 }
 
-/// The tables that were guarded under this name, whatever has become of them.
-pub fn known_as(name: &str) -> Vec<Oid> {
+/// The tables that are guarded or were before they were detached, by the names that they had then,
+/// whatever has become of them.
+pub fn known_tables() -> Vec<(Oid, String)> {
     let store = store();
-    let mut tables: Vec<Oid> = Vec::new();
+    let mut tables = Vec::new();
     // Both tables begin with the table and its name.
     for relid in [store.guard, store.guard_epoch] {
         let Some(table) = OpenTable::try_open(relid, pg_sys::AccessShareLock) else { continue };
         table.scan(None, &mut [], |row| {
-            let guard = relation(&row, 1);
-            if text(&row, 2) == name && !tables.contains(&guard) {
-                tables.push(guard);
+            let known = (relation(&row, 1), text(&row, 2));
+            if !tables.contains(&known) {
+                tables.push(known);
             }
         });
     }
@@ -163,10 +170,9 @@ pub fn is_same_table(table: &OpenTable, row: &GuardRow, stamper: Oid) -> bool {
 
 /// The guarded table was dropped, or its OID means another table now.
 pub fn table_gone(row: &GuardRow) -> GuardError {
-    let is_back = Spi::connect(|client| is_table(client, &row.table_name));
-    let hint = match is_back {
-        true => advice::attach_again(row, None),
-        false => advice::detach_statement(&row.relid.to_u32().to_string()),
+    let hint = match relation_called(&row.table_name) {
+        Some(_) => advice::attach_again(row, None),
+        None => advice::detach_statement(&row.relid.to_u32().to_string()),
     };
     GuardError::new(Mistake::TableGone, format!("guarded table {} is gone", row.table_name), hint)
 }
@@ -178,7 +184,7 @@ pub fn check_names(guard: &Guard) -> Result<(), GuardError> {
         return Err(replaced.clone());
     }
     let Some(name) = &guard.renamed_from else { return Ok(()) };
-    if !Spi::connect(|client| is_table(client, name)) {
+    if relation_called(name).is_none() {
         return Ok(());
     }
     let now = qualified_name(guard.relid);
@@ -191,14 +197,6 @@ pub fn check_names(guard: &Guard) -> Result<(), GuardError> {
         format!("guarded table {name} has been renamed to {now}, and another has its name"),
         format!("{} {attach}", advice::detach_statement(&now)),
     ))
-}
-
-fn is_table(client: &SpiClient, name: &str) -> bool {
-    // SAFETY: a text's datum, with its type.
-    let name = unsafe { DatumWithOid::new(name, pg_sys::TEXTOID) };
-    client
-        .select("SELECT pg_catalog.to_regclass($1) IS NOT NULL", Some(1), &[name])
-        .is_ok_and(|rows| rows.first().get_one() == Ok(Some(true)))
 }
 
 /// Empties the registry if an invalidation came since it was filled, and tells the generation.

@@ -3,7 +3,7 @@
 use crate::epoch::{Epoch, Instant};
 use crate::lookup;
 use crate::registry::Store;
-use crate::scan::text_datum;
+use crate::scan::{OpenTable, text_datum};
 use crate::settings;
 use crate::statement::Statement;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -76,6 +76,9 @@ thread_local! {
 /// Raises the user's epoch past every login given out before now. The caller holds the user's row,
 /// so that no login comes between.
 pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epoch {
+    // Taken before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
+    // look newer than that, and a REPEATABLE READ transaction would fail.
+    let _epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock);
     let mut seen = None;
     loop {
         let now = settings::clock();

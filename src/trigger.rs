@@ -2,8 +2,8 @@
 
 use crate::advice;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{column_name, qualified_name};
 use crate::lookup;
+use crate::name::{column_name, qualified_name};
 use crate::owner::check_ownership;
 use crate::registry::{self, OpenGuard};
 use crate::scan::{OpenTable, Row};
