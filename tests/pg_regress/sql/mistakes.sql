@@ -140,8 +140,32 @@ CREATE TRIGGER mine AFTER UPDATE ON a_partition FOR EACH ROW EXECUTE FUNCTION se
 INSERT INTO a_partition VALUES (1, true), (2, true);
 UPDATE a_partition SET active = false;
 
+-- Triggers that cannot be made or dropped now.
+CREATE TABLE busy (id int PRIMARY KEY, active boolean, boss int REFERENCES busy DEFERRABLE INITIALLY DEFERRED);
+CREATE TRIGGER session_guard_delete BEFORE DELETE ON busy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:hint
+BEGIN;
+INSERT INTO busy VALUES (1, true, 1);
+SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:hint
+SELECT code FROM mistake('SELECT session_guard.attach(''busy'')');
+DECLARE reader CURSOR FOR SELECT * FROM busy;
+SELECT * FROM mistake('SELECT session_guard.detach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.detach(''busy'')') \gset
+:hint
+SELECT code FROM mistake('SELECT session_guard.detach(''busy'')');
+ROLLBACK;
+-- As CREATE EXTENSION meets it: it tells, and goes on.
 \x off
 DROP EXTENSION pg_session_guard CASCADE;
+ALTER TABLE busy RENAME TO ab_user;
+CREATE TRIGGER session_guard_update AFTER UPDATE ON ab_user FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE EXTENSION pg_session_guard;
+DROP TABLE ab_user;
+DROP EXTENSION pg_session_guard;
 DROP FUNCTION mistake;
 DROP TABLE members, a_partitioned, a_temporary, an_unlogged, users, innocent CASCADE;
 DROP COLLATION nondeterministic;

@@ -118,6 +118,46 @@ SELECT hint_of('SELECT session_valid(''others'', 1, now())') AS hint \gset
 :hint
 SELECT session_verdict('others', 1, now());
 
+
+-- A table renamed in a schema that the caller has no rights on: an answer all the same.
+CREATE SCHEMA hidden;
+CREATE TABLE hidden.members (id int PRIMARY KEY, active boolean);
+INSERT INTO hidden.members VALUES (1, true);
+SELECT session_guard.attach('hidden.members', is_default => true);
+CREATE ROLE regress_asker;
+GRANT EXECUTE ON FUNCTION session_valid(bigint, timestamptz) TO regress_asker;
+ALTER TABLE hidden.members RENAME TO people;
+SET ROLE regress_asker;
+SELECT session_valid(1, now());
+RESET ROLE;
+DROP TABLE hidden.people;
+SET ROLE regress_asker;
+\set VERBOSITY terse
+SELECT session_valid(1, now());
+\set VERBOSITY default
+RESET ROLE;
+-- So also for a name that was written by hand and is none.
+UPDATE session_guard.guard SET table_name = '"hidden' WHERE table_name = 'hidden.members';
+SELECT regexp_replace(hint_of('SELECT session_valid(1, now())'), '\d+', 'N') AS hint;
+SELECT count(*) FROM session_guard.health() WHERE detail ~ 'hidden';
+DELETE FROM session_guard.guard WHERE table_name = '"hidden';
+
+-- A guard that comes back under another name was not watched meanwhile either.
+ALTER TABLE others RENAME TO renamed;
+SELECT session_guard.detach('renamed');
+SELECT session_guard.attach('renamed');
+SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+-- Everybody was put out before that, not since: a margin does not hide it.
+UPDATE session_guard.guard SET unwatched_at = NULL;
+SET session_guard.stamp_margin = '1 h';
+SELECT session_guard.revoke_all_sessions('renamed') > now() + interval '50 min' AS is_ahead;
+RESET session_guard.stamp_margin;
+ALTER TABLE renamed DISABLE TRIGGER USER;
+SELECT session_guard.reconcile('renamed');
+SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+
 DROP EXTENSION pg_session_guard;
-DROP TABLE users_old, others;
+DROP TABLE users_old, renamed;
+DROP SCHEMA hidden;
+DROP ROLE regress_asker;
 DROP FUNCTION hint_of;
