@@ -8,12 +8,13 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell $(pg_config) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
 
-.PHONY: help demo psql test bench lint install installcheck clean
+.PHONY: help demo psql test histories bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make test           all tests, on private clusters'
+	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make bench          what a call costs, on a private cluster'
 	@echo 'make lint           rustfmt and clippy'
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
@@ -28,6 +29,9 @@ psql:
 
 test:
 	@scripts/test
+
+histories:
+	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 bench:
 	@scripts/bench

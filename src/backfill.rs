@@ -39,7 +39,7 @@ thread_local! {
 /// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody
 /// of them can log in before the lock on the table is released.
 pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
-    let now = settings::clock();
+    let now = settings::stamping_clock();
     let old = lookup::guard_epoch(&open.store, open.guard.relid);
     let Epoch(epoch) = Epoch::stamp(now, settings::stamp_margin(), old);
     let mut stamped = 0;

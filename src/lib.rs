@@ -16,6 +16,7 @@ mod arg;
 mod compat;
 mod error;
 mod name;
+mod planted;
 mod settings;
 
 mod scan;

@@ -4,6 +4,7 @@
 //! system cache, in every isolation level, in parallel workers and on a standby, and needs no
 //! transaction id. The API is the same from PostgreSQL 13 to 18.
 
+use crate::planted::{self, Fault};
 use crate::user_id::{IdType, UserId};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -68,6 +69,11 @@ impl OpenTable {
         keys: &mut [pg_sys::ScanKeyData],
         mut visit: impl FnMut(Row),
     ) {
+        let mut snapshot = std::ptr::null_mut();
+        if planted::has(Fault::CallersSnapshot) {
+            // SAFETY: a function that is called from SQL has one.
+            snapshot = unsafe { pg_sys::GetActiveSnapshot() };
+        }
         // SAFETY: the relation is open, the keys name its columns, and the index, if any, is one of
         // its own; a NULL snapshot asks for a fresh one.
         let scan = unsafe {
@@ -75,7 +81,7 @@ impl OpenTable {
                 self.relation,
                 index.unwrap_or(pg_sys::InvalidOid),
                 index.is_some(),
-                std::ptr::null_mut(),
+                snapshot,
                 keys.len() as c_int,
                 keys.as_mut_ptr(),
             )

@@ -3,6 +3,7 @@
 use crate::arg::{IdText, RegClass};
 use crate::epoch::{Epoch, Instant};
 use crate::error::{GuardError, Mistake, OrRaise};
+use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard};
 use crate::settings;
 use crate::user_id::UserId;
@@ -58,10 +59,13 @@ fn verdict<'a>(users: Users, id: Option<impl Into<UserId<'a>>>, login: Option<In
         return Verdict::UnknownUser;
     };
     let account = lookup::account(&open, &id);
-    let epoch = match account {
+    let mut epoch = match account {
         Account::Active => lookup::epoch(&open.store, open.guard.relid, &id.into_key()),
         Account::Unknown | Account::Disabled => None,
     };
+    if planted::has(Fault::EpochInclusive) {
+        epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
+    }
     Verdict::of(account, epoch, login, settings::latest_login)
 }
 

@@ -1,6 +1,7 @@
 //! The settings, all under the prefix `session_guard.`, all set by a superuser.
 
 use crate::epoch::Instant;
+use crate::planted::{self, Fault};
 use chrono::TimeDelta;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PostgresGucEnum, pg_sys};
@@ -44,6 +45,15 @@ pub fn clock() -> Instant {
     Instant(unsafe { pg_sys::GetCurrentTimestamp() })
 }
 
+/// What the wall clock shows when an epoch is raised.
+pub fn stamping_clock() -> Instant {
+    if planted::has(Fault::StampFromNow) {
+        // SAFETY: we are in a transaction.
+        return Instant(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() });
+    }
+    clock()
+}
+
 /// Makes the settings known. Called once, when the library is loaded.
 pub fn define() {
     GucRegistry::define_int_guc(
@@ -74,5 +84,6 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    crate::planted::define();
     crate::compat::reserve_setting_prefix(c"session_guard");
 }

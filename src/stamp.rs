@@ -81,7 +81,7 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
     let _epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock);
     let mut seen = None;
     loop {
-        let now = settings::clock();
+        let now = settings::stamping_clock();
         let old = lookup::epoch(store, guard, key);
         let epoch = Epoch::stamp(now, settings::stamp_margin(), old);
         let is_written = WRITE_USER.with(|write| {
@@ -105,7 +105,7 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
 pub fn stamp_guard(store: &Store, guard: Oid, reason: &Reason) -> Epoch {
     let mut seen = None;
     loop {
-        let now = settings::clock();
+        let now = settings::stamping_clock();
         let old = lookup::guard_epoch(store, guard);
         let epoch = Epoch::stamp(now, settings::stamp_margin(), old);
         let is_written = WRITE_GUARD.with(|write| {

@@ -5,6 +5,7 @@ use crate::error::{GuardError, Mistake, OrRaise};
 use crate::lookup;
 use crate::name::{column_name, qualified_name};
 use crate::owner::check_ownership;
+use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard};
 use crate::scan::{OpenTable, Row};
 use crate::stamp::{Reason, stamp_guard, stamp_user};
@@ -82,6 +83,7 @@ fn on_update(open: &OpenGuard, old: &Row, new: &Row) {
     }
     let reason = match (is_active(open, old), is_active(open, new)) {
         (was, is) if was == is => changed_column(open, old, new),
+        (_, Some(true)) if planted::has(Fault::NoStampAtEnable) => return,
         (_, Some(true)) => Reason::Enabled,
         _ => Reason::Disabled,
     };

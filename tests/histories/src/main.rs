@@ -1,0 +1,42 @@
+//! `histories [--seconds N] [--seed N]`: checks concurrent histories on the server that PGHOST, PGPORT
+//! and PGUSER lead to. Ends with 1 if a promise was broken.
+
+use histories::{run, server};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// One history after the other, so that their records stay small.
+const LENGTH: Duration = Duration::from_secs(30);
+const DATABASE: &str = "guard_histories";
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut arguments = pico_args::Arguments::from_env();
+    let seconds: u64 = arguments.opt_value_from_str("--seconds")?.unwrap_or(60);
+    let seed: Option<u64> = arguments.opt_value_from_str("--seed")?;
+    if let [first, ..] = arguments.finish().as_slice() {
+        return Err(format!("what is {first:?}?").into());
+    }
+    let mut seed = seed.map_or_else(random_seed, Ok)?;
+    let mut left = Duration::from_secs(seconds);
+    let (mut histories, mut violations) = (0, 0);
+    while !left.is_zero() {
+        let length = left.min(LENGTH);
+        server::create_database(DATABASE, &[])?;
+        println!("history of {} s, --seed {seed}", length.as_secs());
+        let report = run::run(DATABASE, seed, length)?;
+        println!("{report}");
+        if report.history.checks.iter().all(|check| !check.is_valid) {
+            return Err("no session was ever valid: this history shows nothing".into());
+        }
+        histories += 1;
+        violations += report.violations.len();
+        left -= length;
+        seed += 1;
+    }
+    println!("{histories} histories, {violations} violations");
+    Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn random_seed() -> Result<u64, Box<dyn std::error::Error>> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs())
+}

@@ -1,0 +1,199 @@
+//! What a worker does, from a seed. Pure: the same seed plans the same.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+
+/// How many accounts there are at the start. Few, so that workers meet; enough that epochs, which
+/// rise by a second at least, do not run far ahead of the clock and hide what follows.
+pub const ACCOUNTS: i32 = 40;
+/// Accounts get ids beyond the first ones, and lose them.
+pub const IDS: i32 = 50;
+
+/// A change of accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Sets active to false.
+    Disable(i32),
+    /// Sets active to true.
+    Enable(i32),
+    /// Deletes the row.
+    Delete(i32),
+    /// Inserts a row, if there is none.
+    Insert(i32),
+    /// Gives the row another id.
+    ChangeId(i32, i32),
+    /// Changes a column of `revoke_on`.
+    ChangePassword(i32),
+    /// `revoke_all_sessions`.
+    RevokeAll,
+}
+
+/// A step of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Changes something.
+    Do(Action),
+    /// Lets others come between.
+    Sleep(Duration),
+    /// Changes something, and takes it back.
+    DoAndUndo(Action),
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// COMMIT
+    Commit,
+    /// ROLLBACK
+    Rollback,
+    /// PREPARE TRANSACTION, a pause, COMMIT PREPARED
+    CommitPrepared(Duration),
+    /// PREPARE TRANSACTION, a pause, ROLLBACK PREPARED
+    RollbackPrepared(Duration),
+}
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// As BEGIN names it.
+    pub isolation: &'static str,
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// At last.
+    pub end: End,
+}
+
+/// The isolation levels.
+pub const ISOLATION: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+
+/// A generator for worker `number` of a history.
+pub fn generator(seed: u64, number: u64) -> StdRng {
+    StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(number))
+}
+
+/// Plans transactions that change accounts, one after the other.
+pub struct Planner {
+    rng: StdRng,
+    can_prepare: bool,
+    /// What enables again whom an earlier transaction put out: most accounts must be in for most
+    /// of the time, or there is nothing to see.
+    repairs: Vec<Action>,
+}
+
+impl Planner {
+    /// For worker `number` of a history.
+    pub fn new(seed: u64, number: u64, can_prepare: bool) -> Planner {
+        Planner { rng: generator(seed, number), can_prepare, repairs: Vec::new() }
+    }
+
+    /// The next transaction.
+    pub fn next_plan(&mut self) -> Plan {
+        let mut steps = Vec::new();
+        // A stamp must not be taken from the time that its transaction began at: logins come in
+        // between. One that lasts longer than an epoch is rounded up by shows it.
+        if self.rng.random_bool(0.25) {
+            steps.push(Step::Sleep(self.pause(1200..2500)));
+        }
+        for _ in 0..self.rng.random_range(1..=2) {
+            let action = self.action();
+            steps.push(match self.rng.random_bool(0.1) {
+                true => Step::DoAndUndo(action),
+                false => Step::Do(action),
+            });
+            if self.rng.random_bool(0.3) {
+                steps.push(Step::Sleep(self.pause(1..100)));
+            }
+        }
+        // A login that slips in while a disable is not yet committed has a time past its epoch, if
+        // that takes long enough.
+        if self.rng.random_bool(0.25) {
+            steps.push(Step::Sleep(self.pause(1200..2000)));
+        }
+        let isolation = ISOLATION[self.rng.random_range(0..ISOLATION.len())];
+        Plan { isolation, steps, end: self.end() }
+    }
+
+    fn action(&mut self) -> Action {
+        if !self.repairs.is_empty() && self.rng.random_bool(0.6) {
+            return self.repairs.remove(0);
+        }
+        let user = self.rng.random_range(1..=ACCOUNTS);
+        match self.rng.random_range(0..100) {
+            0..45 => self.and_repair(Action::Disable(user), Action::Enable(user)),
+            45..60 => self.and_repair(Action::Delete(user), Action::Insert(user)),
+            60..75 => {
+                let other = self.rng.random_range(ACCOUNTS + 1..=IDS);
+                self.and_repair(Action::ChangeId(user, other), Action::ChangeId(other, user))
+            }
+            75..98 => Action::ChangePassword(user),
+            _ => Action::RevokeAll,
+        }
+    }
+
+    fn and_repair(&mut self, action: Action, repair: Action) -> Action {
+        self.repairs.push(repair);
+        action
+    }
+
+    fn end(&mut self) -> End {
+        match self.rng.random_range(0..100) {
+            0..10 => End::Rollback,
+            10..25 if self.can_prepare => End::CommitPrepared(self.pause(1..1500)),
+            25..30 if self.can_prepare => End::RollbackPrepared(self.pause(1..300)),
+            _ => End::Commit,
+        }
+    }
+
+    fn pause(&mut self, millis: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.rng.random_range(millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_replays() {
+        let plans = |seed| {
+            let mut planner = Planner::new(seed, 3, true);
+            (0..200).map(|_| planner.next_plan()).collect::<Vec<_>>()
+        };
+        assert_eq!(plans(7), plans(7));
+        assert_ne!(plans(7), plans(8));
+    }
+
+    #[test]
+    fn every_kind_of_step_and_end_is_planned() {
+        let mut planner = Planner::new(1, 1, true);
+        let plans: Vec<Plan> = (0..2000).map(|_| planner.next_plan()).collect();
+        for isolation in ISOLATION {
+            assert!(plans.iter().any(|plan| plan.isolation == isolation));
+        }
+        let ends = |is: fn(&End) -> bool| plans.iter().any(|plan| is(&plan.end));
+        assert!(ends(|end| matches!(end, End::Commit)) && ends(|end| matches!(end, End::Rollback)));
+        assert!(ends(|end| matches!(end, End::CommitPrepared(_))));
+        assert!(ends(|end| matches!(end, End::RollbackPrepared(_))));
+        let does = |is: fn(&Action) -> bool| {
+            plans.iter().flat_map(|plan| &plan.steps).any(|step| match step {
+                Step::Do(action) | Step::DoAndUndo(action) => is(action),
+                Step::Sleep(_) => false,
+            })
+        };
+        assert!(does(|action| matches!(action, Action::Disable(_))));
+        assert!(does(|action| matches!(action, Action::Enable(_))));
+        assert!(does(|action| matches!(action, Action::Delete(_))));
+        assert!(does(|action| matches!(action, Action::Insert(_))));
+        assert!(does(|action| matches!(action, Action::ChangeId(..))));
+        assert!(does(|action| matches!(action, Action::ChangePassword(_))));
+        assert!(does(|action| matches!(action, Action::RevokeAll)));
+    }
+
+    #[test]
+    fn nothing_is_prepared_where_that_is_not_allowed() {
+        let mut planner = Planner::new(1, 1, false);
+        let allowed = |plan: Plan| matches!(plan.end, End::Commit | End::Rollback);
+        assert!((0..500).all(|_| allowed(planner.next_plan())));
+    }
+}

@@ -1,0 +1,120 @@
+//! All workers together, and what came of it.
+
+use crate::ask::{self, Way};
+use crate::change;
+use crate::event::{History, Time};
+use crate::judge::{Violation, judge};
+use crate::login::{self, Logins};
+use crate::plan::{Planner, generator};
+use crate::server;
+use std::fmt::{self, Display};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+const CHANGERS: usize = 8;
+const LOGGERS_IN: usize = 3;
+
+/// What a history came to.
+#[derive(Debug)]
+pub struct Report {
+    /// What was recorded.
+    pub history: History,
+    /// The promises that were broken.
+    pub violations: Vec<Violation>,
+    /// Transactions that changed accounts.
+    pub committed: usize,
+    /// Those that were given up.
+    pub undone: usize,
+    /// Serialization failures in SERIALIZABLE transactions that only asked.
+    pub not_serializable: usize,
+}
+
+/// Runs one history in a database that `server::create_database` has made. An error that no worker
+/// must expect ends it: `session_valid` that raises, above all.
+pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgres::Error> {
+    let can_prepare = server::can_prepare(&mut server::connect(database)?)?;
+    let logins = Logins::default();
+    let (started, wall) = (Instant::now(), Time::now());
+    let deadline = Time(wall.0 + length.as_micros() as i64);
+    let (changes, answers) = thread::scope(|scope| {
+        let changers: Vec<_> = (0..CHANGERS)
+            .map(|number| {
+                scope.spawn(move || {
+                    let mut planner = Planner::new(seed, number as u64, can_prepare);
+                    let name = format!("{database} {number}");
+                    change::work(&mut server::connect(database)?, &mut planner, &name, deadline)
+                })
+            })
+            .collect();
+        let loggers_in: Vec<_> = (0..LOGGERS_IN)
+            .map(|number| {
+                let (logins, mut rng) = (&logins, generator(seed, 100 + number as u64));
+                scope.spawn(move || {
+                    login::work(&mut server::connect(database)?, &mut rng, logins, deadline)
+                })
+            })
+            .collect();
+        let askers: Vec<_> = Way::ALL
+            .into_iter()
+            .map(|way| {
+                let (logins, mut rng) = (&logins, generator(seed, 200 + way as u64));
+                scope.spawn(move || {
+                    ask::work(&mut server::connect(database)?, &mut rng, way, logins, deadline)
+                })
+            })
+            .collect();
+        loggers_in.into_iter().try_for_each(join)?;
+        let changes = changers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        let answers = askers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, postgres::Error>((changes, answers))
+    })?;
+    // The wall clock is the one clock that both sides read: one that was set meanwhile would make
+    // the record worthless.
+    let (by_wall, elapsed) = (Time::now().0 - wall.0, started.elapsed().as_micros() as i64);
+    assert!((by_wall - elapsed).abs() < 5_000, "the clock was set during the history");
+    let committed = changes.iter().map(|changes| changes.committed).sum();
+    let undone = changes.iter().map(|changes| changes.undone).sum();
+    let not_serializable = answers.iter().map(|answers| answers.not_serializable).sum();
+    let history = History {
+        stamps: changes.into_iter().flat_map(|changes| changes.stamps).collect(),
+        logins: logins.into_inner(),
+        checks: answers.into_iter().flat_map(|answers| answers.checks).collect(),
+    };
+    let violations = judge(&history);
+    Ok(Report { history, violations, committed, undone, not_serializable })
+}
+
+fn join<T>(worker: ScopedJoinHandle<T>) -> T {
+    worker.join().expect("no worker panics")
+}
+
+impl Display for Report {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let History { stamps, logins, checks } = &self.history;
+        let valid = checks.iter().filter(|check| check.is_valid).count();
+        write!(
+            to,
+            "{} transactions committed and {} undone, {} stamps, {} logins, {} checks of which {valid} \
+             valid, {} serialization failures, {} violations",
+            self.committed,
+            self.undone,
+            stamps.len(),
+            logins.len(),
+            checks.len(),
+            self.not_serializable,
+            self.violations.len()
+        )?;
+        for violation in self.violations.iter().take(5) {
+            let (check, stamp) = match violation {
+                Violation::Revived { check, stamp } => (check, Some(&stamps[*stamp])),
+                Violation::Refused { check } => (check, None),
+            };
+            let check = &checks[*check];
+            write!(to, "\n{violation:?}\n  {:?}\n  {check:?}", logins[check.login])?;
+            if let Some(stamp) = stamp {
+                write!(to, "\n  {stamp:?}")?;
+            }
+        }
+        Ok(())
+    }
+}
