@@ -4,16 +4,20 @@
 ifdef PG_CONFIG
 export PG_CONFIG
 endif
+ifdef PG_CONFIGS
+export PG_CONFIGS
+endif
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
-major = $(shell $(pg_config) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test histories bench lint install installcheck clean
+.PHONY: help demo psql test test-matrix histories bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make test           all tests, on private clusters'
+	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make bench          what a call costs, on a private cluster'
 	@echo 'make lint           rustfmt and clippy'
@@ -29,6 +33,9 @@ psql:
 
 test:
 	@scripts/test
+
+test-matrix:
+	@scripts/test-matrix
 
 histories:
 	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
