@@ -35,7 +35,7 @@ SELECT r AS relation, m.code, regexp_replace(m.message, 'pg_temp_\d+', 'pg_temp'
     mistake(format('SELECT session_guard.attach(%L)', r)) AS m;
 
 -- Columns.
-CREATE TABLE users (id int, active int, flag boolean, tags text[], amount numeric PRIMARY KEY, part int, ci text);
+CREATE TABLE users (id int, active int, flag boolean, tags text[], amount numeric PRIMARY KEY, part int);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid')$$);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'ctid', 'flag')$$);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'enabled')$$);
@@ -50,10 +50,6 @@ CREATE UNIQUE INDEX ON users (part, id);
 CREATE UNIQUE INDEX ON users ((part + 1));
 ALTER TABLE users ADD UNIQUE (part) DEFERRABLE;
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'part', 'flag')$$);
-CREATE COLLATION nondeterministic (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-ALTER TABLE users ALTER ci TYPE text COLLATE nondeterministic;
-CREATE UNIQUE INDEX ON users (ci);
-SELECT * FROM mistake($$SELECT session_guard.attach('users', 'ci', 'flag')$$);
 
 -- Nothing is left behind.
 SELECT count(*) FROM session_guard.guard;
@@ -168,4 +164,3 @@ DROP TABLE ab_user;
 DROP EXTENSION pg_session_guard;
 DROP FUNCTION mistake;
 DROP TABLE members, a_partitioned, a_temporary, an_unlogged, users, innocent CASCADE;
-DROP COLLATION nondeterministic;
