@@ -74,6 +74,20 @@ pub struct OpenGuard {
 pub fn listen() {
     // SAFETY: the callback is a static function, and the library is never unloaded.
     unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0)) };
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::NAMESPACEOID as c_int,
+            Some(on_schema_change),
+            pg_sys::Datum::from(0),
+        );
+    }
+}
+
+/// A schema that is renamed takes its tables to another name without a word of each.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_schema_change(_arg: pg_sys::Datum, _cache: c_int, _hash: u32) {
+    GENERATION.set(GENERATION.get() + 1);
 }
 
 /// Runs inside PostgreSQL's message handling, where nothing may be looked up: it only takes note.

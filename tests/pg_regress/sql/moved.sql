@@ -142,6 +142,22 @@ SELECT regexp_replace(hint_of('SELECT session_valid(1, now())'), '\d+', 'N') AS 
 SELECT count(*) FROM session_guard.health() WHERE detail ~ 'hidden';
 DELETE FROM session_guard.guard WHERE table_name = '"hidden';
 
+-- A schema renamed, and another put in its place.
+CREATE SCHEMA app;
+CREATE TABLE app.people (id int PRIMARY KEY, active boolean);
+INSERT INTO app.people VALUES (1, true);
+SELECT session_guard.attach('app.people', is_default => true);
+SELECT session_valid(1, now());
+ALTER SCHEMA app RENAME TO app_old;
+SELECT session_valid(1, now());
+CREATE SCHEMA app;
+CREATE TABLE app.people (id int PRIMARY KEY, active boolean);
+SELECT session_valid(1, now());
+DROP SCHEMA app CASCADE;
+SELECT session_valid(1, now());
+SELECT session_guard.detach('app_old.people', forget => true);
+DROP SCHEMA app_old CASCADE;
+
 -- A guard that comes back under another name was not watched meanwhile either.
 ALTER TABLE others RENAME TO renamed;
 SELECT session_guard.detach('renamed');
