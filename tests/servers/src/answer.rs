@@ -101,9 +101,18 @@ pub fn ailments(client: &mut Client) -> Vec<Ailment> {
 /// If a remedy fails, or does not help.
 #[track_caller]
 pub fn heal(client: &mut Client) -> Vec<String> {
+    heal_where(client, |_| true)
+}
+
+/// The same, for some of the ailments.
+///
+/// # Panics
+/// If a remedy fails, or does not help.
+#[track_caller]
+pub fn heal_where(client: &mut Client, is_to_heal: impl Fn(&Ailment) -> bool) -> Vec<String> {
     let mut mended = Vec::new();
-    for _ in 0..10 {
-        let Some(ailment) = ailments(client).into_iter().next() else {
+    for _ in 0..100 {
+        let Some(ailment) = ailments(client).into_iter().find(&is_to_heal) else {
             return mended;
         };
         if let Err(error) = client.batch_execute(&ailment.remedy) {

@@ -9,7 +9,7 @@ mod dice;
 mod installation;
 mod process;
 
-pub use answer::{Ailment, ailments, answer, answers, heal, refusal, run, wait_until};
+pub use answer::{Ailment, ailments, answer, answers, heal, heal_where, refusal, run, wait_until};
 pub use cluster::{Cluster, output_of};
 pub use dice::Dice;
 pub use installation::Installation;
