@@ -9,7 +9,8 @@ use crate::advice;
 use crate::armed::stamping_triggers;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::guard::{Guard, GuardRow};
+use crate::guard::{self, Guard, GuardRow};
+use crate::index;
 use crate::name::{qualified_name, relation_called};
 use crate::scan::{OpenTable, Row};
 use pgrx::pg_sys::{self, Oid};
@@ -185,10 +186,23 @@ pub fn is_same_table(table: &OpenTable, row: &GuardRow, stamper: Oid) -> bool {
 /// The guarded table was dropped, or its OID means another table now.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let hint = match relation_called(&row.table_name) {
-        Some(_) => advice::attach_again(row, None),
+        Some(successor) => attach_successor(successor, row),
         None => advice::detach_statement(&row.relid.to_u32().to_string()),
     };
     GuardError::new(Mistake::TableGone, format!("guarded table {} is gone", row.table_name), hint)
+}
+
+/// `attach` of the table that has the name now, which may have come back without its indexes: from
+/// `pg_restore -t`, say.
+fn attach_successor(successor: Oid, row: &GuardRow) -> String {
+    let create_index = || {
+        let table = OpenTable::try_open(successor, pg_sys::AccessShareLock)?;
+        guard::check_kind(&table).ok()?;
+        let columns =
+            Guard::check(&table, &row.id_column, &row.active_column, &row.revoke_on).ok()?;
+        Some(index::check_unique(&table, columns.0).err()?.hint + " ")
+    };
+    create_index().unwrap_or_default() + &advice::attach_again(row, None)
 }
 
 /// Refuses a guard whose table, or one of whose columns, was renamed when another has got the name:
