@@ -8,6 +8,7 @@ mod cluster;
 mod dice;
 mod installation;
 mod process;
+pub mod story;
 
 pub use answer::{Ailment, ailments, answer, answers, heal, heal_where, refusal, run, wait_until};
 pub use cluster::{Cluster, output_of};

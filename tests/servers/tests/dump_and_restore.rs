@@ -1,15 +1,13 @@
 //! A dump that is restored, whole or in part, revives no session; and what it leaves disarmed,
 //! `session_guard.health()` knows how to mend.
 
-mod story;
-
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{Cluster, ailments, answer, heal, heal_where, output_of, refusal, run};
+use servers::story::{AB_USER, DROPPED, Story, checks, login};
+use servers::{Cluster, ailments, answer, heal, heal_where, output_of, refusal, run, story};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use story::{AB_USER, DROPPED, Story, checks, login};
 
 /// A running cluster with a database `source` in which everything has happened.
 fn cluster_with_source() -> (Cluster, Story) {

@@ -1,30 +1,42 @@
 //! A database in which everything has happened that a guard knows of; and whether a copy of it still
 //! knows.
 
+use crate::{Ailment, ailments, answer, answers, heal, run};
 use postgres::Client;
-use servers::{Ailment, ailments, answer, answers, heal, run};
 
 /// A session, as an app server remembers it.
 #[derive(Clone, Debug)]
 pub struct Session {
+    /// Its user's table.
     pub table: &'static str,
+    /// Its user's id.
     pub id: &'static str,
+    /// When it began.
     pub login: String,
+    /// Whether it is to count.
     pub is_live: bool,
 }
 
 /// What was told.
+#[derive(Debug)]
 pub struct Story {
+    /// Everybody who has logged in.
     pub sessions: Vec<Session>,
     /// What `session_guard.health()` finds wrong at its end.
     pub ailments: Vec<Ailment>,
 }
 
+/// The table that CREATE EXTENSION guards by itself; its guard is the default.
 pub const AB_USER: &str = "public.ab_user";
+/// A table whose users were all put out at once.
 pub const STAFF: &str = "public.staff";
+/// A table that is not guarded any more.
 pub const FORMER: &str = "public.former";
+/// A table that is there no more.
 pub const DROPPED: &str = "public.dropped";
+/// A table that was renamed.
 pub const MEMBERS: &str = "public.members";
+/// A table whose every name needs quotes.
 pub const ODD: &str = r#""Odd Schema"."User's ""Table""""#;
 
 /// The tables as an app's migrations make them, without a row.
@@ -143,6 +155,7 @@ pub fn login(client: &mut Client, table: &str, id: &str) -> String {
     answer(client, &format!("SELECT session_start({}, {})", quoted(table), quoted(id)))
 }
 
+/// Which checks they are of.
 pub fn checks(ailments: &[Ailment]) -> Vec<&str> {
     ailments.iter().map(|ailment| ailment.check.as_str()).collect()
 }

@@ -1,0 +1,200 @@
+//! A disable that comes by replication counts like any other.
+
+use postgres::Client;
+use postgres::error::SqlState;
+use servers::{Cluster, ailments, answer, output_of, refusal, run, wait_until};
+
+const TABLE: &str = "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text, last_login timestamp)";
+
+fn verdict(client: &mut Client, id: u32, login: &str) -> String {
+    answer(client, &format!("SELECT session_verdict({id}, '{login}')"))
+}
+
+fn login(client: &mut Client, id: u32) -> String {
+    answer(client, &format!("SELECT session_start({id})"))
+}
+
+#[test]
+fn changes_that_a_plain_publisher_sends_stamp_on_the_subscriber() {
+    replicate_logically(false);
+}
+
+#[test]
+fn changes_that_a_guarded_publisher_sends_stamp_on_the_subscriber() {
+    replicate_logically(true);
+}
+
+fn replicate_logically(is_publisher_guarded: bool) {
+    let publisher = Cluster::start(&["wal_level = logical"]);
+    let mut there = publisher.connect("postgres");
+    run(&mut there, TABLE);
+    if is_publisher_guarded {
+        run(&mut there, "CREATE EXTENSION pg_session_guard");
+    }
+    run(
+        &mut there,
+        "INSERT INTO ab_user SELECT n, n <> 3, 'old' FROM generate_series(1, 9) AS n;
+         CREATE PUBLICATION everything FOR TABLE ab_user;",
+    );
+    let subscriber = Cluster::start(&["wal_level = logical"]);
+    let mut here = subscriber.connect("postgres");
+    run(&mut here, TABLE);
+    run(
+        &mut here,
+        "CREATE ROLE app LOGIN;
+         ALTER TABLE ab_user OWNER TO app;
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('ab_user', revoke_on => '{password}');",
+    );
+
+    // Accounts that were here before and are gone come in as new rows: a session of theirs is dead.
+    run(&mut here, "INSERT INTO ab_user VALUES (1, true), (3, true)");
+    let (of_deleted, of_truncated) = (login(&mut here, 1), login(&mut here, 3));
+    run(&mut here, "DELETE FROM ab_user WHERE id = 1; TRUNCATE ab_user;");
+    println!("the tables' first copy");
+    run(
+        &mut here,
+        &format!(
+            "CREATE SUBSCRIPTION everything CONNECTION 'host={} user=postgres dbname=postgres' PUBLICATION everything",
+            publisher.folder().display()
+        ),
+    );
+    wait_until(&mut here, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+    assert_eq!(answer(&mut here, "SELECT count(*) FROM ab_user"), "9");
+    assert_eq!(verdict(&mut here, 1, &of_deleted), "revoked");
+    assert_eq!(verdict(&mut here, 3, &of_truncated), "disabled");
+    let reason = "SELECT reason FROM session_guard.epoch WHERE user_id = '1'";
+    assert_eq!(answer(&mut here, reason), "recreated");
+
+    println!("changes one by one");
+    let logins: Vec<String> =
+        (1..=9).map(|id| if id == 3 { String::new() } else { login(&mut here, id) }).collect();
+    let login_of = |id: u32| logins[id as usize - 1].as_str();
+    let mut change = |here: &mut Client, change: &str, arrives: &str| {
+        run(&mut there, change);
+        wait_until(here, arrives);
+    };
+    change(
+        &mut here,
+        "UPDATE ab_user SET last_login = now() WHERE id = 1",
+        "SELECT last_login IS NOT NULL FROM ab_user WHERE id = 1",
+    );
+    assert_eq!(verdict(&mut here, 1, login_of(1)), "valid", "a login is no reason");
+    change(
+        &mut here,
+        "UPDATE ab_user SET active = false WHERE id = 1",
+        "SELECT NOT active FROM ab_user WHERE id = 1",
+    );
+    assert_eq!(verdict(&mut here, 1, login_of(1)), "disabled");
+    change(
+        &mut here,
+        "UPDATE ab_user SET active = true WHERE id = 1",
+        "SELECT active FROM ab_user WHERE id = 1",
+    );
+    assert_eq!(verdict(&mut here, 1, login_of(1)), "revoked");
+    change(
+        &mut here,
+        "BEGIN; UPDATE ab_user SET active = NULL WHERE id = 2; UPDATE ab_user SET active = true, last_login = now() WHERE id = 2; COMMIT",
+        "SELECT last_login IS NOT NULL FROM ab_user WHERE id = 2",
+    );
+    assert_eq!(verdict(&mut here, 2, login_of(2)), "revoked", "both in one transaction");
+    change(
+        &mut here,
+        "DELETE FROM ab_user WHERE id = 4",
+        "SELECT NOT EXISTS (SELECT FROM ab_user WHERE id = 4)",
+    );
+    assert_eq!(verdict(&mut here, 4, login_of(4)), "unknown_user");
+    change(
+        &mut here,
+        "INSERT INTO ab_user VALUES (4, true)",
+        "SELECT EXISTS (SELECT FROM ab_user WHERE id = 4)",
+    );
+    assert_eq!(verdict(&mut here, 4, login_of(4)), "revoked");
+    change(
+        &mut here,
+        "UPDATE ab_user SET id = 50 WHERE id = 5",
+        "SELECT EXISTS (SELECT FROM ab_user WHERE id = 50)",
+    );
+    assert_eq!(verdict(&mut here, 5, login_of(5)), "unknown_user");
+    assert_eq!(verdict(&mut here, 50, login_of(5)), "revoked");
+    change(
+        &mut here,
+        "INSERT INTO ab_user VALUES (5, true)",
+        "SELECT EXISTS (SELECT FROM ab_user WHERE id = 5)",
+    );
+    assert_eq!(verdict(&mut here, 5, login_of(5)), "revoked");
+    change(
+        &mut here,
+        "UPDATE ab_user SET password = 'new' WHERE id = 6",
+        "SELECT password = 'new' FROM ab_user WHERE id = 6",
+    );
+    assert_eq!(verdict(&mut here, 6, login_of(6)), "revoked");
+    assert_eq!(verdict(&mut here, 7, login_of(7)), "valid", "nothing befell that one");
+    change(
+        &mut here,
+        "BEGIN; TRUNCATE ab_user; INSERT INTO ab_user VALUES (7, true); COMMIT",
+        "SELECT count(*) = 1 FROM ab_user",
+    );
+    assert_eq!(verdict(&mut here, 7, login_of(7)), "revoked");
+    let again = login(&mut here, 7);
+    assert_eq!(verdict(&mut here, 7, &again), "valid");
+    assert_eq!(ailments(&mut here), []);
+    run(&mut here, "DROP SUBSCRIPTION everything");
+}
+
+#[test]
+fn a_standby_answers_as_of_what_it_has_replayed() {
+    let mut primary = Cluster::start(&[]);
+    let mut there = primary.connect("postgres");
+    run(&mut there, TABLE);
+    run(
+        &mut there,
+        "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 100) AS n;
+         CREATE EXTENSION pg_session_guard;",
+    );
+    println!("a standby");
+    let standby = Cluster::standby_of(&primary);
+    // From here on a COMMIT returns when the standby has replayed it.
+    primary.configure(&["synchronous_standby_names = '*'", "synchronous_commit = remote_apply"]);
+    run(&mut there, "SELECT pg_reload_conf()");
+    wait_until(&mut there, "SELECT sync_state = 'sync' FROM pg_stat_replication");
+    run(&mut there, "SET synchronous_commit = remote_apply");
+    let mut here = standby.connect("postgres");
+    let mut session_of_1 = String::new();
+    for id in 1..=100 {
+        let session = login(&mut there, id);
+        assert_eq!(verdict(&mut here, id, &session), "valid");
+        run(&mut there, &format!("UPDATE ab_user SET active = false WHERE id = {id}"));
+        assert_eq!(verdict(&mut here, id, &session), "disabled");
+        run(&mut there, &format!("UPDATE ab_user SET active = true WHERE id = {id}"));
+        assert_eq!(verdict(&mut here, id, &session), "revoked");
+        if id == 1 {
+            session_of_1 = session;
+        }
+    }
+    assert_eq!(ailments(&mut here), []);
+    for question in ["SELECT session_start(1)", "SELECT session_start('ab_user', '1')"] {
+        assert_eq!(refusal(&mut here, question), SqlState::READ_ONLY_SQL_TRANSACTION, "{question}");
+    }
+    run(&mut there, "ALTER TABLE ab_user DISABLE TRIGGER USER");
+    assert_eq!(ailments(&mut here)[0].check, "armed", "DDL is replayed, too");
+    run(
+        &mut there,
+        "SELECT session_guard.reconcile(); SELECT session_guard.revoke_all_sessions();",
+    );
+    assert_eq!(ailments(&mut here), []);
+    let session = login(&mut there, 2);
+    assert_eq!(verdict(&mut here, 2, &session), "valid");
+    run(&mut there, "SELECT session_guard.revoke_all_sessions()");
+    assert_eq!(verdict(&mut here, 2, &session), "revoked");
+
+    println!("promoted, it is a primary like any other");
+    drop(there);
+    primary.kill_all();
+    output_of(standby.program("pg_ctl").arg("promote").arg("-D").arg(standby.data()));
+    assert_eq!(verdict(&mut here, 1, &session_of_1), "revoked");
+    let session = login(&mut here, 1);
+    assert_eq!(verdict(&mut here, 1, &session), "valid");
+    run(&mut here, "UPDATE ab_user SET active = NOT active");
+    assert_eq!(verdict(&mut here, 1, &session), "disabled");
+}
