@@ -275,7 +275,7 @@ fn check_table_restored(client: &mut Client, verdict: &str) {
     assert_eq!(answer(client, "SELECT active FROM ab_user WHERE id = 8"), "t");
     let is_dead = |client: &mut Client| match client.simple_query(verdict) {
         Ok(_) => assert_ne!(answer(client, verdict), "valid"),
-        Err(error) => println!("refused: {error}"),
+        Err(error) => println!("refused: {:?}", error.code()),
     };
     is_dead(client);
     // The app goes on writing meanwhile.

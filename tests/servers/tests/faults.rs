@@ -93,8 +93,8 @@ fn no_acknowledged_disable_is_lost_when_the_server_is_killed() {
     const WRITERS: usize = 4;
     const ACCOUNTS: u64 = 400;
     let crashes = number_from_environment("GUARD_CRASHES", 50);
-    let seed = Dice::new_seed();
-    let mut dice = Dice::of_seed(number_from_environment("GUARD_SEED", seed));
+    let seed = number_from_environment("GUARD_SEED", Dice::new_seed());
+    let mut dice = Dice::of_seed(seed);
     println!("killing the server {crashes} times; GUARD_SEED={seed}");
     let mut cluster = Cluster::start(&["shared_buffers = 16MB", "checkpoint_timeout = 30s"]);
     let mut client = cluster.connect("postgres");
