@@ -168,7 +168,8 @@ fn attach_ab_user() {
         JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_extension e ON e.extname = 'pg_session_guard'
         WHERE c.relname = 'ab_user' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        ORDER BY n.nspname";
     let candidates: Vec<(Oid, bool)> = Spi::connect(|client| {
         let rows = client.select(CANDIDATES, None, &[]).expect("a query of the catalogs");
         rows.filter_map(|row| Some((row.get(1).ok()??, row.get(2).ok()??))).collect()

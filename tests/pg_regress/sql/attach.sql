@@ -59,7 +59,7 @@ SELECT session_guard.attach('by_int'), session_guard.attach('by_int');
 ALTER TABLE by_int ADD enabled boolean DEFAULT true, ADD password text;
 SET client_min_messages = notice;
 SELECT session_guard.attach('by_int', active_column => 'enabled', revoke_on => '{password, password}');
-SELECT session_verdict('by_int', 2, now());
+SELECT session_verdict('by_int', 2, now() - interval '1 h');
 UPDATE by_int SET active = NOT active;
 SELECT pg_get_triggerdef(oid, true) FROM pg_trigger WHERE tgrelid = 'by_int'::regclass AND tgname = 'session_guard_update';
 SELECT session_guard.attach('by_int', active_column => 'enabled');

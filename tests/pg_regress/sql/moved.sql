@@ -57,7 +57,7 @@ SELECT hint_of('SELECT session_valid(1, now())') AS hint \gset
 \echo :hint
 :hint
 SELECT guard, is_default FROM session_guard.guard;
-SELECT session_verdict(1, now()), session_verdict(1, session_start(1));
+SELECT session_verdict(1, now() - interval '1 h'), session_verdict(1, session_start(1));
 -- The old one has its epochs still.
 SELECT session_guard.attach('users_old');
 SELECT session_guard.epoch_of('users_old', 1) IS NOT NULL AS has_its_epoch;
