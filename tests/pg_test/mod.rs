@@ -218,4 +218,58 @@ mod tests {
         }
         assert!(found > 100, "only {found} texts named an account: the test would show nothing");
     }
+
+    /// Texts near a number with a unit, and anything else, for a setting in milliseconds.
+    fn setting_value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => "[ ]{0,1}[+-]{0,1}[0-9]{1,12}[ ]{0,1}(ms|us|s|min|h|d|kB|MS|)[ ]{0,1}",
+            2 => "[0-9]{0,3}[.][0-9]{0,3}(e[0-9]{1,3}){0,1}(ms|s|min|h|d|)",
+            1 => "0[xX]{0,1}[0-9a-fA-F]{1,9}",
+            1 => "(live|refuse|LIVE|on|off|NaN|inf|-1|0|86400000|86400001|1 d|24 h|)",
+            2 => "[^\0]{0,20}",
+        ]
+    }
+
+    #[pg_test]
+    fn a_setting_takes_what_is_in_its_range_and_refuses_the_rest() {
+        guard_tables();
+        Spi::run(
+            "CREATE FUNCTION try_setting(setting text, value text) RETURNS text LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM set_config(setting, value, false);
+                 RETURN 'taken';
+             EXCEPTION WHEN OTHERS THEN
+                 RETURN SQLSTATE;
+             END $$;",
+        )
+        .unwrap();
+        let try_setting =
+            prepare("SELECT try_setting($1, $2)", &[pg_sys::TEXTOID, pg_sys::TEXTOID]);
+        let is_in_range = prepare(
+            "SELECT bool_and(CASE vartype WHEN 'integer' THEN setting::int BETWEEN 0 AND 86400000
+                             ELSE setting IN ('live', 'refuse') END AND setting <> '')
+             FROM pg_settings WHERE name LIKE 'session\\_guard.%'",
+            &[],
+        );
+        let settings = ["future_login_tolerance", "stamp_margin", "when_disarmed"];
+        let (mut taken, mut refused) = (0, 0);
+        runner()
+            .run(&(prop::sample::select(settings.to_vec()), setting_value()), |(setting, value)| {
+                let setting = format!("session_guard.{setting}");
+                let arguments = [setting.as_str().into(), value.as_str().into()];
+                match ask::<String>(&try_setting, &arguments).as_deref() {
+                    Some("taken") => taken += 1,
+                    Some("22023") => refused += 1,
+                    other => prop_assert!(false, "{} = {:?}: {:?}", setting, value, other),
+                }
+                prop_assert_eq!(ask::<bool>(&is_in_range, &[]), Some(true));
+                if taken % 10 == 0 {
+                    Spi::run("UPDATE by_int4 SET active = NOT active WHERE id = 7; SELECT session_valid(7, now());")
+                        .unwrap();
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
+    }
 }
