@@ -1,0 +1,23 @@
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use pg_session_guard_fuzz::check_verdict;
+use pg_session_guard_fuzz::verdict::Account;
+
+#[derive(Arbitrary, Debug)]
+enum Seen {
+    Unknown,
+    Disabled,
+    Active,
+}
+
+fuzz_target!(|input: (Seen, Option<i64>, Option<i64>, i64)| {
+    let (seen, epoch, login, latest) = input;
+    let account = match seen {
+        Seen::Unknown => Account::Unknown,
+        Seen::Disabled => Account::Disabled,
+        Seen::Active => Account::Active,
+    };
+    check_verdict(account, epoch, login, latest);
+});

@@ -1,0 +1,109 @@
+//! The pure core, compared with oracles that are written differently: by properties
+//! (`tests/properties.rs`) and by what coverage guides (`fuzz_targets/`).
+
+#[path = "../../src/epoch.rs"]
+pub mod epoch;
+#[path = "../../src/user_id.rs"]
+pub mod user_id;
+#[path = "../../src/verdict.rs"]
+pub mod verdict;
+
+pub mod compat;
+pub mod oracle;
+
+use epoch::{Epoch, Instant};
+use std::borrow::Cow;
+use user_id::{IdType, UserId};
+use verdict::{Account, Verdict};
+
+/// Every type of an id column.
+pub const ID_TYPES: [IdType; 5] =
+    [IdType::Int2, IdType::Int4, IdType::Int8, IdType::Uuid, IdType::Text];
+
+/// Reads a text as an id of every type, as servers before and from PostgreSQL 16 on read it.
+pub fn check_text_id(text: &[u8]) {
+    for is_modern in [false, true] {
+        compat::set_modern(is_modern);
+        for id_type in ID_TYPES {
+            let id = UserId::Text(Cow::Borrowed(text)).in_column(id_type);
+            let expected = oracle::read(text, id_type, is_modern);
+            assert_eq!(id, expected, "{:?} as {id_type:?}", String::from_utf8_lossy(text));
+            if let Some(id) = id {
+                check_key(id, id_type);
+            }
+        }
+    }
+}
+
+/// Takes an integer as an id of every type.
+pub fn check_int_id(int: i64) {
+    for id_type in ID_TYPES {
+        let id = UserId::Int(int).in_column(id_type);
+        let expected = match id_type {
+            IdType::Uuid => None,
+            IdType::Text => Some(UserId::Text(format!("{int}").into_bytes().into())),
+            _ => oracle::range(id_type).contains(&int.into()).then_some(UserId::Int(int)),
+        };
+        assert_eq!(id, expected, "{int} as {id_type:?}");
+        if let Some(id) = id {
+            check_key(id, id_type);
+        }
+    }
+}
+
+/// Takes a UUID as an id of every type.
+pub fn check_uuid_id(uuid: [u8; 16]) {
+    for id_type in ID_TYPES {
+        let id = UserId::Uuid(uuid).in_column(id_type);
+        let expected = match id_type {
+            IdType::Uuid => Some(UserId::Uuid(uuid)),
+            IdType::Text => Some(UserId::Text(oracle::uuid_text(uuid).into_bytes().into())),
+            _ => None,
+        };
+        assert_eq!(id, expected, "{uuid:?} as {id_type:?}");
+        if let Some(id) = id {
+            check_key(id, id_type);
+        }
+    }
+}
+
+/// A column's value has one key, and the key reads back as that value.
+fn check_key(id: UserId, id_type: IdType) {
+    let key = id.clone().into_key();
+    match &id {
+        UserId::Int(int) => assert_eq!(*key, *int.to_string().as_bytes()),
+        UserId::Uuid(uuid) => assert_eq!(*key, *oracle::uuid_text(*uuid).as_bytes()),
+        UserId::Text(text) => assert_eq!(key, *text),
+    }
+    assert_eq!(UserId::Text(key).in_column(id_type), Some(id));
+}
+
+/// Stamps once, at any clock and past any epoch.
+pub fn check_stamp(now: i64, margin_millis: i32, old: Option<i64>) -> i64 {
+    let margin = chrono::TimeDelta::milliseconds(margin_millis.into());
+    let stamp = Epoch::stamp(Instant(now), margin, old.map(|old| Epoch(Instant(old))));
+    let Epoch(Instant(epoch)) = stamp;
+    if now >= oracle::FIRST_TIMESTAMP {
+        let expected = oracle::stamp(now, margin_millis, old);
+        assert_eq!(epoch, expected, "stamp at {now} plus {margin_millis} ms past {old:?}");
+    }
+    assert!(epoch > now || epoch == i64::MAX);
+    if let Some(old) = old {
+        assert!(epoch > old || old == i64::MAX);
+    }
+    epoch
+}
+
+/// Judges once.
+pub fn check_verdict(account: Account, epoch: Option<i64>, login: Option<i64>, latest: i64) {
+    let mut is_clock_read = false;
+    let verdict =
+        Verdict::of(account, epoch.map(|epoch| Epoch(Instant(epoch))), login.map(Instant), || {
+            is_clock_read = true;
+            Instant(latest)
+        });
+    let expected = oracle::verdict(account, epoch, login, latest);
+    assert_eq!(verdict, expected, "{account:?}, {epoch:?}, {login:?}, {latest}");
+    assert_eq!(verdict.is_valid(), verdict.name() == "valid");
+    assert!(!is_clock_read || matches!(verdict, Verdict::LoginInFuture | Verdict::Valid));
+}
