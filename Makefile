@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-matrix histories bench lint install installcheck clean
+.PHONY: help demo psql test test-matrix histories fuzz valgrind bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
@@ -19,6 +19,8 @@ help:
 	@echo 'make test           all tests, on private clusters'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
+	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
+	@echo 'make valgrind       the SQL tests on a server that valgrind watches (some 20 minutes)'
 	@echo 'make bench          what a call costs, on a private cluster'
 	@echo 'make lint           rustfmt and clippy'
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
@@ -39,6 +41,12 @@ test-matrix:
 
 histories:
 	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+fuzz:
+	@scripts/fuzz
+
+valgrind:
+	@scripts/valgrind
 
 bench:
 	@scripts/bench
