@@ -14,6 +14,7 @@ use crate::owner::{self, as_owner};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::statement::{relation, run_once};
+use crate::succession;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_identifier;
 
@@ -145,19 +146,23 @@ fn check_change(
 /// is no reason to leave it unwatched.
 pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
     let table = open_locked(relid);
-    let (_, columns) = check_columns(&table, &request)?;
+    let (id, columns) = check_columns(&table, &request)?;
     let table_owner = owner::owner_of(&table);
     let stamper = registry::store().stamper;
     // Renamed columns were watched on; where the names mean others by now, these were not.
     let was_watched = open(relid)
         .is_ok_and(|open| open.guard.disarmed.is_none() && open.guard.replaced.is_none());
     let was_attached = registry::is_known(relid);
+    let is_guarded = registry::rows().iter().any(|row| row.relid == relid);
     let is_watching =
         armed::watched_columns(&table, stamper).is_some_and(|watched| watched == columns);
     let triggers = armed::stamping_triggers(&table, stamper);
     drop(table);
     as_owner(|| {
-        take_over(relid);
+        succession::take_over(relid);
+        if !is_guarded {
+            succession::rekey(relid, id.id_type);
+        }
         if !is_watching {
             drop_triggers(relid, &triggers);
         }
@@ -196,40 +201,6 @@ pub fn renamed_meanwhile(relid: Oid) -> GuardError {
 /// Opens the guard of a table.
 pub fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
     registry::open(Some(relid), pg_sys::AccessShareLock)
-}
-
-/// Epochs of a table that was dropped go to its successor of the same name. Those of one that only
-/// lost the name are copied: too many refuse a session, too few revive one.
-fn take_over(relid: Oid) {
-    let name = qualified_name(relid);
-    let known = registry::known_tables().into_iter();
-    for (predecessor, _) in known.filter(|(known, known_as)| *known != relid && *known_as == name) {
-        let is_gone = OpenTable::try_open(predecessor, pg_sys::AccessShareLock).is_none();
-        let both = [relation(relid), relation(predecessor)];
-        run_once(
-            "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-             SELECT $1, user_id, epoch, reason, stamped_at FROM session_guard.epoch WHERE guard = $2
-             ON CONFLICT (guard, user_id) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
-            &both,
-        );
-        run_once(
-            "INSERT INTO session_guard.guard_epoch AS e (guard, table_name, epoch, reason, stamped_at)
-             SELECT $1, table_name, epoch, reason, stamped_at FROM session_guard.guard_epoch WHERE guard = $2
-             ON CONFLICT (guard) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
-            &both,
-        );
-        if is_gone {
-            run_once(
-                "UPDATE session_guard.guard SET guard = $1 WHERE guard = $2
-                 AND NOT EXISTS (SELECT FROM session_guard.guard WHERE guard = $1)",
-                &both,
-            );
-            for table in ["epoch", "guard_epoch", "guard"] {
-                let delete = format!("DELETE FROM session_guard.{table} WHERE guard = $1");
-                run_once(&delete, &[relation(predecessor)]);
-            }
-        }
-    }
 }
 
 fn record(relid: Oid, request: &Request) {

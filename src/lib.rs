@@ -36,6 +36,7 @@ mod backfill;
 mod health;
 mod session;
 mod stamp;
+mod succession;
 mod trigger;
 
 pgrx::pg_module_magic!(name, version);
