@@ -209,10 +209,17 @@ impl Drop for Cluster {
 /// # Panics
 /// If it fails: with what it had to say.
 pub fn output_of(command: &mut Command) -> String {
+    try_output_of(command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What a program prints, or all that it says of its failure.
+pub fn try_output_of(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed:\n{told}{complained}");
-    told
+    match output.status.success() {
+        true => Ok(told),
+        false => Err(format!("{command:?} failed:\n{told}{complained}")),
+    }
 }

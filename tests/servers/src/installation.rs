@@ -21,10 +21,10 @@ impl Installation {
         Installation::of(&pg_config)
     }
 
-    /// The one that `NEWER_PG_CONFIG` names, if it does.
-    pub fn newer() -> Option<Installation> {
-        let pg_config = std::env::var("NEWER_PG_CONFIG").ok().filter(|path| !path.is_empty())?;
-        Some(Installation::of(&pg_config))
+    /// Those that `NEWER_PG_CONFIGS` names, in its order.
+    pub fn newer() -> Vec<Installation> {
+        let pg_configs = std::env::var("NEWER_PG_CONFIGS").unwrap_or_default();
+        pg_configs.split_whitespace().map(Installation::of).collect()
     }
 
     fn of(pg_config: &str) -> Installation {

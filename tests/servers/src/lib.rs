@@ -11,7 +11,7 @@ mod process;
 pub mod story;
 
 pub use answer::{Ailment, ailments, answer, answers, heal, heal_where, refusal, run, wait_until};
-pub use cluster::{Cluster, output_of};
+pub use cluster::{Cluster, output_of, try_output_of};
 pub use dice::Dice;
 pub use installation::Installation;
 pub use process::{kill, resident_bytes};
