@@ -55,6 +55,10 @@ COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before thi
 COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, or column: and a name';
 COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
 
+-- Not the table of epochs itself: what plans are kept for that would be thrown away with each stamp.
+CREATE TABLE session_guard.stamp_signal ();
+COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';
+
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');

@@ -1,4 +1,4 @@
-//! SQL argument types that pgrx does not bring: `regclass`, `name`, and a `text` of any encoding.
+//! SQL argument types that pgrx does not bring: `regclass`, `name`, and the bytes of a `text`.
 
 use crate::user_id::UserId;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -75,39 +75,6 @@ unsafe fn name_of(datum: pg_sys::Datum) -> Name {
     // SAFETY: a name is NUL-terminated.
     let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
     Name(name.to_string_lossy().into_owned())
-}
-
-/// A `text` as bytes: in a database that is not UTF-8 it cannot be a `str`, and a user id must be
-/// judged all the same.
-pub struct IdText<'fcx>(&'fcx [u8]);
-
-impl_sql_translatable!(IdText<'_>, "text");
-
-// SAFETY: a text has the layout of a bytea.
-unsafe impl<'fcx> ArgAbi<'fcx> for IdText<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: the SQL declaration of the function says text, and NULL went another way.
-        let bytes: Option<&'fcx [u8]> = unsafe { arg.unbox_arg_using_from_datum() };
-        IdText(bytes.unwrap_or_default())
-    }
-}
-
-impl<'fcx> From<IdText<'fcx>> for UserId<'fcx> {
-    fn from(text: IdText<'fcx>) -> Self {
-        UserId::Text(Cow::Borrowed(text.0))
-    }
-}
-
-impl From<i64> for UserId<'_> {
-    fn from(int: i64) -> Self {
-        UserId::Int(int)
-    }
-}
-
-impl From<Uuid> for UserId<'_> {
-    fn from(uuid: Uuid) -> Self {
-        UserId::Uuid(*uuid.as_bytes())
-    }
 }
 
 /// Reads a text that PostgreSQL stores, whatever its encoding.

@@ -65,6 +65,15 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// Whether every change of an account is sure to be stamped and told of: what was read of it once
+    /// then holds until there is news. Without a unique index a second row of the same id is none.
+    pub fn is_sound(&self) -> bool {
+        self.disarmed.is_none()
+            && self.renamed_from.is_none()
+            && self.replaced.is_none()
+            && self.index.is_some()
+    }
+
     /// Resolves the row's names against the open table.
     ///
     /// A column that was renamed is found through the update trigger, which follows it.

@@ -2,7 +2,7 @@
 //! database itself says so.
 //!
 //! Data flows one way: what is pure (`epoch`, `verdict`, `user_id`) is used by `guard` (with `armed`
-//! and `index`) → `registry` → `lookup` → `session` on the path of each request, and by `stamp` →
+//! and `index`) → `registry` → `lookup` → `cache` → `session` on the path of each request, and by `stamp` →
 //! `trigger`, `backfill` → `attach` → `admin` where epochs are raised and guards are kept.
 
 use pgrx::prelude::*;
@@ -18,15 +18,19 @@ mod error;
 mod name;
 mod planted;
 mod settings;
+mod unguarded;
 
 mod scan;
 mod statement;
 
 mod armed;
+mod cache;
 mod guard;
 mod index;
 mod lookup;
+mod news;
 mod owner;
+mod question;
 mod registry;
 
 mod admin;
@@ -47,13 +51,14 @@ pgrx::pg_module_magic!(name, version);
 mod session_guard {}
 
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
+extension_sql_file!("../sql/questions.sql", name = "questions", requires = ["tables"]);
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called by PostgreSQL when a backend loads the library.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
-    registry::listen();
+    news::listen();
 }
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -22,6 +22,12 @@ pub enum Fault {
     /// A login at its epoch is refused.
     #[cfg_attr(feature = "planted_faults", name = c"epoch_inclusive")]
     EpochInclusive,
+    /// What others have committed is not taken in before a call is answered from the cache.
+    #[cfg_attr(feature = "planted_faults", name = c"news_not_accepted")]
+    NewsNotAccepted,
+    /// What was read is kept also if it has been outdated meanwhile.
+    #[cfg_attr(feature = "planted_faults", name = c"outdated_kept")]
+    OutdatedKept,
 }
 
 #[cfg(feature = "planted_faults")]

@@ -1,9 +1,4 @@
 //! The guards by relation, per backend, dropped when PostgreSQL says that one may have changed.
-//!
-//! PostgreSQL's relation cache invalidations carry the news: DDL on a guarded table sends one by
-//! itself, and a trigger on `session_guard.guard` sends one for every change of its rows, so that
-//! edits by hand count too. The messages are transactional, and reach the backend that made the
-//! change at its next command, and others when the change commits.
 
 use crate::advice;
 use crate::armed::stamping_triggers;
@@ -12,6 +7,7 @@ use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow};
 use crate::index;
 use crate::name::{qualified_name, relation_called};
+use crate::news::{self, Generation};
 use crate::scan::{OpenTable, Row};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{Array, FromDatum};
@@ -33,6 +29,8 @@ pub struct Store {
     pub guard_epoch: Oid,
     /// Its primary key.
     pub guard_epoch_key: Oid,
+    /// `session_guard.stamp_signal`, which has no rows: an invalidation of it tells of stamps.
+    pub stamp_signal: Oid,
     /// The function that the triggers call.
     pub stamper: Oid,
 }
@@ -53,12 +51,8 @@ struct Registry {
 
 thread_local! {
     static REGISTRY: RefCell<Registry> = RefCell::default();
-    /// The relations whose invalidation empties the registry.
-    static WATCHED: RefCell<HashSet<Oid>> = RefCell::default();
-    /// Rises with each invalidation that may concern a guard.
-    static GENERATION: Cell<u64> = const { Cell::new(0) };
     /// The generation that the registry was filled in.
-    static FILLED_IN: Cell<u64> = const { Cell::new(0) };
+    static FILLED_IN: Cell<Generation> = const { Cell::new(Generation::NONE) };
 }
 
 /// A guarded table, open, with what the catalogs say of it under the lock that it is open with.
@@ -69,37 +63,6 @@ pub struct OpenGuard {
     pub guard: Rc<Guard>,
     /// Where its epochs are.
     pub store: Store,
-}
-
-/// Has PostgreSQL report invalidations. Called once, when the library is loaded.
-pub fn listen() {
-    // SAFETY: the callback is a static function, and the library is never unloaded.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::from(0)) };
-    // SAFETY: as above.
-    unsafe {
-        pg_sys::CacheRegisterSyscacheCallback(
-            pg_sys::SysCacheIdentifier::NAMESPACEOID as c_int,
-            Some(on_schema_change),
-            pg_sys::Datum::from(0),
-        );
-    }
-}
-
-/// A schema that is renamed takes its tables to another name without a word of each.
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn on_schema_change(_arg: pg_sys::Datum, _cache: c_int, _hash: u32) {
-    GENERATION.set(GENERATION.get() + 1);
-}
-
-/// Runs inside PostgreSQL's message handling, where nothing may be looked up: it only takes note.
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
-    let concerns_us = relid == pg_sys::InvalidOid
-        || WATCHED
-            .with(|watched| watched.try_borrow().map_or(true, |watched| watched.contains(&relid)));
-    if concerns_us {
-        GENERATION.set(GENERATION.get() + 1);
-    }
 }
 
 /// Keeps guards as they are until the transaction ends. Whoever changes guards takes this lock before
@@ -116,8 +79,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
     let mut attempts = 3;
     loop {
         attempts -= 1;
-        // SAFETY: processes what other backends have sent; legal wherever a query may run.
-        unsafe { pg_sys::AcceptInvalidationMessages() };
+        news::accept();
         let generation = refresh();
         let catalog = catalog()?;
         let row = catalog.find(users)?;
@@ -125,7 +87,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
             return Err(table_gone(row));
         };
         // Waiting for the lock may have brought news of what the row was read for.
-        if GENERATION.get() != generation && attempts > 0 {
+        if news::of_guards() != generation && attempts > 0 {
             continue;
         }
         let guard = match REGISTRY.with_borrow(|registry| registry.guards.get(&row.relid).cloned())
@@ -133,7 +95,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
             Some(guard) => guard,
             None => load(&table, row, catalog.store.stamper, generation)?,
         };
-        if GENERATION.get() == generation || attempts <= 0 {
+        if news::of_guards() == generation || attempts <= 0 {
             return Ok(OpenGuard { users: table, guard, store: catalog.store });
         }
     }
@@ -141,8 +103,7 @@ pub fn open(users: Option<Oid>, lock: u32) -> Result<OpenGuard, GuardError> {
 
 /// The rows of `session_guard.guard`, in the order of their OIDs.
 pub fn rows() -> Vec<GuardRow> {
-    // SAFETY: processes what other backends have sent; legal wherever a query may run.
-    unsafe { pg_sys::AcceptInvalidationMessages() };
+    news::accept();
     refresh();
     catalog().map(|catalog| catalog.rows.clone()).unwrap_or_default()
 }
@@ -228,8 +189,8 @@ pub fn check_names(guard: &Guard) -> Result<(), GuardError> {
 }
 
 /// Empties the registry if an invalidation came since it was filled, and tells the generation.
-fn refresh() -> u64 {
-    let generation = GENERATION.get();
+fn refresh() -> Generation {
+    let generation = news::of_guards();
     if FILLED_IN.get() != generation {
         REGISTRY.with_borrow_mut(|registry| {
             registry.catalog = None;
@@ -244,14 +205,13 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
     if let Some(catalog) = REGISTRY.with_borrow(|registry| registry.catalog.clone()) {
         return Ok(catalog);
     }
-    let generation = GENERATION.get();
+    let generation = news::of_guards();
     let store = find_store().ok_or_else(no_guard)?;
-    WATCHED.with_borrow_mut(|watched| {
-        watched.extend([store.guard, store.epoch, store.guard_epoch]);
-    });
+    news::watch_guards([store.guard, store.epoch, store.guard_epoch]);
+    news::watch_stamps(store.stamp_signal);
     let catalog = Rc::new(Catalog { store, rows: read_rows(store.guard) });
-    WATCHED.with_borrow_mut(|watched| watched.extend(catalog.rows.iter().map(|row| row.relid)));
-    if GENERATION.get() == generation {
+    news::watch_guards(catalog.rows.iter().map(|row| row.relid));
+    if news::of_guards() == generation {
         REGISTRY.with_borrow_mut(|registry| registry.catalog = Some(Rc::clone(&catalog)));
     }
     Ok(catalog)
@@ -304,14 +264,14 @@ fn load(
     table: &OpenTable,
     row: &GuardRow,
     stamper: Oid,
-    generation: u64,
+    generation: Generation,
 ) -> Result<Rc<Guard>, GuardError> {
     if !is_same_table(table, row, stamper) {
         return Err(table_gone(row));
     }
     let guard = Rc::new(Guard::load(table, row, stamper)?);
     REGISTRY.with_borrow_mut(|registry| {
-        if GENERATION.get() == generation {
+        if news::of_guards() == generation {
             registry.guards.insert(row.relid, Rc::clone(&guard));
         }
         if guard.disarmed.is_none() {
@@ -335,6 +295,7 @@ fn find_store() -> Option<Store> {
         epoch_key: relation(c"epoch_pkey")?,
         guard_epoch: relation(c"guard_epoch")?,
         guard_epoch_key: relation(c"guard_epoch_pkey")?,
+        stamp_signal: relation(c"stamp_signal")?,
         stamper: find_stamper(schema)?,
     })
 }

@@ -1,8 +1,8 @@
 //! Fresh keyed reads of a table: what is committed now, and what this transaction itself did.
 //!
-//! `systable_beginscan` without a snapshot takes a new one for each scan of a table that has no
-//! system cache, in every isolation level, in parallel workers and on a standby, and needs no
-//! transaction id. The API is the same from PostgreSQL 13 to 18.
+//! A catalog snapshot of a table that has no system cache is a new one each time, in every isolation level, in
+//! parallel workers and on a standby, and needs no transaction id; `systable_beginscan` reads by it. Both are the
+//! same from PostgreSQL 13 to 18.
 
 use crate::planted::{self, Fault};
 use crate::user_id::{IdType, UserId};
@@ -62,26 +62,32 @@ impl OpenTable {
         self.lock = pg_sys::NoLock as pg_sys::LOCKMODE;
     }
 
-    /// Calls `visit` with each row that the keys match; with an index, by the index.
+    /// Calls `visit` with each row that the keys match now; with an index, by the index.
     pub fn scan(
         &self,
         index: Option<Oid>,
         keys: &mut [pg_sys::ScanKeyData],
+        visit: impl FnMut(Row),
+    ) {
+        self.scan_at(&Snapshot::fresh(self), index, keys, visit);
+    }
+
+    /// The same with the rows of an earlier moment.
+    pub fn scan_at(
+        &self,
+        Snapshot(snapshot): &Snapshot,
+        index: Option<Oid>,
+        keys: &mut [pg_sys::ScanKeyData],
         mut visit: impl FnMut(Row),
     ) {
-        let mut snapshot = std::ptr::null_mut();
-        if planted::has(Fault::CallersSnapshot) {
-            // SAFETY: a function that is called from SQL has one.
-            snapshot = unsafe { pg_sys::GetActiveSnapshot() };
-        }
-        // SAFETY: the relation is open, the keys name its columns, and the index, if any, is one of
-        // its own; a NULL snapshot asks for a fresh one.
+        // SAFETY: the relation is open, the keys name its columns, the index, if any, is one of its own,
+        // and the snapshot is registered.
         let scan = unsafe {
             pg_sys::systable_beginscan(
                 self.relation,
                 index.unwrap_or(pg_sys::InvalidOid),
                 index.is_some(),
-                snapshot,
+                *snapshot,
                 keys.len() as c_int,
                 keys.as_mut_ptr(),
             )
@@ -97,6 +103,35 @@ impl OpenTable {
         // SAFETY: the scan has begun and not ended; a scan that an error cuts short is cleaned up
         // by the resource owner.
         unsafe { pg_sys::systable_endscan(scan) };
+    }
+}
+
+/// What is committed at one moment, and what this transaction itself has done until then.
+pub struct Snapshot(pg_sys::Snapshot);
+
+impl Snapshot {
+    /// Of now. The table is one that has no system cache: of such a one PostgreSQL takes a new snapshot each time.
+    pub fn fresh(table: &OpenTable) -> Snapshot {
+        if planted::has(Fault::CallersSnapshot) {
+            // SAFETY: a function that is called from SQL has one.
+            let callers = unsafe { pg_sys::GetActiveSnapshot() };
+            // SAFETY: the active snapshot is valid.
+            return Snapshot(unsafe { pg_sys::RegisterSnapshot(callers) });
+        }
+        // SAFETY: legal wherever a query may run, in parallel mode and on a standby, too.
+        let latest = unsafe { pg_sys::GetCatalogSnapshot(table.oid()) };
+        // SAFETY: taken just now.
+        Snapshot(unsafe { pg_sys::RegisterSnapshot(latest) })
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // While an error unwinds, the transaction's abort takes care of it.
+        if !std::thread::panicking() {
+            // SAFETY: registered when it was made.
+            unsafe { pg_sys::UnregisterSnapshot(self.0) };
+        }
     }
 }
 

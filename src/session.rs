@@ -1,45 +1,17 @@
 //! SQL: what an app server asks at each request, and at login.
 
-use crate::arg::{IdText, RegClass};
+use crate::cache::{self, Reading};
 use crate::epoch::{Epoch, Instant};
-use crate::error::{GuardError, Mistake, OrRaise};
+use crate::lookup::{self, Reader};
+use crate::news;
 use crate::planted::{self, Fault};
+use crate::question::{self, IntId, Question, TextId, Users, UuidId};
 use crate::registry::{self, OpenGuard};
 use crate::settings;
-use crate::user_id::UserId;
 use crate::verdict::{Account, Verdict};
-use crate::{advice, lookup};
-use pgrx::datum::{Timestamp, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{Uuid, pg_sys};
-
-/// Which guard a call means.
-#[derive(Clone, Copy)]
-enum Users {
-    Default,
-    Named(Option<RegClass>),
-}
-
-impl Users {
-    fn open(self, lock: u32) -> OpenGuard {
-        let relid = match self {
-            Users::Default => None,
-            Users::Named(users) => Some(users.ok_or_else(null_table).or_raise().0),
-        };
-        let open = registry::open(relid, lock).or_raise();
-        registry::check_names(&open.guard).or_raise();
-        open
-    }
-}
-
-/// NULL where a users table is wanted.
-pub fn null_table() -> GuardError {
-    GuardError::new(
-        Mistake::NullTable,
-        "the users table must not be null",
-        advice::attach_something(),
-    )
-}
 
 /// Whether a guard that is not armed refuses everybody; the first time, the client is told of it.
 fn is_refusing(open: &OpenGuard) -> bool {
@@ -50,27 +22,48 @@ fn is_refusing(open: &OpenGuard) -> bool {
     settings::refuses_when_disarmed()
 }
 
-fn verdict<'a>(users: Users, id: Option<impl Into<UserId<'a>>>, login: Option<Instant>) -> Verdict {
+fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verdict {
+    let Some(id) = id else {
+        return verdict_of_nobody(users);
+    };
+    let judge = |account, mut epoch: Option<Epoch>| {
+        if planted::has(Fault::EpochInclusive) {
+            epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
+        }
+        Verdict::of(account, epoch, login, || settings::latest_login(login))
+    };
+    if let Some(epoch) = cache::epoch_of_active(users.relid(), &id) {
+        return judge(Account::Active, epoch);
+    }
+    let since = news::of_stamps();
     let open = users.open(pg_sys::AccessShareLock);
     if is_refusing(&open) {
         return Verdict::Disarmed;
     }
-    let Some(id) = id.and_then(|id| id.into().in_column(open.guard.id.id_type)) else {
+    let Some(id) = id.in_column(open.guard.id.id_type) else {
         return Verdict::UnknownUser;
     };
-    let account = lookup::account(&open, &id);
-    let mut epoch = match account {
-        Account::Active => lookup::epoch(&open.store, open.guard.relid, &id.into_key()),
-        Account::Unknown | Account::Disabled => None,
-    };
-    if planted::has(Fault::EpochInclusive) {
-        epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
+    let reader = Reader::new(&open);
+    let account = reader.account(&id);
+    if account != Account::Active {
+        return judge(account, None);
     }
-    Verdict::of(account, epoch, login, settings::latest_login)
+    let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
+    let epoch = reader.user_epoch(&id).max(of_all);
+    cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, since });
+    judge(account, epoch)
+}
+
+/// Of a NULL id. A guard that is broken raises all the same.
+fn verdict_of_nobody(users: Users) -> Verdict {
+    match is_refusing(&users.open(pg_sys::AccessShareLock)) {
+        true => Verdict::Disarmed,
+        false => Verdict::UnknownUser,
+    }
 }
 
 /// The login time to store, or `None` for an account that must not log in.
-fn start<'a>(users: Users, id: Option<impl Into<UserId<'a>>>) -> Option<TimestampWithTimeZone> {
+fn start(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
     // SAFETY: raises where a row cannot be locked: on a standby (SQLSTATE 25006).
     unsafe { pg_sys::PreventCommandDuringRecovery(c"session_start()".as_ptr()) };
     // SAFETY: the same in a read-only transaction.
@@ -79,7 +72,7 @@ fn start<'a>(users: Users, id: Option<impl Into<UserId<'a>>>) -> Option<Timestam
     if is_refusing(&open) {
         return None;
     }
-    let id = id?.into().in_column(open.guard.id.id_type)?;
+    let id = id?.in_column(open.guard.id.id_type)?;
     if lookup::lock_account(&open, &id) != Account::Active {
         return None;
     }
@@ -88,77 +81,42 @@ fn start<'a>(users: Users, id: Option<impl Into<UserId<'a>>>) -> Option<Timestam
     TimestampWithTimeZone::try_from(login.0).ok()
 }
 
-fn epoch_of<'a>(users: Users, id: Option<impl Into<UserId<'a>>>) -> Option<TimestampWithTimeZone> {
+fn epoch_of(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
     let open = users.open(pg_sys::AccessShareLock);
-    let id = id?.into().in_column(open.guard.id.id_type)?;
+    let id = id?.in_column(open.guard.id.id_type)?;
     let Epoch(epoch) = lookup::epoch(&open.store, open.guard.relid, &id.into_key())?;
     TimestampWithTimeZone::try_from(epoch.0).ok()
 }
 
-/// One set of overloads: for the default guard and for a named one.
-macro_rules! overloads {
-    (answer: $($valid:ident, $valid_of:ident, $verdict:ident, $verdict_of:ident: $id:ty, $time:ty;)*) => { $(
-        #[pg_extern(stable, parallel_safe, name = "session_valid")]
-        fn $valid(user_id: Option<$id>, login_at: Option<$time>) -> bool {
-            verdict(Users::Default, user_id, login_at.map(|login| Instant(login.into()))).is_valid()
+/// The functions of the library for one type of id.
+macro_rules! answers {
+    ($id:ty: $valid:ident, $verdict:ident, $start:ident, $epoch:ident) => {
+        #[pg_extern(sql = false)]
+        fn $valid(call: pg_sys::FunctionCallInfo) -> bool {
+            // SAFETY: declared so in sql/questions.sql.
+            verdict(unsafe { question::about_session::<$id>(call) }).is_valid()
         }
 
-        #[pg_extern(stable, parallel_safe, name = "session_valid")]
-        fn $valid_of(users: Option<RegClass>, user_id: Option<$id>, login_at: Option<$time>) -> bool {
-            let login = login_at.map(|login| Instant(login.into()));
-            verdict(Users::Named(users), user_id, login).is_valid()
+        #[pg_extern(sql = false)]
+        fn $verdict(call: pg_sys::FunctionCallInfo) -> &'static str {
+            // SAFETY: as above.
+            verdict(unsafe { question::about_session::<$id>(call) }).name()
         }
 
-        #[pg_extern(stable, parallel_safe, name = "session_verdict")]
-        fn $verdict(user_id: Option<$id>, login_at: Option<$time>) -> &'static str {
-            verdict(Users::Default, user_id, login_at.map(|login| Instant(login.into()))).name()
+        #[pg_extern(sql = false)]
+        fn $start(call: pg_sys::FunctionCallInfo) -> Option<TimestampWithTimeZone> {
+            // SAFETY: as above.
+            start(unsafe { question::about_user::<$id>(call) })
         }
 
-        #[pg_extern(stable, parallel_safe, name = "session_verdict")]
-        fn $verdict_of(
-            users: Option<RegClass>,
-            user_id: Option<$id>,
-            login_at: Option<$time>,
-        ) -> &'static str {
-            let login = login_at.map(|login| Instant(login.into()));
-            verdict(Users::Named(users), user_id, login).name()
+        #[pg_extern(sql = false)]
+        fn $epoch(call: pg_sys::FunctionCallInfo) -> Option<TimestampWithTimeZone> {
+            // SAFETY: as above.
+            epoch_of(unsafe { question::about_user::<$id>(call) })
         }
-    )* };
-    (user: $($start:ident, $start_of:ident, $epoch:ident, $epoch_of:ident: $id:ty;)*) => { $(
-        #[pg_extern(volatile, parallel_unsafe, name = "session_start")]
-        fn $start(user_id: Option<$id>) -> Option<TimestampWithTimeZone> {
-            start(Users::Default, user_id)
-        }
-
-        #[pg_extern(volatile, parallel_unsafe, name = "session_start")]
-        fn $start_of(users: Option<RegClass>, user_id: Option<$id>) -> Option<TimestampWithTimeZone> {
-            start(Users::Named(users), user_id)
-        }
-
-        #[pg_extern(stable, parallel_safe, schema = "session_guard", name = "epoch_of")]
-        fn $epoch(user_id: Option<$id>) -> Option<TimestampWithTimeZone> {
-            epoch_of(Users::Default, user_id)
-        }
-
-        #[pg_extern(stable, parallel_safe, schema = "session_guard", name = "epoch_of")]
-        fn $epoch_of(users: Option<RegClass>, user_id: Option<$id>) -> Option<TimestampWithTimeZone> {
-            epoch_of(Users::Named(users), user_id)
-        }
-    )* };
+    };
 }
 
-// A naive time is UTC: a timestamp holds the same microseconds as the timestamptz of that time UTC.
-overloads! { answer:
-    valid_int, valid_int_of, verdict_int, verdict_int_of: i64, TimestampWithTimeZone;
-    valid_uuid, valid_uuid_of, verdict_uuid, verdict_uuid_of: Uuid, TimestampWithTimeZone;
-    valid_text, valid_text_of, verdict_text, verdict_text_of: IdText<'_>, TimestampWithTimeZone;
-    valid_int_utc, valid_int_utc_of, verdict_int_utc, verdict_int_utc_of: i64, Timestamp;
-    valid_uuid_utc, valid_uuid_utc_of, verdict_uuid_utc, verdict_uuid_utc_of: Uuid, Timestamp;
-    valid_text_utc, valid_text_utc_of, verdict_text_utc, verdict_text_utc_of: IdText<'_>, Timestamp;
-}
-
-overloads! { user:
-    start_int, start_int_of, epoch_int, epoch_int_of: i64;
-    start_uuid, start_uuid_of, epoch_uuid, epoch_uuid_of: Uuid;
-    start_text, start_text_of, epoch_text, epoch_text_of: IdText<'_>;
-}
+answers!(IntId: valid_int, verdict_int, start_int, epoch_int);
+answers!(UuidId: valid_uuid, verdict_uuid, start_uuid, epoch_uuid);
+answers!(TextId: valid_text, verdict_text, start_text, epoch_text);

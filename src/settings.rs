@@ -2,6 +2,7 @@
 
 use crate::epoch::Instant;
 use crate::planted::{self, Fault};
+use crate::unguarded::statement_start;
 use chrono::TimeDelta;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PostgresGucEnum, pg_sys};
@@ -17,6 +18,8 @@ pub enum WhenDisarmed {
     Refuse,
 }
 
+/// A gigabyte a backend, or less.
+const MOST_CACHE_ENTRIES: i32 = 10_000_000;
 const DAY_IN_MILLIS: i32 = 24 * 60 * 60 * 1000;
 
 static FUTURE_LOGIN_TOLERANCE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
@@ -24,9 +27,24 @@ static STAMP_MARGIN: GucSetting<i32> = GucSetting::<i32>::new(0);
 static WHEN_DISARMED: GucSetting<WhenDisarmed> =
     GucSetting::<WhenDisarmed>::new(WhenDisarmed::Live);
 
+static CACHE_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(65_536);
+
+/// How many epochs a backend keeps at the most.
+pub fn cache_entries() -> usize {
+    usize::try_from(CACHE_ENTRIES.get()).unwrap_or(0)
+}
+
 /// The latest login time that is not yet in the future: the clock plus the tolerance.
-pub fn latest_login() -> Instant {
-    clock().plus_micros(i64::from(FUTURE_LOGIN_TOLERANCE.get()) * 1000)
+///
+/// Where a `login` lies before that of the statement's start, that one is given: the clock has not
+/// been earlier since, and to read it costs as much as all the rest.
+pub fn latest_login(login: Option<Instant>) -> Instant {
+    let tolerance = i64::from(FUTURE_LOGIN_TOLERANCE.get()) * 1000;
+    let latest_at_start = statement_start().plus_micros(tolerance);
+    match login {
+        Some(login) if login > latest_at_start => clock().plus_micros(tolerance),
+        _ => latest_at_start,
+    }
 }
 
 /// How far the app servers' clocks may be ahead of this one when they hand out login times.
@@ -81,6 +99,16 @@ pub fn define() {
         c"What a guard answers while its triggers are not all in place.",
         c"live: by the rows as they are, so that disabled accounts are refused but a stamp may be missing. refuse: nobody gets in.",
         &WHEN_DISARMED,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"session_guard.cache_entries",
+        c"How many accounts each backend keeps the epochs of, so as not to read them again.",
+        c"All are forgotten when an account or a guard changes, and when there are more. 0: none is kept.",
+        &CACHE_ENTRIES,
+        0,
+        MOST_CACHE_ENTRIES,
         GucContext::Suset,
         GucFlags::default(),
     );

@@ -2,6 +2,7 @@
 
 use crate::epoch::{Epoch, Instant};
 use crate::lookup;
+use crate::news;
 use crate::registry::Store;
 use crate::scan::{OpenTable, text_datum};
 use crate::settings;
@@ -79,6 +80,7 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
     // Taken before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
     // look newer than that, and a REPEATABLE READ transaction would fail.
     let _epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock);
+    news::tell_of_stamps(store.stamp_signal);
     let mut seen = None;
     loop {
         let now = settings::stamping_clock();
@@ -103,6 +105,7 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
 
 /// Raises the epoch of everybody whom the guard guards, and the epochs of users that are ahead.
 pub fn stamp_guard(store: &Store, guard: Oid, reason: &Reason) -> Epoch {
+    news::tell_of_stamps(store.stamp_signal);
     let mut seen = None;
     loop {
         let now = settings::stamping_clock();

@@ -4,6 +4,7 @@ use crate::advice;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::lookup;
 use crate::name::{column_name, qualified_name};
+use crate::news;
 use crate::owner::check_ownership;
 use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard};
@@ -155,6 +156,17 @@ fn guard_changed(fcinfo: pg_sys::FunctionCallInfo) {
     if let Some(users) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
         check_ownership(&users).or_raise();
     }
+}
+
+/// Called when epochs change, by a stamp, by a restore or by hand: has every backend forget those that it keeps.
+#[pg_extern(sql = r#"
+CREATE FUNCTION session_guard.epoch_changed() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+"#)]
+fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
+    called_by_trigger(fcinfo);
+    news::tell_of_stamps(registry::store().stamp_signal);
 }
 
 /// What PostgreSQL tells a trigger, or an error for a call from elsewhere. `#[pg_trigger]` would

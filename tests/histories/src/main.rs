@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 /// One history after the other, so that their records stay small.
-const LENGTH: Duration = Duration::from_secs(30);
+const LENGTH: Duration = Duration::from_secs(15);
+/// How many epochs a backend keeps: as many as it likes, a few, none. The seed chooses.
+const CACHE_ENTRIES: [&str; 4] = ["65536", "1", "2", "0"];
 const DATABASE: &str = "guard_histories";
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -21,8 +23,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (mut histories, mut violations) = (0, 0);
     while !left.is_zero() {
         let length = left.min(LENGTH);
-        server::create_database(DATABASE, &[])?;
-        println!("history of {} s, --seed {seed}", length.as_secs());
+        let cache_entries = CACHE_ENTRIES[seed as usize % CACHE_ENTRIES.len()];
+        server::create_database(DATABASE, &[("session_guard.cache_entries", cache_entries)])?;
+        println!("history of {} s, --seed {seed}, cache_entries {cache_entries}", length.as_secs());
         let report = run::run(DATABASE, seed, length)?;
         println!("{report}");
         if report.history.checks.iter().all(|check| !check.is_valid) {

@@ -46,6 +46,16 @@ fn an_epoch_that_counts_as_before_itself_refuses() {
 }
 
 #[test]
+fn a_cache_that_does_not_take_in_the_news_revives() {
+    assert!(is_revived(first_violation("news_not_accepted", HISTORIES)));
+}
+
+#[test]
+fn a_cache_that_keeps_what_was_outdated_while_it_was_read_revives() {
+    assert!(is_revived(first_violation("outdated_kept", HISTORIES)));
+}
+
+#[test]
 fn without_a_fault_nothing_is_found() {
     assert_eq!(first_violation("none", 1), None);
 }

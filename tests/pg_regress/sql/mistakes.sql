@@ -53,7 +53,7 @@ SELECT * FROM mistake($$SELECT session_guard.attach('users', 'part', 'flag')$$);
 
 -- Nothing is left behind.
 SELECT count(*) FROM session_guard.guard;
-SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'session\_guard%' AND tgrelid <> 'session_guard.guard'::regclass;
+SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'session\_guard%' AND tgrelid::regclass::text NOT LIKE 'session\_guard.%';
 
 -- A hint mends it when it is run as it stands.
 SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$) \gset

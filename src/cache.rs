@@ -1,0 +1,169 @@
+//! What this backend has read of active accounts, so that it need not be read at each request: their
+//! epochs.
+//!
+//! An entry holds while no guard and no epoch has changed since it was read, as [`news`] tells; then all are
+//! forgotten. Whatever makes a cached account unknown or disabled stamps it, where the guard
+//! is armed; and what disarms a guard is news, too. So only answers of armed guards are kept, and only what says
+//! that an account is active.
+//!
+//! A transaction that has written reads for itself: its own changes are nobody's news yet.
+
+use crate::epoch::Epoch;
+use crate::guard::Guard;
+use crate::news::{self, Generation};
+use crate::planted::{self, Fault};
+use crate::settings;
+use crate::unguarded::has_written;
+use crate::user_id::{IdType, UserId};
+use pgrx::pg_sys::Oid;
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+
+/// Longer texts are read each time, so that entries have a size.
+const LONGEST_TEXT: usize = 64;
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(Generation::NONE));
+}
+
+struct Cache {
+    /// When all of this held.
+    generation: Generation,
+    /// The guard that calls mean which name none.
+    default: Option<Oid>,
+    /// A few: they are found by looking through them.
+    guards: Vec<Answers>,
+    /// How many epochs there are in all.
+    entries: usize,
+}
+
+/// What is known of one guard.
+struct Answers {
+    relid: Oid,
+    id_type: IdType,
+    /// The epoch of everybody whom it guards.
+    of_all: Option<Epoch>,
+    epochs: Epochs,
+}
+
+/// The greater of each user's epoch and the guard's, by id.
+enum Epochs {
+    Ints(FxHashMap<i64, Option<Epoch>>),
+    Uuids(FxHashMap<[u8; 16], Option<Epoch>>),
+    Texts(FxHashMap<Box<[u8]>, Option<Epoch>>),
+}
+
+impl Epochs {
+    fn of(id_type: IdType) -> Epochs {
+        match id_type {
+            IdType::Int2 | IdType::Int4 | IdType::Int8 => Epochs::Ints(FxHashMap::default()),
+            IdType::Uuid => Epochs::Uuids(FxHashMap::default()),
+            IdType::Text => Epochs::Texts(FxHashMap::default()),
+        }
+    }
+
+    fn get(&self, id: &UserId) -> Option<Option<Epoch>> {
+        match (self, id) {
+            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.get(id).copied(),
+            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.get(id).copied(),
+            (Epochs::Texts(epochs), UserId::Text(id)) => epochs.get(&**id).copied(),
+            _ => None,
+        }
+    }
+
+    /// Keeps an epoch, and tells whether it is one more.
+    fn insert(&mut self, id: UserId, epoch: Option<Epoch>) -> bool {
+        match (self, id) {
+            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.insert(id, epoch).is_none(),
+            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.insert(id, epoch).is_none(),
+            (Epochs::Texts(epochs), UserId::Text(id)) if id.len() <= LONGEST_TEXT => {
+                epochs.insert(id.into_owned().into_boxed_slice(), epoch).is_none()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Cache {
+    fn new(generation: Generation) -> Cache {
+        Cache { generation, default: None, guards: Vec::new(), entries: 0 }
+    }
+
+    /// Whether it tells what a reading would tell now.
+    fn is_current(&self) -> bool {
+        self.generation == news::of_stamps() && !has_written()
+    }
+
+    fn of_guard(&self, relid: Oid) -> Option<&Answers> {
+        self.guards.iter().find(|answers| answers.relid == relid)
+    }
+
+    /// Forgets all that does not hold any more, and all if there is no room for more.
+    fn make_room(&mut self, generation: Generation, capacity: usize) {
+        if self.generation != generation || self.entries >= capacity {
+            *self = Cache::new(generation);
+        }
+    }
+}
+
+/// The greater of the user's epoch and the guard's, if it is known and the account known to be active;
+/// of the guard that is named, or of the default one. Takes in the news first.
+pub fn epoch_of_active(users: Option<Oid>, id: &UserId) -> Option<Option<Epoch>> {
+    if !planted::has(Fault::NewsNotAccepted) {
+        news::accept();
+    }
+    CACHE.with_borrow(|cache| {
+        if !cache.is_current() || cache.entries > settings::cache_entries() {
+            return None;
+        }
+        let answers = cache.of_guard(users.or(cache.default)?)?;
+        answers.epochs.get(&id.clone().in_column(answers.id_type)?)
+    })
+}
+
+/// The guard's own epoch, if it is known. The news must have been taken in.
+pub fn epoch_of_all(guard: Oid) -> Option<Option<Epoch>> {
+    CACHE.with_borrow(|cache| {
+        let answers = cache.of_guard(guard).filter(|_| cache.is_current())?;
+        Some(answers.of_all)
+    })
+}
+
+/// An active account, with what was read of it.
+pub struct Reading<'a> {
+    /// Its id, as the column holds it.
+    pub id: UserId<'a>,
+    /// The greater of its own epoch and the guard's.
+    pub epoch: Option<Epoch>,
+    /// The guard's.
+    pub of_all: Option<Epoch>,
+    /// The generation when the reading began.
+    pub since: Generation,
+}
+
+/// Keeps what was read, unless it may have been outdated while it was read.
+pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
+    let capacity = settings::cache_entries();
+    let holds = reading.since == news::of_stamps() || planted::has(Fault::OutdatedKept);
+    if capacity == 0 || !holds || !guard.is_sound() || has_written() {
+        return;
+    }
+    CACHE.with_borrow_mut(|cache| {
+        cache.make_room(news::of_stamps(), capacity);
+        if is_default {
+            cache.default = Some(guard.relid);
+        }
+        if cache.of_guard(guard.relid).is_none() {
+            cache.guards.push(Answers {
+                relid: guard.relid,
+                id_type: guard.id.id_type,
+                of_all: reading.of_all,
+                epochs: Epochs::of(guard.id.id_type),
+            });
+        }
+        let answers = cache.guards.iter_mut().find(|answers| answers.relid == guard.relid);
+        let is_more =
+            answers.is_some_and(|answers| answers.epochs.insert(reading.id, reading.epoch));
+        cache.entries += usize::from(is_more);
+    });
+}
