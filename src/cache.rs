@@ -98,10 +98,13 @@ impl Cache {
         self.guards.iter().find(|answers| answers.relid == relid)
     }
 
-    /// Forgets all that does not hold any more, and all if there is no room for more.
+    /// Forgets what does not hold any more, and every user if there is no room for one more.
     fn make_room(&mut self, generation: Generation, capacity: usize) {
-        if self.generation != generation || self.entries >= capacity {
+        if self.generation != generation {
             *self = Cache::new(generation);
+        } else if self.entries >= capacity {
+            self.guards.iter_mut().for_each(|answers| answers.epochs = Epochs::of(answers.id_type));
+            self.entries = 0;
         }
     }
 }

@@ -87,7 +87,11 @@ pub fn lock_account(open: &OpenGuard, id: &UserId) -> Account {
 /// The greater of the user's epoch and the guard's. The user's row must have been read before: what
 /// commits in between then only makes the answer stricter.
 pub fn epoch(store: &Store, guard: Oid, key: &[u8]) -> Option<Epoch> {
-    user_epoch(store, guard, key).max(guard_epoch(store, guard))
+    let epochs = OpenTable::try_open(store.epoch, pg_sys::AccessShareLock)?;
+    let of_all = OpenTable::try_open(store.guard_epoch, pg_sys::AccessShareLock)?;
+    let snapshot = Snapshot::fresh(&epochs);
+    let of_user = scan_user_epoch(store, &epochs, &snapshot, guard, key);
+    of_user.max(scan_guard_time(store, &of_all, &snapshot, guard, GUARD_EPOCH).map(Epoch))
 }
 
 /// The user's own epoch.
@@ -116,20 +120,29 @@ fn scan_user_epoch(
 
 /// The epoch of everybody whom this guard guards.
 pub fn guard_epoch(store: &Store, guard: Oid) -> Option<Epoch> {
-    let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
-    read_time(store, &mut keys, GUARD_EPOCH).map(Epoch)
+    guard_time(store, guard, GUARD_EPOCH).map(Epoch)
 }
 
 /// When that was last raised.
 pub fn guard_stamped_at(store: &Store, guard: Oid) -> Option<Instant> {
-    let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
-    read_time(store, &mut keys, GUARD_STAMPED_AT)
+    guard_time(store, guard, GUARD_STAMPED_AT)
 }
 
-fn read_time(store: &Store, keys: &mut [pg_sys::ScanKeyData], attno: i16) -> Option<Instant> {
+fn guard_time(store: &Store, guard: Oid, attno: i16) -> Option<Instant> {
     let table = OpenTable::try_open(store.guard_epoch, pg_sys::AccessShareLock)?;
+    scan_guard_time(store, &table, &Snapshot::fresh(&table), guard, attno)
+}
+
+fn scan_guard_time(
+    store: &Store,
+    table: &OpenTable,
+    snapshot: &Snapshot,
+    guard: Oid,
+    attno: i16,
+) -> Option<Instant> {
+    let mut keys = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, guard.into())];
     let mut time = None;
-    table.scan(Some(store.guard_epoch_key), keys, |row| {
+    table.scan_at(snapshot, Some(store.guard_epoch_key), &mut keys, |row| {
         time = row.get(attno).map(|micros| Instant(micros.value() as i64));
     });
     time
