@@ -1,11 +1,9 @@
 //! SQL argument types that pgrx does not bring: `regclass`, `name`, and the bytes of a `text`.
 
-use crate::user_id::UserId;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::pgrx_sql_entity_graph::metadata::impl_sql_translatable;
-use pgrx::{FromDatum, IntoDatum, Uuid, pg_sys};
-use std::borrow::Cow;
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 
 /// A relation, as `regclass`.
