@@ -30,6 +30,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA session_guard FROM PUBLIC;
 GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 
 COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean) IS
     'guards a users table, and stamps the accounts that are disabled already; returns how many it newly stamped';
@@ -41,6 +42,12 @@ COMMENT ON FUNCTION session_guard.revoke_all_sessions(regclass, text) IS
     'ends all sessions of a guard, of the default one if none is named; returns the epoch that logins must not predate from now on';
 COMMENT ON FUNCTION session_guard.health() IS
     'what an operator wants to know of each guard; a remedy is a statement that mends what is not ok';
+COMMENT ON FUNCTION session_guard.revoke_tokens(text, text, text) IS
+    'ends the tokens of one subject, or without a subject all of the scope; returns the epoch that tokens must not predate from now on; NULL for no scope';
+COMMENT ON FUNCTION session_guard.prune(interval) IS
+    'removes epochs of users who are there no more, epochs of single tokens, and events, all older than this; returns how many; it must be longer than any session lives';
+COMMENT ON FUNCTION session_guard.security_event(bigint) IS
+    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event';
 COMMENT ON FUNCTION session_guard.stamp() IS
     'called by the triggers of a guarded table: raises the epochs of the accounts that change';
 COMMENT ON FUNCTION session_guard.guard_changed() IS

@@ -39,5 +39,26 @@ BEGIN
             END LOOP;
         END LOOP;
     END LOOP;
-END $do$;
 
+    -- The reason goes with the user.
+    FOR id IN SELECT * FROM (VALUES ('bigint', 'int'), ('uuid', 'uuid'), ('text', 'text')) AS i (type, symbol) LOOP
+        FOR guard IN SELECT * FROM (VALUES ('', '', 'of the default guard'), ('', ', reason text', 'of the default guard'), ('users regclass, ', ', reason text', 'of the named guard'))
+                AS g (argument, reason, meaning) LOOP
+            signature := pg_catalog.format('session_guard.revoke_sessions(%suser_id %s%s)', guard.argument, id.type, guard.reason);
+            EXECUTE pg_catalog.format('CREATE FUNCTION %s RETURNS timestamptz LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS %L, %L',
+                signature, 'MODULE_PATHNAME', pg_catalog.format('revoke_%s_wrapper', id.symbol));
+            EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature, pg_catalog.format(
+                'ends all sessions of this user, %s; returns the epoch that logins must not predate from now on, NULL for an unknown user; takes UPDATE on the users table', guard.meaning));
+        END LOOP;
+    END LOOP;
+
+    FOR login IN SELECT * FROM (VALUES ('timestamptz', ''), ('timestamp', '; a naive time is UTC')) AS l (type, meaning) LOOP
+        signature := pg_catalog.format('%s.token_valid(scope text, subject text, issued_at %s)', '@extschema@', login.type);
+        EXECUTE pg_catalog.format('CREATE FUNCTION %s RETURNS boolean LANGUAGE c STABLE PARALLEL SAFE AS %L, %L',
+            signature, 'MODULE_PATHNAME', 'token_valid_wrapper');
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', signature, '@extowner@');
+        EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature,
+            'whether a token still counts that was issued at this time to a thing and not to a user; answers true or false for all values' OPERATOR(pg_catalog.||) login.meaning);
+    END LOOP;
+END $do$;

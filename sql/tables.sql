@@ -55,6 +55,55 @@ COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before thi
 COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, or column: and a name';
 COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
 
+CREATE TABLE session_guard.token_epoch (
+    scope      text COLLATE "C" NOT NULL,
+    subject    text COLLATE "C",
+    epoch      timestamptz      NOT NULL,
+    reason     text             NOT NULL,
+    stamped_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+-- The first finds both; two NULLs are different to it.
+CREATE UNIQUE INDEX token_epoch_key ON session_guard.token_epoch (scope, subject);
+CREATE UNIQUE INDEX token_epoch_of_scope ON session_guard.token_epoch (scope) WHERE subject IS NULL;
+COMMENT ON TABLE session_guard.token_epoch IS 'the instant that tokens must not predate which belong to a thing and not to a user';
+COMMENT ON COLUMN session_guard.token_epoch.scope IS 'what kind of thing, such as embedded_dashboard or session';
+COMMENT ON COLUMN session_guard.token_epoch.subject IS 'which of its kind; NULL: all';
+COMMENT ON COLUMN session_guard.token_epoch.epoch IS 'no token that was issued before this counts';
+COMMENT ON COLUMN session_guard.token_epoch.reason IS 'why it was last raised';
+COMMENT ON COLUMN session_guard.token_epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+
+CREATE TABLE session_guard.event (
+    id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at                 timestamptz NOT NULL,
+    guard              regclass,
+    user_id            text COLLATE "C",
+    scope              text COLLATE "C",
+    subject            text COLLATE "C",
+    epoch              timestamptz NOT NULL,
+    reason             text        NOT NULL,
+    login_role         text        NOT NULL,
+    acting_role        text        NOT NULL,
+    application_name   text,
+    client_addr        inet,
+    transaction_id     xid8        NOT NULL,
+    replication_origin text
+);
+COMMENT ON SEQUENCE session_guard.event_id_seq IS 'numbers the events';
+COMMENT ON TABLE session_guard.event IS 'the record of stamps, written by the transactions that stamp; session_guard.prune keeps it short';
+COMMENT ON COLUMN session_guard.event.at IS 'when it was stamped, by the server''s clock';
+COMMENT ON COLUMN session_guard.event.guard IS 'the users table, if users were stamped';
+COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text; NULL: all users of the table';
+COMMENT ON COLUMN session_guard.event.scope IS 'what kind of thing, if tokens were stamped';
+COMMENT ON COLUMN session_guard.event.subject IS 'which of its kind; NULL: all';
+COMMENT ON COLUMN session_guard.event.epoch IS 'what logins, or tokens, must not predate from then on';
+COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, deleted, id_changed, recreated, truncated, backfill, column: and a name, admin, or admin: and what was said';
+COMMENT ON COLUMN session_guard.event.login_role IS 'who had logged in to the server';
+COMMENT ON COLUMN session_guard.event.acting_role IS 'whom SET ROLE had made of that';
+COMMENT ON COLUMN session_guard.event.application_name IS 'the client''s setting application_name';
+COMMENT ON COLUMN session_guard.event.client_addr IS 'from where the client was connected; NULL: over a socket of the same machine, or no client at all';
+COMMENT ON COLUMN session_guard.event.transaction_id IS 'the transaction that stamped';
+COMMENT ON COLUMN session_guard.event.replication_origin IS 'from where the change was applied, if by logical replication';
+
 -- Not the table of epochs itself: what plans are kept for that would be thrown away with each stamp.
 CREATE TABLE session_guard.stamp_signal ();
 COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';
@@ -62,3 +111,6 @@ COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.token_epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.event', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.event_id_seq', '');

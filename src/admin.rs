@@ -6,7 +6,6 @@ use crate::arg::{Name, RegClass};
 use crate::arm::{check_not_in_use, drop_triggers};
 use crate::armed::stamping_triggers;
 use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open, renamed_meanwhile};
-use crate::epoch::Epoch;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::GuardRow;
 use crate::name::{column_name, qualified_name};
@@ -14,9 +13,7 @@ use crate::owner::{self, as_owner};
 use crate::question::null_table;
 use crate::registry;
 use crate::scan::OpenTable;
-use crate::stamp::{Reason, stamp_guard};
 use crate::statement::{relation, run_once};
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::Spi;
@@ -138,20 +135,6 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
     };
     drop(open);
     guard_locked(row.relid, request)
-}
-
-/// Puts everybody out, as after a breach, or where nobody can know who must be.
-#[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
-#[search_path(pg_catalog, pg_temp)]
-fn revoke_all_sessions(
-    users: default!(Option<RegClass>, "NULL"),
-    reason: default!(Option<String>, "'admin'"),
-) -> Option<TimestampWithTimeZone> {
-    let open = registry::open(users.map(|users| users.0), pg_sys::AccessShareLock).or_raise();
-    owner::check_update(&open.users).or_raise();
-    let reason = Reason::Admin(reason.unwrap_or_else(|| "admin".into()));
-    let Epoch(epoch) = as_owner(|| stamp_guard(&open.store, open.guard.relid, &reason));
-    TimestampWithTimeZone::try_from(epoch.0).ok()
 }
 
 /// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one, and otherwise

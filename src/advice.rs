@@ -56,6 +56,11 @@ pub fn revoke_all_statement(name: &str) -> String {
     format!("SELECT session_guard.revoke_all_sessions({});", spi::quote_literal(name))
 }
 
+/// `prune` of what no session outlives.
+pub fn prune_statement() -> String {
+    "SELECT session_guard.prune(interval '90 days');".into()
+}
+
 /// `reconcile` of a table by its qualified name.
 pub fn reconcile_statement(name: &str) -> String {
     format!("SELECT session_guard.reconcile({});", spi::quote_literal(name))

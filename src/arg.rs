@@ -75,6 +75,21 @@ unsafe fn name_of(datum: pg_sys::Datum) -> Name {
     Name(name.to_string_lossy().into_owned())
 }
 
+/// A `text` as bytes: in a database that is not UTF-8 it cannot be a `str`.
+#[derive(Clone, Copy)]
+pub struct Text<'fcx>(pub &'fcx [u8]);
+
+impl_sql_translatable!(Text<'_>, "text");
+
+// SAFETY: a text has the layout of a bytea.
+unsafe impl<'fcx> ArgAbi<'fcx> for Text<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the SQL declaration of the function says text, and NULL went another way.
+        let bytes: Option<&'fcx [u8]> = unsafe { arg.unbox_arg_using_from_datum() };
+        Text(bytes.unwrap_or_default())
+    }
+}
+
 /// Reads a text that PostgreSQL stores, whatever its encoding.
 ///
 /// # Safety

@@ -5,6 +5,7 @@
 //! rights of the owner of the extension.
 
 use crate::epoch::Epoch;
+use crate::event::{self, Path};
 use crate::lookup;
 use crate::registry::OpenGuard;
 use crate::scan::{Row, text_datum};
@@ -19,18 +20,34 @@ const BATCH: usize = 10_000;
 
 thread_local! {
     static STAMP_DISABLED: Statement = const { Statement::new(
-        c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-          SELECT DISTINCT $1, k COLLATE \"C\", $3, 'backfill', $4 FROM pg_catalog.unnest($2) AS k
-          ON CONFLICT (guard, user_id) DO UPDATE
-          SET epoch = GREATEST(EXCLUDED.epoch, e.epoch + interval '1 second'),
-              reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
-          WHERE $5 OR e.reason NOT IN ('disabled', 'backfill')",
+        c"WITH stamped AS (
+              INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
+              SELECT DISTINCT $1, k COLLATE \"C\", $3, 'backfill', $4 FROM pg_catalog.unnest($2) AS k
+              ON CONFLICT (guard, user_id) DO UPDATE
+              SET epoch = CASE WHEN e.epoch < $3 THEN $3
+                               WHEN e.epoch < '294276-12-31 00:00:00+00' THEN e.epoch + interval '1 second'
+                               ELSE 'infinity' END,
+                  reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+              WHERE $5 OR e.reason NOT IN ('disabled', 'backfill')
+              RETURNING user_id, epoch
+          ), recorded AS (
+              INSERT INTO session_guard.event (at, guard, user_id, epoch, reason, login_role, acting_role,
+                  application_name, client_addr, transaction_id)
+              SELECT $4, $1, user_id, epoch, 'backfill', $7, $8, $9, pg_catalog.inet_client_addr(),
+                  pg_catalog.pg_current_xact_id()
+              FROM stamped WHERE $6
+          )
+          SELECT FROM stamped",
         &[
             pg_sys::REGCLASSOID,
             pg_sys::TEXTARRAYOID,
             pg_sys::TIMESTAMPTZOID,
             pg_sys::TIMESTAMPTZOID,
             pg_sys::BOOLOID,
+            pg_sys::BOOLOID,
+            pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
         ],
     ) };
 }
@@ -49,12 +66,18 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
         // SAFETY: nothing that is allocated inside outlives the call.
         let written = unsafe {
             context.switch_to(|_| {
-                let arguments = &mut [
-                    open.guard.relid.into(),
-                    text_array(batch),
-                    Datum::from(epoch.0),
-                    Datum::from(now.0),
-                    Datum::from(all),
+                let path = Path::current();
+                let text = |text: &str| Some(text_datum(text.as_bytes()));
+                let arguments = &[
+                    Some(open.guard.relid.into()),
+                    Some(text_array(batch)),
+                    Some(Datum::from(epoch.0)),
+                    Some(Datum::from(now.0)),
+                    Some(Datum::from(all)),
+                    Some(Datum::from(settings::is_auditing())),
+                    text(&path.login_role),
+                    text(&path.acting_role),
+                    path.application_name.as_deref().and_then(text),
                 ];
                 STAMP_DISABLED.with(|statement| statement.run(arguments))
             })
@@ -62,6 +85,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
+    event::tell_others(&open.store);
     each_disabled(open, |key| {
         batch.push(key);
         if batch.len() == BATCH {

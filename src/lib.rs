@@ -37,10 +37,14 @@ mod admin;
 mod arm;
 mod attach;
 mod backfill;
+mod event;
 mod health;
+mod prune;
+mod revoke;
 mod session;
 mod stamp;
 mod succession;
+mod token;
 mod trigger;
 
 pgrx::pg_module_magic!(name, version);

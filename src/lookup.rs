@@ -3,8 +3,8 @@
 use crate::epoch::{Epoch, Instant};
 use crate::news;
 use crate::planted::{self, Fault};
-use crate::registry::{OpenGuard, Store};
-use crate::scan::{OpenTable, Row, Snapshot, id_key, key, text_datum};
+use crate::registry::{self, OpenGuard, Store};
+use crate::scan::{OpenTable, Row, Snapshot, id_key, key, null_key, text_datum};
 use crate::user_id::UserId;
 use crate::verdict::Account;
 use pgrx::pg_sys::{self, Oid};
@@ -13,7 +13,9 @@ use pgrx::pg_sys::{self, Oid};
 const USER_EPOCH: i16 = 3;
 /// The number of the column `epoch` in `session_guard.guard_epoch`.
 const GUARD_EPOCH: i16 = 3;
-/// The number of the column `stamped_at` there.
+/// The number of the column `epoch` in `session_guard.token_epoch`.
+const TOKEN_EPOCH: i16 = 3;
+/// The number of the column `stamped_at` in `session_guard.guard_epoch`.
 const GUARD_STAMPED_AT: i16 = 5;
 
 /// One reading of a user and the epochs, all of one moment.
@@ -146,6 +148,26 @@ fn scan_guard_time(
         time = row.get(attno).map(|micros| Instant(micros.value() as i64));
     });
     time
+}
+
+/// The greater of a subject's epoch and its scope's; the scope's alone for no subject. Looked up by name: few
+/// sessions ask, and the others need not find out where it is.
+pub fn token_epoch(scope: &[u8], subject: Option<&[u8]>) -> Option<Epoch> {
+    let table = registry::relation_of_ours(c"token_epoch")?;
+    let index = registry::relation_of_ours(c"token_epoch_key")?;
+    let table = OpenTable::try_open(table, pg_sys::AccessShareLock)?;
+    let snapshot = Snapshot::fresh(&table);
+    let read = |subject: Option<&[u8]>| {
+        let text =
+            |attno, text| key(attno, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID, text_datum(text));
+        let mut keys = [text(1, scope), subject.map_or_else(|| null_key(2), |id| text(2, id))];
+        let mut epoch = None;
+        table.scan_at(&snapshot, Some(index), &mut keys, |row| {
+            epoch = row.get(TOKEN_EPOCH).map(|micros| Epoch(Instant(micros.value() as i64)));
+        });
+        epoch
+    };
+    subject.and_then(|subject| read(Some(subject))).max(read(None))
 }
 
 fn scan_users(open: &OpenGuard, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(Row)) {

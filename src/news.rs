@@ -98,14 +98,16 @@ pub fn of_stamps() -> Generation {
 }
 
 /// Has every backend that knows epochs forget them, when the current transaction commits. Once in each
-/// subtransaction is enough: a bulk statement must not flood the queue.
-pub fn tell_of_stamps(relid: Oid) {
+/// subtransaction is enough: a bulk statement must not flood the queue. Tells whether this was the first.
+pub fn tell_of_stamps(relid: Oid) -> bool {
     // SAFETY: we are in a transaction that is about to write.
     let transaction = unsafe { pg_sys::GetTopFullTransactionId() }.value;
     // SAFETY: as above.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    if TOLD_IN.replace((transaction, subtransaction)) != (transaction, subtransaction) {
+    let is_first = TOLD_IN.replace((transaction, subtransaction)) != (transaction, subtransaction);
+    if is_first {
         // SAFETY: the relation exists as long as the extension does.
         unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) };
     }
+    is_first
 }

@@ -122,6 +122,60 @@ pub unsafe fn about_session<'a, I: IdArgument>(
     (unsafe { question::<I>(users, id) }, login)
 }
 
+/// The arguments `(user_id)`, `(user_id, reason)` or `(users, user_id, reason)`: the user, and the reason
+/// unless it is NULL.
+///
+/// # Safety
+/// The call is of a function that is declared with these, and ids of the type `I`.
+pub unsafe fn about_user_and_why<'a, I: IdArgument>(
+    call: pg_sys::FunctionCallInfo,
+) -> (Question<'a>, Option<&'a [u8]>) {
+    // SAFETY: the caller says so.
+    let (users, id, reason) = match unsafe { arguments(call) } {
+        [users, id, reason] => (Some(users), id, Some(reason)),
+        [id, reason] => (None, id, Some(reason)),
+        [id] => (None, id, None),
+        _ => unreachable!("sql/questions.sql declares no such overload"),
+    };
+    // SAFETY: the caller says so.
+    let question = unsafe { question::<I>(users, id) };
+    // SAFETY: the reason is a text.
+    (question, reason.and_then(|reason| unsafe { text(reason) }))
+}
+
+/// A thing that has tokens; `None` for NULL.
+pub struct TokenQuestion<'a> {
+    /// What kind of thing.
+    pub scope: Option<&'a [u8]>,
+    /// Which of its kind.
+    pub subject: Option<&'a [u8]>,
+}
+
+/// The arguments `(scope, subject, issued_at)`: the thing, and the time of issue unless it is NULL.
+///
+/// # Safety
+/// The call is of a function that is declared with these.
+pub unsafe fn about_token<'a>(
+    call: pg_sys::FunctionCallInfo,
+) -> (TokenQuestion<'a>, Option<Instant>) {
+    // SAFETY: the caller says so.
+    let [scope, subject, issued] = (unsafe { arguments(call) }) else {
+        unreachable!("sql/questions.sql declares no such overload");
+    };
+    let issued = (!issued.isnull).then(|| Instant(issued.value.value() as i64));
+    // SAFETY: the caller says so.
+    let scope = unsafe { text(scope) };
+    // SAFETY: the caller says so.
+    (TokenQuestion { scope, subject: unsafe { text(subject) } }, issued)
+}
+
+/// # Safety
+/// The argument is a text.
+unsafe fn text<'a>(argument: &NullableDatum) -> Option<&'a [u8]> {
+    // SAFETY: the caller says so.
+    (!argument.isnull).then(|| unsafe { text_bytes(argument.value) })
+}
+
 /// # Safety
 /// PostgreSQL calls with this.
 unsafe fn arguments<'a>(call: pg_sys::FunctionCallInfo) -> &'a [NullableDatum] {

@@ -282,22 +282,27 @@ fn load(
 }
 
 fn find_store() -> Option<Store> {
-    // SAFETY: looks up the system cache.
-    let schema = unsafe { pg_sys::get_namespace_oid(c"session_guard".as_ptr(), true) };
-    let relation = |name: &CStr| {
-        // SAFETY: looks up the system cache; zero comes back for a name that is no relation's.
-        let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) };
-        (oid != pg_sys::InvalidOid).then_some(oid)
-    };
     Some(Store {
-        guard: relation(c"guard")?,
-        epoch: relation(c"epoch")?,
-        epoch_key: relation(c"epoch_pkey")?,
-        guard_epoch: relation(c"guard_epoch")?,
-        guard_epoch_key: relation(c"guard_epoch_pkey")?,
-        stamp_signal: relation(c"stamp_signal")?,
-        stamper: find_stamper(schema)?,
+        guard: relation_of_ours(c"guard")?,
+        epoch: relation_of_ours(c"epoch")?,
+        epoch_key: relation_of_ours(c"epoch_pkey")?,
+        guard_epoch: relation_of_ours(c"guard_epoch")?,
+        guard_epoch_key: relation_of_ours(c"guard_epoch_pkey")?,
+        stamp_signal: relation_of_ours(c"stamp_signal")?,
+        stamper: find_stamper(our_schema())?,
     })
+}
+
+/// A relation in the schema `session_guard`.
+pub fn relation_of_ours(name: &CStr) -> Option<Oid> {
+    // SAFETY: looks up the system cache; zero comes back for a name that is no relation's.
+    let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), our_schema()) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+fn our_schema() -> Oid {
+    // SAFETY: looks up the system cache.
+    unsafe { pg_sys::get_namespace_oid(c"session_guard".as_ptr(), true) }
 }
 
 /// Looks below the permission layer: whoever may ask need not have USAGE on the schema.

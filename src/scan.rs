@@ -237,6 +237,15 @@ pub fn key(attno: i16, equals: u32, collation: Oid, value: Datum) -> pg_sys::Sca
     key
 }
 
+/// The condition that column `attno` is NULL, for a scan by an index.
+pub fn null_key(attno: i16) -> pg_sys::ScanKeyData {
+    pg_sys::ScanKeyData {
+        sk_flags: (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as c_int,
+        sk_attno: attno,
+        ..Default::default()
+    }
+}
+
 /// The condition that column `attno`, of type `id_type`, holds this id.
 pub fn id_key(attno: i16, id_type: IdType, collation: Oid, id: &UserId) -> pg_sys::ScanKeyData {
     let equals = match id_type {

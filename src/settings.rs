@@ -29,6 +29,19 @@ static WHEN_DISARMED: GucSetting<WhenDisarmed> =
 
 static CACHE_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(65_536);
 
+static AUDIT: GucSetting<bool> = GucSetting::<bool>::new(true);
+static NOTIFY: GucSetting<bool> = GucSetting::<bool>::new(false);
+
+/// Whether stamps are recorded.
+pub fn is_auditing() -> bool {
+    AUDIT.get()
+}
+
+/// Whether those who listen are told of stamps.
+pub fn is_notifying() -> bool {
+    NOTIFY.get()
+}
+
 /// How many epochs a backend keeps at the most.
 pub fn cache_entries() -> usize {
     usize::try_from(CACHE_ENTRIES.get()).unwrap_or(0)
@@ -109,6 +122,22 @@ pub fn define() {
         &CACHE_ENTRIES,
         0,
         MOST_CACHE_ENTRIES,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"session_guard.audit",
+        c"Whether each stamp is recorded in session_guard.event.",
+        c"With who caused it, and by which path; session_guard.prune() keeps the record short.",
+        &AUDIT,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"session_guard.notify",
+        c"Whether a transaction that stamps sends a NOTIFY on the channel session_guard.",
+        c"Without a payload: listeners read the new rows of session_guard.event. PostgreSQL cannot prepare a transaction (PREPARE TRANSACTION) that has sent a NOTIFY.",
+        &NOTIFY,
         GucContext::Suset,
         GucFlags::default(),
     );

@@ -1,8 +1,8 @@
 //! Raises epochs, which is the only way that an epoch ever changes.
 
 use crate::epoch::{Epoch, Instant};
+use crate::event::{self, Subject};
 use crate::lookup;
-use crate::news;
 use crate::registry::Store;
 use crate::scan::{OpenTable, text_datum};
 use crate::settings;
@@ -26,8 +26,8 @@ pub enum Reason {
     Truncated,
     /// A column of `revoke_on` changed.
     Column(String),
-    /// Somebody asked for it, for this reason.
-    Admin(String),
+    /// Somebody asked for it, for this reason, in the database's encoding.
+    Admin(Vec<u8>),
     /// The trigger fired on a change that the guard no longer names.
     Changed,
 }
@@ -42,8 +42,8 @@ impl Reason {
             Reason::Recreated => "recreated",
             Reason::Truncated => "truncated",
             Reason::Changed => "changed",
-            Reason::Admin(why) if why == "admin" => "admin",
-            Reason::Admin(why) => return format!("admin: {why}").into_bytes(),
+            Reason::Admin(why) if why == b"admin" => "admin",
+            Reason::Admin(why) => return [b"admin: ", why.as_slice()].concat(),
             Reason::Column(name) => return format!("column:{name}").into_bytes(),
         };
         name.as_bytes().to_vec()
@@ -68,9 +68,32 @@ thread_local! {
         &[pg_sys::REGCLASSOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
     ) };
     static RAISE_USERS: Statement = const { Statement::new(
-        c"UPDATE session_guard.epoch SET epoch = epoch + interval '1 second'
+        c"UPDATE session_guard.epoch
+          SET epoch = CASE WHEN epoch < '294276-12-31 00:00:00+00' THEN epoch + interval '1 second' ELSE 'infinity' END
           WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'",
         &[pg_sys::REGCLASSOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static WRITE_TOKEN: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.token_epoch AS e (scope, subject, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4, $5)
+          ON CONFLICT (scope, subject) DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static WRITE_SCOPE: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.token_epoch AS e (scope, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4)
+          ON CONFLICT (scope) WHERE subject IS NULL DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static RAISE_TOKENS: Statement = const { Statement::new(
+        c"UPDATE session_guard.token_epoch
+          SET epoch = CASE WHEN epoch < '294276-12-31 00:00:00+00' THEN epoch + interval '1 second' ELSE 'infinity' END
+          WHERE scope = $1 AND subject IS NOT NULL AND epoch >= $2 AND epoch <> 'infinity'",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
     ) };
 }
 
@@ -80,53 +103,98 @@ pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epo
     // Taken before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
     // look newer than that, and a REPEATABLE READ transaction would fail.
     let _epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock);
-    news::tell_of_stamps(store.stamp_signal);
-    let mut seen = None;
-    loop {
-        let now = settings::stamping_clock();
-        let old = lookup::epoch(store, guard, key);
-        let epoch = Epoch::stamp(now, settings::stamp_margin(), old);
-        let is_written = WRITE_USER.with(|write| {
-            write.run(&mut [
-                guard.into(),
-                text_datum(key),
+    let reason = reason.text();
+    let (epoch, now) = rise(
+        || lookup::epoch(store, guard, key),
+        |epoch, now| {
+            let arguments = [
+                Some(guard.into()),
+                Some(text_datum(key)),
                 timestamp(epoch.0),
-                text_datum(&reason.text()),
+                Some(text_datum(&reason)),
                 timestamp(now),
-            ])
-        }) > 0;
-        // An epoch that has risen meanwhile is risen past once more; one that stays is at its end.
-        if is_written || seen == Some(old) {
-            return epoch;
-        }
-        seen = Some(old);
-    }
+            ];
+            WRITE_USER.with(|write| write.run(&arguments)) > 0
+        },
+    );
+    event::tell(store, Subject::User(guard, key), now, epoch, &reason);
+    epoch
 }
 
 /// Raises the epoch of everybody whom the guard guards, and the epochs of users that are ahead.
 pub fn stamp_guard(store: &Store, guard: Oid, reason: &Reason) -> Epoch {
-    news::tell_of_stamps(store.stamp_signal);
+    let reason = reason.text();
+    let (epoch, now) = rise(
+        || lookup::guard_epoch(store, guard),
+        |epoch, now| {
+            let arguments =
+                [Some(guard.into()), timestamp(epoch.0), Some(text_datum(&reason)), timestamp(now)];
+            WRITE_GUARD.with(|write| write.run(&arguments)) > 0
+        },
+    );
+    RAISE_USERS.with(|raise| raise.run(&[Some(guard.into()), timestamp(epoch.0)]));
+    event::tell(store, Subject::AllUsers(guard), now, epoch, &reason);
+    epoch
+}
+
+/// Raises the epoch of one subject's tokens.
+pub fn stamp_token(store: &Store, scope: &[u8], subject: &[u8], reason: &Reason) -> Epoch {
+    let reason = reason.text();
+    let (epoch, now) = rise(
+        || lookup::token_epoch(scope, Some(subject)),
+        |epoch, now| {
+            let arguments = [
+                Some(text_datum(scope)),
+                Some(text_datum(subject)),
+                timestamp(epoch.0),
+                Some(text_datum(&reason)),
+                timestamp(now),
+            ];
+            WRITE_TOKEN.with(|write| write.run(&arguments)) > 0
+        },
+    );
+    event::tell(store, Subject::Token(scope, subject), now, epoch, &reason);
+    epoch
+}
+
+/// Raises the epoch of all tokens of a scope, and the epochs of subjects that are ahead.
+pub fn stamp_scope(store: &Store, scope: &[u8], reason: &Reason) -> Epoch {
+    let reason = reason.text();
+    let (epoch, now) = rise(
+        || lookup::token_epoch(scope, None),
+        |epoch, now| {
+            let arguments = [
+                Some(text_datum(scope)),
+                timestamp(epoch.0),
+                Some(text_datum(&reason)),
+                timestamp(now),
+            ];
+            WRITE_SCOPE.with(|write| write.run(&arguments)) > 0
+        },
+    );
+    RAISE_TOKENS.with(|raise| raise.run(&[Some(text_datum(scope)), timestamp(epoch.0)]));
+    event::tell(store, Subject::AllTokens(scope), now, epoch, &reason);
+    epoch
+}
+
+/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written
+/// a later one meanwhile; that is risen past once more. One that stays is at its end.
+fn rise(
+    old: impl Fn() -> Option<Epoch>,
+    write: impl Fn(Epoch, Instant) -> bool,
+) -> (Epoch, Instant) {
     let mut seen = None;
     loop {
         let now = settings::stamping_clock();
-        let old = lookup::guard_epoch(store, guard);
+        let old = old();
         let epoch = Epoch::stamp(now, settings::stamp_margin(), old);
-        let is_written = WRITE_GUARD.with(|write| {
-            write.run(&mut [
-                guard.into(),
-                timestamp(epoch.0),
-                text_datum(&reason.text()),
-                timestamp(now),
-            ])
-        }) > 0;
-        if is_written || seen == Some(old) {
-            RAISE_USERS.with(|raise| raise.run(&mut [guard.into(), timestamp(epoch.0)]));
-            return epoch;
+        if write(epoch, now) || seen == Some(old) {
+            return (epoch, now);
         }
         seen = Some(old);
     }
 }
 
-fn timestamp(instant: Instant) -> Datum {
-    Datum::from(instant.0)
+fn timestamp(instant: Instant) -> Option<Datum> {
+    Some(Datum::from(instant.0))
 }

@@ -16,13 +16,13 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A statement that takes arguments of these types, none of them NULL.
+    /// A statement that takes arguments of these types.
     pub const fn new(sql: &'static CStr, argument_types: &'static [Oid]) -> Statement {
         Statement { sql, argument_types, plan: Cell::new(std::ptr::null_mut()) }
     }
 
-    /// Runs the statement, and tells how many rows it wrote.
-    pub fn run(&self, arguments: &mut [Datum]) -> u64 {
+    /// Runs the statement, `None` being NULL, and tells how many rows it wrote.
+    pub fn run(&self, arguments: &[Option<Datum>]) -> u64 {
         connected(|| {
             if self.plan.get().is_null() {
                 let plan = prepare(self.sql, self.argument_types);
@@ -31,23 +31,18 @@ impl Statement {
                 self.plan.set(plan);
             }
             assert_eq!(arguments.len(), self.argument_types.len());
-            execute(self.plan.get(), arguments, std::ptr::null())
+            execute(self.plan.get(), arguments)
         })
     }
 }
 
-/// Runs a statement whose plan is not worth keeping.
-pub fn run_once(sql: &str, arguments: &[DatumWithOid]) {
+/// Runs a statement whose plan is not worth keeping, and tells how many rows it wrote.
+pub fn run_once(sql: &str, arguments: &[DatumWithOid]) -> u64 {
     let sql = CString::new(sql).unwrap_or_default();
     let types: Vec<Oid> = arguments.iter().map(DatumWithOid::oid).collect();
-    let mut values: Vec<Datum> = Vec::new();
-    let mut nulls: Vec<c_char> = Vec::new();
-    for argument in arguments {
-        let value = argument.datum().map(|datum| datum.sans_lifetime());
-        nulls.push(if value.is_none() { b'n' } else { b' ' } as c_char);
-        values.push(value.unwrap_or(Datum::null()));
-    }
-    connected(|| execute(prepare(&sql, &types), &mut values, nulls.as_ptr()));
+    let value = |argument: &DatumWithOid| argument.datum().map(|datum| datum.sans_lifetime());
+    let values: Vec<Option<Datum>> = arguments.iter().map(value).collect();
+    connected(|| execute(prepare(&sql, &types), &values))
 }
 
 /// A table as an argument of a statement.
@@ -81,15 +76,19 @@ fn prepare(sql: &CStr, argument_types: &[Oid]) -> pg_sys::SPIPlanPtr {
     plan
 }
 
-fn execute(plan: pg_sys::SPIPlanPtr, arguments: &mut [Datum], nulls: *const c_char) -> u64 {
+fn execute(plan: pg_sys::SPIPlanPtr, arguments: &[Option<Datum>]) -> u64 {
+    let is_null = |argument: &Option<Datum>| if argument.is_none() { b'n' } else { b' ' } as c_char;
+    let nulls: Vec<c_char> = arguments.iter().map(is_null).collect();
+    let mut values: Vec<Datum> =
+        arguments.iter().map(|argument| argument.unwrap_or(Datum::null())).collect();
     // SAFETY: we are in a transaction that runs a query.
     let snapshot = unsafe { pg_sys::GetLatestSnapshot() };
-    // SAFETY: the plan takes as many arguments; without `nulls` none of them is NULL.
+    // SAFETY: the plan takes as many arguments.
     check(unsafe {
         pg_sys::SPI_execute_snapshot(
             plan,
-            arguments.as_mut_ptr(),
-            nulls,
+            values.as_mut_ptr(),
+            nulls.as_ptr(),
             snapshot,
             std::ptr::null_mut(),
             false,

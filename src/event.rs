@@ -1,0 +1,245 @@
+//! The record of stamps: what was stamped, why, by whom and by which path; and each as the claims of a
+//! security event token (the only user of serde).
+
+use crate::epoch::{Epoch, Instant};
+use crate::name::{role_name, to_string};
+use crate::news;
+use crate::owner::as_owner;
+use crate::registry::Store;
+use crate::scan::text_datum;
+use crate::settings;
+use crate::statement::{Statement, run_once};
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::*;
+use pgrx::spi::Spi;
+use pgrx::{JsonB, spi};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a stamp ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// One user's sessions.
+    User(Oid, &'a [u8]),
+    /// All sessions of a guard.
+    AllUsers(Oid),
+    /// One subject's tokens.
+    Token(&'a [u8], &'a [u8]),
+    /// All tokens of a scope.
+    AllTokens(&'a [u8]),
+}
+
+thread_local! {
+    static WRITE: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.event (at, guard, user_id, scope, subject, epoch, reason, login_role,
+              acting_role, application_name, client_addr, transaction_id, replication_origin)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.inet_client_addr(),
+              pg_catalog.pg_current_xact_id(), $11)",
+        &[
+            pg_sys::TIMESTAMPTZOID, pg_sys::REGCLASSOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
+            pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
+        ],
+    ) };
+}
+
+/// Tells of a stamp: the other backends, those who listen, and the record. In the transaction that
+/// stamps, with the rights of the extension's owner.
+pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, reason: &[u8]) {
+    tell_others(store);
+    if !settings::is_auditing() {
+        return;
+    }
+    let text = |text: &str| Some(text_datum(text.as_bytes()));
+    let (mut guard, mut user_id, mut scope, mut token) = (None, None, None, None);
+    match subject {
+        Subject::User(relid, id) => (guard, user_id) = (Some(relid.into()), Some(text_datum(id))),
+        Subject::AllUsers(relid) => guard = Some(relid.into()),
+        Subject::Token(of, id) => (scope, token) = (Some(text_datum(of)), Some(text_datum(id))),
+        Subject::AllTokens(of) => scope = Some(text_datum(of)),
+    }
+    let path = Path::current();
+    WRITE.with(|write| {
+        write.run(&[
+            Some(Datum::from(at.0)),
+            guard,
+            user_id,
+            scope,
+            token,
+            Some(Datum::from(epoch.0)),
+            Some(text_datum(reason)),
+            text(&path.login_role),
+            text(&path.acting_role),
+            path.application_name.as_deref().and_then(text),
+            path.replication_origin.as_deref().and_then(text),
+        ])
+    });
+}
+
+/// Tells the other backends, and those who listen. Once in each subtransaction is enough.
+pub fn tell_others(store: &Store) {
+    if news::tell_of_stamps(store.stamp_signal) && settings::is_notifying() {
+        run_once("NOTIFY session_guard", &[]);
+    }
+}
+
+/// Who stamps, and by which path.
+pub struct Path {
+    /// Who has logged in to the server.
+    pub login_role: String,
+    /// Whom SET ROLE has made of that; not the owner of a SECURITY DEFINER function.
+    pub acting_role: String,
+    /// The client's `application_name`.
+    pub application_name: Option<String>,
+    /// From where the change is applied by logical replication.
+    pub replication_origin: Option<String>,
+}
+
+impl Path {
+    /// That of this backend now.
+    pub fn current() -> Path {
+        // SAFETY: reads a variable.
+        let login_role = unsafe { pg_sys::GetSessionUserId() };
+        // SAFETY: reads a variable.
+        let acting_role = unsafe { pg_sys::GetOuterUserId() };
+        // SAFETY: the setting exists in each server; its value is NUL-terminated.
+        let application =
+            unsafe { pg_sys::GetConfigOption(c"application_name".as_ptr(), true, false) };
+        Path {
+            login_role: bare_role_name(login_role),
+            acting_role: bare_role_name(acting_role),
+            application_name: to_string(application).filter(|name| !name.is_empty()),
+            replication_origin: replication_origin(),
+        }
+    }
+}
+
+fn bare_role_name(role: Oid) -> String {
+    // SAFETY: any OID may be asked for; NULL comes back for one that is no role.
+    to_string(unsafe { pg_sys::GetUserNameFromId(role, true) }).unwrap_or_else(|| role_name(role))
+}
+
+fn replication_origin() -> Option<String> {
+    // SAFETY: a variable of this backend.
+    let origin = unsafe { pg_sys::replorigin_session_origin };
+    if origin == pg_sys::InvalidRepOriginId as pg_sys::RepOriginId {
+        return None;
+    }
+    let mut name = std::ptr::null_mut();
+    // SAFETY: fills the name, if there is such an origin.
+    let is_known = unsafe { pg_sys::replorigin_by_oid(origin, true, &raw mut name) };
+    is_known.then(|| to_string(name)).flatten()
+}
+
+/// A security event token's claims (RFC 8417, section 2.2), but for those of its transmitter: who signs it
+/// adds `iss` and `aud`.
+#[derive(Serialize)]
+struct SecurityEvent {
+    /// The same for each call about this event, and of no other event anywhere.
+    jti: String,
+    /// When the token was made, in seconds of the Unix epoch.
+    iat: i64,
+    sub_id: SubjectId,
+    events: BTreeMap<&'static str, SessionRevoked>,
+}
+
+/// A subject identifier (RFC 9493, section 3; OpenID Shared Signals Framework 1.0, section 3).
+#[derive(Serialize)]
+#[serde(tag = "format", rename_all = "lowercase")]
+enum SubjectId {
+    Opaque {
+        id: String,
+    },
+    Complex {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<Box<SubjectId>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<Box<SubjectId>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application: Option<Box<SubjectId>>,
+    },
+}
+
+/// The event's own claims (OpenID Continuous Access Evaluation Profile 1.0, sections 2 and 3.1).
+#[derive(Serialize)]
+struct SessionRevoked {
+    /// When the epoch was raised, in seconds of the Unix epoch.
+    event_timestamp: i64,
+    initiating_entity: &'static str,
+    reason_admin: BTreeMap<&'static str, String>,
+}
+
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+fn opaque(id: String) -> Option<Box<SubjectId>> {
+    Some(Box::new(SubjectId::Opaque { id }))
+}
+
+/// An event as the claims of an OpenID CAEP `session-revoked` security event; NULL for an event that is
+/// not there.
+#[pg_extern(schema = "session_guard", stable, parallel_safe, strict)]
+#[search_path(pg_catalog, pg_temp)]
+fn security_event(event_id: i64) -> Option<JsonB> {
+    let claims =
+        as_owner(|| read_event(event_id)).expect("a query of the extension's own table")?;
+    Some(JsonB(serde_json::to_value(claims).expect("texts and numbers")))
+}
+
+fn read_event(id: i64) -> Result<Option<SecurityEvent>, spi::Error> {
+    const EVENT: &str = "
+        SELECT user_id, guard::regclass::text, scope, subject, reason,
+               pg_catalog.floor(extract(epoch FROM at))::bigint,
+               pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()))::bigint
+        FROM session_guard.event WHERE id = $1";
+    Spi::connect(|client| {
+        let row = client.select(EVENT, Some(1), &[DatumWithOid::from(id)])?.first();
+        if row.is_empty() {
+            return Ok(None);
+        }
+        let text = |column| row.get::<String>(column);
+        let reason = text(5)?.unwrap_or_default();
+        let claims = SessionRevoked {
+            event_timestamp: row.get(6)?.unwrap_or_default(),
+            initiating_entity: initiating_entity(&reason),
+            reason_admin: BTreeMap::from([("en", reason)]),
+        };
+        Ok(Some(SecurityEvent {
+            jti: token_id(id),
+            iat: row.get(7)?.unwrap_or_default(),
+            sub_id: subject_id(text(1)?, text(2)?, text(3)?, text(4)?),
+            events: BTreeMap::from([(SESSION_REVOKED, claims)]),
+        }))
+    })
+}
+
+/// Of all users of a table, or all tokens of a scope, the thing that they belong to is the subject.
+fn subject_id(
+    user: Option<String>,
+    guard: Option<String>,
+    scope: Option<String>,
+    token: Option<String>,
+) -> SubjectId {
+    let application = scope.or(guard).and_then(opaque);
+    match (user, token) {
+        (Some(id), _) => SubjectId::Complex { user: opaque(id), session: None, application },
+        (None, Some(id)) => SubjectId::Complex { user: None, session: opaque(id), application },
+        (None, None) => SubjectId::Complex { user: None, session: None, application },
+    }
+}
+
+/// `admin` where somebody changed an account or asked for it, `system` where the guard acted by itself.
+fn initiating_entity(reason: &str) -> &'static str {
+    match reason {
+        "backfill" | "recreated" | "truncated" => "system",
+        _ => "admin",
+    }
+}
+
+fn token_id(event_id: i64) -> String {
+    // SAFETY: reads what was read at the server's start.
+    let cluster = unsafe { pg_sys::GetSystemIdentifier() };
+    // SAFETY: a variable of this backend.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    format!("{cluster}-{}-{event_id}", database.to_u32())
+}
