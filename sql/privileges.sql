@@ -32,7 +32,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO @extowner@ WITH GRANT 
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 
-COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean) IS
+COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean, interval) IS
     'guards a users table, and stamps the accounts that are disabled already; returns how many it newly stamped';
 COMMENT ON FUNCTION session_guard.detach(regclass, boolean) IS
     'takes the triggers off a users table; its epochs stay, unless they are to be forgotten';

@@ -13,7 +13,7 @@ BEGIN
             ('@extschema@', 'session_valid', 'valid', true, 'boolean', 'STABLE PARALLEL SAFE',
              'whether a session of this user that logged in at this time still counts; answers true or false for all values'),
             ('@extschema@', 'session_verdict', 'verdict', true, 'text', 'STABLE PARALLEL SAFE',
-             'why a session counts or not: disarmed, unknown_user, disabled, revoked, login_in_future or valid'),
+             'why a session counts or not: disarmed, unknown_user, disabled, revoked, expired, login_in_future or valid'),
             ('@extschema@', 'session_start', 'start', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
              'the login time to store with a new session of this user, NULL if the account may not log in; locks the user''s row until the transaction ends'),
             ('session_guard', 'epoch_of', 'epoch', false, 'timestamptz', 'STABLE PARALLEL SAFE',

@@ -4,14 +4,15 @@ COMMENT ON SCHEMA session_guard IS
 
 -- The library reads the columns by their numbers.
 CREATE TABLE session_guard.guard (
-    guard         regclass    NOT NULL PRIMARY KEY,
-    table_name    text        NOT NULL,
-    id_column     name        NOT NULL,
-    active_column name        NOT NULL,
-    revoke_on     name[]      NOT NULL DEFAULT '{}',
-    is_default    boolean     NOT NULL DEFAULT false,
-    attached_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    unwatched_at  timestamptz
+    guard           regclass    NOT NULL PRIMARY KEY,
+    table_name      text        NOT NULL,
+    id_column       name        NOT NULL,
+    active_column   name        NOT NULL,
+    revoke_on       name[]      NOT NULL DEFAULT '{}',
+    is_default      boolean     NOT NULL DEFAULT false,
+    attached_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    unwatched_at    timestamptz,
+    max_session_age interval
 );
 CREATE UNIQUE INDEX guard_is_default ON session_guard.guard (is_default) WHERE is_default;
 COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
@@ -23,6 +24,8 @@ COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
 COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: what was disabled and enabled again before that, nobody can know';
+
+COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than this has expired; NULL: sessions have no end';
 
 -- The library reads the columns by their numbers.
 CREATE TABLE session_guard.guard_epoch (

@@ -2,7 +2,7 @@
 //! back.
 
 use crate::advice;
-use crate::arg::{Name, RegClass};
+use crate::arg::{Duration, Name, RegClass};
 use crate::arm::{check_not_in_use, drop_triggers};
 use crate::armed::stamping_triggers;
 use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open, renamed_meanwhile};
@@ -28,6 +28,7 @@ fn attach(
     active_column: default!(Option<Name>, "'active'"),
     revoke_on: default!(Option<Array<Name>>, "'{}'"),
     is_default: default!(Option<bool>, "NULL"),
+    max_session_age: default!(Option<Duration>, "NULL"),
 ) -> i64 {
     let mut columns: Vec<String> = Vec::new();
     for Name(name) in revoke_on.iter().flat_map(|names| names.iter()).flatten() {
@@ -40,6 +41,7 @@ fn attach(
         active_column: active_column.map_or("active".into(), |name| name.0),
         revoke_on: columns,
         is_default,
+        max_session_age: max_session_age.map(|age| age.0),
     };
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
     attach_table(relid, request).or_raise()
@@ -132,6 +134,7 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
         active_column: name(open.guard.active),
         revoke_on: open.guard.revoke_on.iter().copied().map(name).collect(),
         is_default: None,
+        max_session_age: row.max_session_age,
     };
     drop(open);
     guard_locked(row.relid, request)
@@ -189,6 +192,7 @@ fn attach_first(relid: Oid) -> Result<i64, GuardError> {
         active_column: "active".into(),
         revoke_on: Vec::new(),
         is_default: None,
+        max_session_age: None,
     };
     attach_table(relid, request)
 }

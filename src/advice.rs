@@ -38,8 +38,11 @@ pub fn attach_again(row: &GuardRow, is_default: Option<bool>) -> String {
     };
     let is_default =
         is_default.map_or(String::new(), |is_default| format!(", is_default => {is_default}"));
+    let max_session_age = row.max_session_age.map_or(String::new(), |age| {
+        format!(", max_session_age => '{}.{:06} s'", age / 1_000_000, age % 1_000_000)
+    });
     format!(
-        "SELECT session_guard.attach({}, {}, {}{revoke_on}{is_default});",
+        "SELECT session_guard.attach({}, {}, {}{revoke_on}{is_default}{max_session_age});",
         spi::quote_literal(&row.table_name),
         spi::quote_literal(&row.id_column),
         spi::quote_literal(&row.active_column),

@@ -75,6 +75,35 @@ unsafe fn name_of(datum: pg_sys::Datum) -> Name {
     Name(name.to_string_lossy().into_owned())
 }
 
+/// An `interval` in microseconds, a month counting thirty days and a day 24 hours, as where PostgreSQL compares
+/// intervals (manual, section 8.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Duration(pub i64);
+
+impl_sql_translatable!(Duration, "interval");
+
+impl Duration {
+    /// # Safety
+    /// The datum is an `interval`.
+    pub unsafe fn of_datum(datum: pg_sys::Datum) -> Duration {
+        // SAFETY: an interval is passed as a pointer to this.
+        let interval = unsafe { *datum.cast_mut_ptr::<pg_sys::Interval>() };
+        const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+        let days = i64::from(interval.month) * 30 + i64::from(interval.day);
+        Duration(days.saturating_mul(DAY).saturating_add(interval.time))
+    }
+}
+
+// SAFETY: an interval is passed as a pointer to PostgreSQL's structure of that name.
+unsafe impl<'fcx> ArgAbi<'fcx> for Duration {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the SQL declaration of the function says interval, and NULL went another way.
+        let datum: Option<pg_sys::Datum> = unsafe { arg.unbox_arg_using_from_datum() };
+        // SAFETY: as above.
+        datum.map_or(Duration(0), |datum| unsafe { Duration::of_datum(datum) })
+    }
+}
+
 /// A `text` as bytes: in a database that is not UTF-8 it cannot be a `str`.
 #[derive(Clone, Copy)]
 pub struct Text<'fcx>(pub &'fcx [u8]);

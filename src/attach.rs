@@ -28,6 +28,8 @@ pub struct Request {
     pub revoke_on: Vec<String>,
     /// Whether calls that name no table are to mean this one; `None`: as it is, or if it is the only one.
     pub is_default: Option<bool>,
+    /// How long a session may last, in microseconds; `None`: as long as it likes.
+    pub max_session_age: Option<i64>,
 }
 
 /// Guards a table of the caller's, and tells how many disabled accounts were stamped.
@@ -35,6 +37,13 @@ pub fn attach_table(relid: Oid, request: Request) -> Result<i64, GuardError> {
     lock_own_table(relid, Some(&request))?;
     let table = open_locked(relid);
     let (id, _) = check_columns(&table, &request)?;
+    if request.max_session_age.is_some_and(|age| age <= 0) {
+        return Err(GuardError::new(
+            Mistake::NegativeAge,
+            "max_session_age must be positive",
+            advice::attach_statement(relid),
+        ));
+    }
     index::check_unique(&table, id)?;
     if let Some(row) = registry::rows().into_iter().find(|row| row.relid == relid) {
         check_change(&table, id, &row, &request)?;
@@ -124,6 +133,7 @@ fn check_change(
             id_column: request.id_column.clone(),
             active_column: request.active_column.clone(),
             revoke_on: request.revoke_on.clone(),
+            max_session_age: request.max_session_age,
             ..row.clone()
         };
         let attach = advice::attach_again(&wanted, request.is_default);
@@ -213,16 +223,19 @@ fn record(relid: Oid, request: &Request) {
     }
     run_once(
         "INSERT INTO session_guard.guard AS g
-             (guard, table_name, id_column, active_column, revoke_on, is_default)
+             (guard, table_name, id_column, active_column, revoke_on, is_default, max_session_age)
          VALUES ($1, $2, $3, $4, $5,
-                 COALESCE($6, NOT EXISTS (SELECT FROM session_guard.guard WHERE guard <> $1)))
+                 COALESCE($6, NOT EXISTS (SELECT FROM session_guard.guard WHERE guard <> $1)),
+                 $7 * interval '1 microsecond')
          ON CONFLICT (guard) DO UPDATE SET
              table_name = EXCLUDED.table_name, id_column = EXCLUDED.id_column,
              active_column = EXCLUDED.active_column, revoke_on = EXCLUDED.revoke_on,
-             is_default = COALESCE($6, g.is_default OR EXCLUDED.is_default)
-         WHERE (g.table_name, g.id_column, g.active_column, g.revoke_on, g.is_default)
+             is_default = COALESCE($6, g.is_default OR EXCLUDED.is_default),
+             max_session_age = EXCLUDED.max_session_age
+         WHERE (g.table_name, g.id_column, g.active_column, g.revoke_on, g.is_default, g.max_session_age)
              IS DISTINCT FROM (EXCLUDED.table_name, EXCLUDED.id_column, EXCLUDED.active_column,
-                               EXCLUDED.revoke_on, COALESCE($6, g.is_default OR EXCLUDED.is_default))",
+                               EXCLUDED.revoke_on, COALESCE($6, g.is_default OR EXCLUDED.is_default),
+                               EXCLUDED.max_session_age)",
         &[
             relation(relid),
             name.as_str().into(),
@@ -230,6 +243,7 @@ fn record(relid: Oid, request: &Request) {
             request.active_column.as_str().into(),
             request.revoke_on.clone().into(),
             request.is_default.into(),
+            request.max_session_age.into(),
         ],
     );
 }

@@ -43,7 +43,17 @@ struct Answers {
     id_type: IdType,
     /// The epoch of everybody whom it guards.
     of_all: Option<Epoch>,
+    /// How long a session may last, in microseconds.
+    max_session_age: Option<i64>,
     epochs: Epochs,
+}
+
+/// What is known of an active account.
+pub struct Known {
+    /// The greater of its own epoch and the guard's.
+    pub epoch: Option<Epoch>,
+    /// How long a session may last, in microseconds.
+    pub max_session_age: Option<i64>,
 }
 
 /// The greater of each user's epoch and the guard's, by id.
@@ -109,9 +119,9 @@ impl Cache {
     }
 }
 
-/// The greater of the user's epoch and the guard's, if it is known and the account known to be active;
-/// of the guard that is named, or of the default one. Takes in the news first.
-pub fn epoch_of_active(users: Option<Oid>, id: &UserId) -> Option<Option<Epoch>> {
+/// What is known of a user, if the account is known to be active, by the guard that is named, or by the
+/// default one. Takes in the news first.
+pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<Known> {
     if !planted::has(Fault::NewsNotAccepted) {
         news::accept();
     }
@@ -120,7 +130,8 @@ pub fn epoch_of_active(users: Option<Oid>, id: &UserId) -> Option<Option<Epoch>>
             return None;
         }
         let answers = cache.of_guard(users.or(cache.default)?)?;
-        answers.epochs.get(&id.clone().in_column(answers.id_type)?)
+        let epoch = answers.epochs.get(&id.clone().in_column(answers.id_type)?)?;
+        Some(Known { epoch, max_session_age: answers.max_session_age })
     })
 }
 
@@ -161,6 +172,7 @@ pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
                 relid: guard.relid,
                 id_type: guard.id.id_type,
                 of_all: reading.of_all,
+                max_session_age: guard.max_session_age,
                 epochs: Epochs::of(guard.id.id_type),
             });
         }

@@ -29,6 +29,8 @@ pub struct GuardRow {
     pub is_default: bool,
     /// When the guard was last found without all its triggers.
     pub unwatched_at: Option<Instant>,
+    /// How long a session may last, in microseconds.
+    pub max_session_age: Option<i64>,
 }
 
 /// The id column as the scans want it.
@@ -55,6 +57,8 @@ pub struct Guard {
     pub revoke_on: Vec<i16>,
     /// What makes a lookup cheap. Without it, the whole table is read.
     pub index: Option<UniqueIndex>,
+    /// How long a session may last, in microseconds.
+    pub max_session_age: Option<i64>,
     /// Why the guard is not armed; `None` when it is.
     pub disarmed: Option<String>,
     /// The table's name when it was attached, if it has another now.
@@ -106,6 +110,7 @@ impl Guard {
             active,
             revoke_on,
             index,
+            max_session_age: row.max_session_age,
             disarmed,
             renamed_from,
             replaced,

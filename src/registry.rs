@@ -1,6 +1,7 @@
 //! The guards by relation, per backend, dropped when PostgreSQL says that one may have changed.
 
 use crate::advice;
+use crate::arg::Duration;
 use crate::armed::stamping_triggers;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
@@ -338,6 +339,8 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
             revoke_on: names(&row, 5),
             is_default: row.get_bool(6) == Some(true),
             unwatched_at: row.get(8).map(|micros| Instant(micros.value() as i64)),
+            // SAFETY: the column is an interval.
+            max_session_age: row.get(9).map(|age| unsafe { Duration::of_datum(age) }.0),
         });
     });
     rows.sort_by_key(|row| row.relid.to_u32());

@@ -26,14 +26,15 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let Some(id) = id else {
         return verdict_of_nobody(users);
     };
-    let judge = |account, mut epoch: Option<Epoch>| {
+    let judge = |account, mut epoch: Option<Epoch>, max_session_age: Option<i64>| {
         if planted::has(Fault::EpochInclusive) {
             epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
         }
-        Verdict::of(account, epoch, login, || settings::latest_login(login))
+        let oldest_login = || settings::oldest_login(max_session_age);
+        Verdict::of(account, epoch, login, oldest_login, || settings::latest_login(login))
     };
-    if let Some(epoch) = cache::epoch_of_active(users.relid(), &id) {
-        return judge(Account::Active, epoch);
+    if let Some(known) = cache::active_account(users.relid(), &id) {
+        return judge(Account::Active, known.epoch, known.max_session_age);
     }
     let since = news::of_stamps();
     let open = users.open(pg_sys::AccessShareLock);
@@ -46,12 +47,12 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let reader = Reader::new(&open);
     let account = reader.account(&id);
     if account != Account::Active {
-        return judge(account, None);
+        return judge(account, None, None);
     }
     let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&id).max(of_all);
     cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, since });
-    judge(account, epoch)
+    judge(account, epoch, open.guard.max_session_age)
 }
 
 /// Of a NULL id. A guard that is broken raises all the same.

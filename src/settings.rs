@@ -47,6 +47,11 @@ pub fn cache_entries() -> usize {
     usize::try_from(CACHE_ENTRIES.get()).unwrap_or(0)
 }
 
+/// The oldest login time of a session that may last so long, in microseconds.
+pub fn oldest_login(max_session_age: Option<i64>) -> Option<Instant> {
+    max_session_age.map(|age| clock().plus_micros(-age))
+}
+
 /// The latest login time that is not yet in the future: the clock plus the tolerance.
 ///
 /// Where a `login` lies before that of the statement's start, that one is given: the clock has not

@@ -16,7 +16,8 @@ fn is_valid((TokenQuestion { scope, subject }, issued): (TokenQuestion, Option<I
         return false;
     };
     let epoch = lookup::token_epoch(scope, subject);
-    Verdict::of(Account::Active, epoch, issued, || settings::latest_login(issued)).is_valid()
+    Verdict::of(Account::Active, epoch, issued, || None, || settings::latest_login(issued))
+        .is_valid()
 }
 
 #[pg_extern(sql = false)]

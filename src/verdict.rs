@@ -26,6 +26,8 @@ pub enum Verdict {
     Disabled,
     /// The login predates the epoch.
     Revoked,
+    /// The login is longer ago than a session may last.
+    Expired,
     /// The login lies further ahead than the clocks may differ.
     LoginInFuture,
     /// The session counts.
@@ -37,12 +39,14 @@ impl Verdict {
     ///
     /// `epoch` is the greater of the user's and the guard's. A `login` of `None` counts as before
     /// every epoch, so a session that is older than the installation goes on until its user is
-    /// stamped. `latest_login` is the clock with the tolerance added, and is asked only when
-    /// nothing else has decided: reading a clock costs more than comparing.
+    /// stamped. `oldest_login` is the clock less the age that a session may have, if that is limited, and
+    /// `latest_login` the clock with the tolerance added. They are asked only when nothing else has
+    /// decided: reading a clock costs more than comparing.
     pub fn of(
         account: Account,
         epoch: Option<Epoch>,
         login: Option<Instant>,
+        oldest_login: impl FnOnce() -> Option<Instant>,
         latest_login: impl FnOnce() -> Instant,
     ) -> Verdict {
         match account {
@@ -56,6 +60,9 @@ impl Verdict {
         });
         if is_revoked {
             return Verdict::Revoked;
+        }
+        if oldest_login().is_some_and(|oldest| login < oldest) {
+            return Verdict::Expired;
         }
         // A login at its epoch is what `session_start` gives out when the epoch is ahead.
         let is_given_out = epoch == Some(Epoch(login));
@@ -72,6 +79,7 @@ impl Verdict {
             Verdict::UnknownUser => "unknown_user",
             Verdict::Disabled => "disabled",
             Verdict::Revoked => "revoked",
+            Verdict::Expired => "expired",
             Verdict::LoginInFuture => "login_in_future",
             Verdict::Valid => "valid",
         }
@@ -90,9 +98,16 @@ mod tests {
 
     const CLOCK: Instant = Instant(800_000_000_000_000);
     const TOLERANCE: i64 = 10_000_000;
+    const HOUR: i64 = 3_600_000_000;
 
     fn judge(account: Account, epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
-        Verdict::of(account, epoch.map(Epoch), login, || CLOCK.plus_micros(TOLERANCE))
+        Verdict::of(account, epoch.map(Epoch), login, || None, || CLOCK.plus_micros(TOLERANCE))
+    }
+
+    fn judge_at_most_an_hour(epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
+        let oldest = || Some(CLOCK.plus_micros(-HOUR));
+        let latest = || CLOCK.plus_micros(TOLERANCE);
+        Verdict::of(Account::Active, epoch.map(Epoch), login, oldest, latest)
     }
 
     fn later(micros: i64) -> Option<Instant> {
@@ -143,6 +158,15 @@ mod tests {
         assert_eq!(judge(Account::Active, ahead, ahead), Verdict::Valid);
         let past_it = later(100 * TOLERANCE + 1);
         assert_eq!(judge(Account::Active, ahead, past_it), Verdict::LoginInFuture);
+    }
+
+    #[test]
+    fn a_login_longer_ago_than_a_session_may_last_has_expired() {
+        assert_eq!(judge_at_most_an_hour(None, later(-HOUR)), Verdict::Valid);
+        assert_eq!(judge_at_most_an_hour(None, later(-HOUR - 1)), Verdict::Expired);
+        assert_eq!(judge_at_most_an_hour(None, None), Verdict::Expired);
+        assert_eq!(judge_at_most_an_hour(later(-1), later(-2 * HOUR)), Verdict::Revoked);
+        assert_eq!(judge_at_most_an_hour(None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod oracle;
 
 use epoch::{Epoch, Instant};
 use std::borrow::Cow;
+use std::cell::Cell;
 use user_id::{IdType, UserId};
 use verdict::{Account, Verdict};
 
@@ -95,15 +96,24 @@ pub fn check_stamp(now: i64, margin_millis: i32, old: Option<i64>) -> i64 {
 }
 
 /// Judges once.
-pub fn check_verdict(account: Account, epoch: Option<i64>, login: Option<i64>, latest: i64) {
-    let mut is_clock_read = false;
+pub fn check_verdict(
+    account: Account,
+    epoch: Option<i64>,
+    login: Option<i64>,
+    oldest: Option<i64>,
+    latest: i64,
+) {
+    let is_clock_read = Cell::new(false);
+    let read = |at| {
+        is_clock_read.set(true);
+        Instant(at)
+    };
+    let at_epoch = epoch.map(|epoch| Epoch(Instant(epoch)));
     let verdict =
-        Verdict::of(account, epoch.map(|epoch| Epoch(Instant(epoch))), login.map(Instant), || {
-            is_clock_read = true;
-            Instant(latest)
-        });
-    let expected = oracle::verdict(account, epoch, login, latest);
-    assert_eq!(verdict, expected, "{account:?}, {epoch:?}, {login:?}, {latest}");
+        Verdict::of(account, at_epoch, login.map(Instant), || oldest.map(read), || read(latest));
+    let expected = oracle::verdict(account, epoch, login, oldest, latest);
+    assert_eq!(verdict, expected, "{account:?}, {epoch:?}, {login:?}, {oldest:?}, {latest}");
     assert_eq!(verdict.is_valid(), verdict.name() == "valid");
-    assert!(!is_clock_read || matches!(verdict, Verdict::LoginInFuture | Verdict::Valid));
+    let needs_clock = matches!(verdict, Verdict::Expired | Verdict::LoginInFuture | Verdict::Valid);
+    assert!(needs_clock || !is_clock_read.get());
 }

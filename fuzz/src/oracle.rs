@@ -122,13 +122,20 @@ pub fn stamp(now: i64, margin_millis: i32, old: Option<i64>) -> i64 {
 }
 
 /// The table of verdicts, a line each.
-pub fn verdict(account: Account, epoch: Option<i64>, login: Option<i64>, latest: i64) -> Verdict {
+pub fn verdict(
+    account: Account,
+    epoch: Option<i64>,
+    login: Option<i64>,
+    oldest: Option<i64>,
+    latest: i64,
+) -> Verdict {
     let is_before_all = matches!(login, None | Some(i64::MIN));
     let at_or_past = |epoch| !is_before_all && login >= Some(epoch) && epoch != i64::MAX;
     let table = [
         (account == Account::Unknown, Verdict::UnknownUser),
         (account == Account::Disabled, Verdict::Disabled),
         (!epoch.is_none_or(at_or_past), Verdict::Revoked),
+        (oldest.is_some_and(|oldest| login.unwrap_or(i64::MIN) < oldest), Verdict::Expired),
         (login.is_some_and(|at| at > latest) && login > epoch, Verdict::LoginInFuture),
     ];
     table.into_iter().find(|(holds, _)| *holds).map_or(Verdict::Valid, |(_, verdict)| verdict)

@@ -95,12 +95,14 @@ proptest! {
         account in account(),
         epoch in proptest::option::of(instant()),
         login in proptest::option::of(instant()),
+        oldest in proptest::option::of(instant()),
         latest in instant(),
     ) {
-        check_verdict(account, epoch, login, latest);
+        check_verdict(account, epoch, login, oldest, latest);
         // Equal values are the ones that decide.
-        check_verdict(account, epoch, epoch, latest);
-        check_verdict(account, epoch, Some(latest), latest);
-        check_verdict(account, Some(latest), login, latest);
+        check_verdict(account, epoch, epoch, oldest, latest);
+        check_verdict(account, epoch, Some(latest), oldest, latest);
+        check_verdict(account, Some(latest), login, oldest, latest);
+        check_verdict(account, epoch, oldest, oldest, latest);
     }
 }

@@ -130,6 +130,13 @@ fn change(client: &mut Client, action: Action) -> Result<Vec<Stamp>, postgres::E
             )?,
             vec![stamp(Some(user), "change of password", true)],
         ),
+        Action::Revoke(user) => (
+            client.execute(
+                "SELECT WHERE session_guard.revoke_sessions($1::bigint) IS NOT NULL",
+                &[&i64::from(user)],
+            )?,
+            vec![stamp(Some(user), "revoke_sessions", true)],
+        ),
         Action::RevokeAll => (
             client.execute("SELECT session_guard.revoke_all_sessions()", &[])?,
             vec![stamp(None, "revoke_all_sessions", true)],

@@ -25,6 +25,8 @@ pub enum Action {
     ChangeId(i32, i32),
     /// Changes a column of `revoke_on`.
     ChangePassword(i32),
+    /// `revoke_sessions` of one user.
+    Revoke(i32),
     /// `revoke_all_sessions`.
     RevokeAll,
 }
@@ -126,7 +128,8 @@ impl Planner {
                 let other = self.rng.random_range(ACCOUNTS + 1..=IDS);
                 self.and_repair(Action::ChangeId(user, other), Action::ChangeId(other, user))
             }
-            75..98 => Action::ChangePassword(user),
+            75..87 => Action::ChangePassword(user),
+            87..98 => Action::Revoke(user),
             _ => Action::RevokeAll,
         }
     }
@@ -187,6 +190,7 @@ mod tests {
         assert!(does(|action| matches!(action, Action::Insert(_))));
         assert!(does(|action| matches!(action, Action::ChangeId(..))));
         assert!(does(|action| matches!(action, Action::ChangePassword(_))));
+        assert!(does(|action| matches!(action, Action::Revoke(_))));
         assert!(does(|action| matches!(action, Action::RevokeAll)));
     }
 
