@@ -48,6 +48,12 @@ COMMENT ON FUNCTION session_guard.prune(interval) IS
     'removes epochs of users who are there no more, epochs of single tokens, and events, all older than this; returns how many; it must be longer than any session lives';
 COMMENT ON FUNCTION session_guard.security_event(bigint) IS
     'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event';
+COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
+    'has changes of a related table end the sessions of the user that the row names, of the default guard if none is named; takes ownership of the related table, and UPDATE on the users table';
+COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
+    'lets changes of a related table end no sessions any more';
+COMMENT ON FUNCTION session_guard.stamp_related() IS
+    'called by the triggers of a related table: raises the epochs of the users that the rows name';
 COMMENT ON FUNCTION session_guard.stamp() IS
     'called by the triggers of a guarded table: raises the epochs of the accounts that change';
 COMMENT ON FUNCTION session_guard.guard_changed() IS

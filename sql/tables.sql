@@ -28,6 +28,21 @@ COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last f
 COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than this has expired; NULL: sessions have no end';
 
 -- The library reads the columns by their numbers.
+CREATE TABLE session_guard.watch (
+    related        regclass NOT NULL PRIMARY KEY,
+    table_name     text     NOT NULL,
+    guard          regclass NOT NULL,
+    user_id_column name     NOT NULL,
+    columns        name[]
+);
+COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as session_guard.watch was told';
+COMMENT ON COLUMN session_guard.watch.related IS 'the table whose rows belong to users';
+COMMENT ON COLUMN session_guard.watch.table_name IS 'its qualified name when it was last watched';
+COMMENT ON COLUMN session_guard.watch.guard IS 'the users table';
+COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
+COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
+
+-- The library reads the columns by their numbers.
 CREATE TABLE session_guard.guard_epoch (
     guard      regclass    NOT NULL PRIMARY KEY,
     table_name text        NOT NULL,
@@ -99,7 +114,7 @@ COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text; NULL: all user
 COMMENT ON COLUMN session_guard.event.scope IS 'what kind of thing, if tokens were stamped';
 COMMENT ON COLUMN session_guard.event.subject IS 'which of its kind; NULL: all';
 COMMENT ON COLUMN session_guard.event.epoch IS 'what logins, or tokens, must not predate from then on';
-COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, deleted, id_changed, recreated, truncated, backfill, column: and a name, admin, or admin: and what was said';
+COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, deleted, id_changed, recreated, truncated, backfill, column: or related: and a name, admin, or admin: and what was said';
 COMMENT ON COLUMN session_guard.event.login_role IS 'who had logged in to the server';
 COMMENT ON COLUMN session_guard.event.acting_role IS 'whom SET ROLE had made of that';
 COMMENT ON COLUMN session_guard.event.application_name IS 'the client''s setting application_name';
@@ -112,6 +127,7 @@ CREATE TABLE session_guard.stamp_signal ();
 COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.token_epoch', '');

@@ -5,7 +5,9 @@ use crate::advice;
 use crate::arg::{Duration, Name, RegClass};
 use crate::arm::{check_not_in_use, drop_triggers};
 use crate::armed::stamping_triggers;
-use crate::attach::{Request, attach_table, guard_locked, lock_own_table, open, renamed_meanwhile};
+use crate::attach::{
+    Request, attach_table, guard_locked, lock_own_table, note_unwatched, open, renamed_meanwhile,
+};
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::GuardRow;
 use crate::name::{column_name, qualified_name};
@@ -14,6 +16,7 @@ use crate::question::null_table;
 use crate::registry;
 use crate::scan::OpenTable;
 use crate::statement::{relation, run_once};
+use crate::watch;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::Spi;
@@ -73,6 +76,9 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
     if row.is_none() && triggers.is_empty() && !forget {
         let message = format!("table {} is not guarded", qualified_name(relid));
         GuardError::new(Mistake::NotGuarded, message, advice::attach_statement(relid)).raise();
+    }
+    for row in watch::rows_of(relid) {
+        watch::take_off(row.related);
     }
     as_owner(|| {
         drop_triggers(relid, &triggers);
@@ -137,7 +143,16 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
         max_session_age: row.max_session_age,
     };
     drop(open);
-    guard_locked(row.relid, request)
+    let stamped = guard_locked(row.relid, request)?;
+    for watch in watch::rows_of(row.relid) {
+        if watch::ailment(&watch).is_some() {
+            if !watch::is_watching(&watch) {
+                as_owner(|| note_unwatched(row.relid));
+            }
+            watch::mend(&watch).unwrap_or_else(GuardError::warn);
+        }
+    }
+    Ok(stamped)
 }
 
 /// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one, and otherwise

@@ -21,12 +21,15 @@ pub fn attach_statement(relid: Oid) -> String {
 
 /// The best `attach` that this table allows; if it allows none, a look at its columns.
 pub fn attach_or_look(relid: Oid, name: &str) -> String {
-    guess_attach(Some(relid)).unwrap_or_else(|| {
-        format!(
-            "SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = {}::regclass AND attnum > 0;",
-            spi::quote_literal(name)
-        )
-    })
+    guess_attach(Some(relid)).unwrap_or_else(|| look_at_columns(name))
+}
+
+/// A look at the columns of a table by its qualified name.
+pub fn look_at_columns(name: &str) -> String {
+    format!(
+        "SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = {}::regclass AND attnum > 0;",
+        spi::quote_literal(name)
+    )
 }
 
 /// `attach` as it was called, or with another answer to whether the guard is the default.

@@ -1,6 +1,6 @@
 //! Puts a guard's triggers on a table, takes them off, and lets the table's owner ask.
 
-use crate::armed::{self, TRIGGERS, UPDATE_TRIGGER};
+use crate::armed::{self, TRIGGERS};
 use crate::attach::Request;
 use crate::error::{GuardError, Mistake};
 use crate::name::{qualified_name, role_name};
@@ -10,8 +10,12 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{Spi, quote_identifier};
 
 /// Refuses a table that has triggers of somebody else's by the names of the guard's.
-pub fn check_names_are_free(table: &OpenTable, stamper: Oid) -> Result<(), GuardError> {
-    let Some(taken) = armed::taken_names(table, stamper).into_iter().next() else {
+pub fn check_names_are_free(
+    table: &OpenTable,
+    names: &[(&'static str, u32)],
+    function: Oid,
+) -> Result<(), GuardError> {
+    let Some(taken) = armed::taken_name(table, names, function) else {
         return Ok(());
     };
     let name = qualified_name(table.oid());
@@ -52,24 +56,27 @@ pub fn drop_triggers(relid: Oid, triggers: &[String]) {
 
 /// Puts the guard's triggers on a table.
 pub fn create_triggers(relid: Oid, request: &Request) {
+    create_triggers_that_call(relid, &TRIGGERS, "stamp", &watched_changes(request));
+}
+
+/// Puts triggers on a table that call a function in the schema `session_guard`, for updates only `when`.
+pub fn create_triggers_that_call(relid: Oid, names: &[(&str, u32)], function: &str, when: &str) {
     let table = qualified_name(relid);
-    let when = watched_changes(request);
-    for (trigger, kind) in TRIGGERS {
-        let event = match kind & pg_sys::TRIGGER_TYPE_EVENT_MASK {
-            pg_sys::TRIGGER_TYPE_UPDATE => "UPDATE",
-            pg_sys::TRIGGER_TYPE_INSERT => "INSERT",
-            pg_sys::TRIGGER_TYPE_DELETE => "DELETE",
-            _ => "TRUNCATE",
+    for (trigger, kind) in names {
+        let (event, when) = match kind & pg_sys::TRIGGER_TYPE_EVENT_MASK {
+            pg_sys::TRIGGER_TYPE_UPDATE => ("UPDATE", format!("WHEN ({when})")),
+            pg_sys::TRIGGER_TYPE_INSERT => ("INSERT", String::new()),
+            pg_sys::TRIGGER_TYPE_DELETE => ("DELETE", String::new()),
+            _ => ("TRUNCATE", String::new()),
         };
         let level = match kind & pg_sys::TRIGGER_TYPE_ROW {
             0 => "STATEMENT",
             _ => "ROW",
         };
-        let when = if trigger == UPDATE_TRIGGER { format!("WHEN ({when})") } else { String::new() };
         run_once(
             &format!(
                 "CREATE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH {level} {when}
-                 EXECUTE FUNCTION session_guard.stamp()"
+                 EXECUTE FUNCTION session_guard.{function}()"
             ),
             &[],
         );
@@ -89,12 +96,14 @@ fn watched_changes(request: &Request) -> String {
         let column = quote_identifier(column);
         format!("OLD.{column} IS DISTINCT FROM NEW.{column}")
     });
-    let further = request.revoke_on.iter().map(|column| {
-        let column = quote_identifier(column);
-        let text = |row| format!("{row}.{column}::pg_catalog.text COLLATE pg_catalog.\"C\"");
-        format!("{} IS DISTINCT FROM {}", text("OLD"), text("NEW"))
-    });
+    let further = request.revoke_on.iter().map(|column| text_differs(&quote_identifier(column)));
     own.into_iter().chain(further).collect::<Vec<_>>().join(" OR ")
+}
+
+/// Compares two values by their text.
+pub fn text_differs(column: &str) -> String {
+    let text = |row| format!("({row}.{column})::pg_catalog.text COLLATE pg_catalog.\"C\"");
+    format!("{} IS DISTINCT FROM {}", text("OLD"), text("NEW"))
 }
 
 /// The functions that apps call, which the users table's owner may call from now on.

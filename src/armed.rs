@@ -22,12 +22,16 @@ pub fn stamping_triggers(table: &OpenTable, stamper: Oid) -> Vec<String> {
     ours.filter_map(|trigger| to_string(trigger.tgname)).collect()
 }
 
-/// The names of the guard's triggers that triggers of somebody else's have.
-pub fn taken_names(table: &OpenTable, stamper: Oid) -> Vec<&'static str> {
-    let others = triggers(table).iter().filter(|trigger| trigger.tgfoid != stamper);
+/// The first of these names that a trigger of somebody else's has.
+pub fn taken_name(
+    table: &OpenTable,
+    names: &[(&'static str, u32)],
+    function: Oid,
+) -> Option<&'static str> {
+    let others = triggers(table).iter().filter(|trigger| trigger.tgfoid != function);
     let others: Vec<_> = others.filter_map(|trigger| to_string(trigger.tgname)).collect();
-    let ours = TRIGGERS.into_iter().map(|(name, _)| name);
-    ours.filter(|name| others.iter().any(|other| other == name)).collect()
+    let mut ours = names.iter().map(|(name, _)| *name);
+    ours.find(|name| others.iter().any(|other| other == name))
 }
 
 fn triggers(table: &OpenTable) -> &[pg_sys::Trigger] {
@@ -51,7 +55,12 @@ fn trigger<'a>(table: &'a OpenTable, name: &str, stamper: Oid) -> Option<&'a pg_
 /// The columns that the update trigger compares, in the order in which `attach` wrote them: id,
 /// active, then those of `revoke_on`. `None` if there is no such trigger, or its clause is another.
 pub fn watched_columns(table: &OpenTable, stamper: Oid) -> Option<Vec<i16>> {
-    let clause = trigger(table, UPDATE_TRIGGER, stamper)?.tgqual;
+    compared_columns(table, UPDATE_TRIGGER, stamper)
+}
+
+/// The columns that a trigger's clause compares, in its order; 0 for the whole row.
+pub fn compared_columns(table: &OpenTable, name: &str, function: Oid) -> Option<Vec<i16>> {
+    let clause = trigger(table, name, function)?.tgqual;
     if clause.is_null() {
         return None;
     }
@@ -92,12 +101,35 @@ fn compared_column(arm: *mut pg_sys::Node) -> Option<i16> {
         .collect();
     match columns[..] {
         [(pg_sys::PRS2_OLD_VARNO, before), (pg_sys::PRS2_NEW_VARNO, after)]
-            if before == after && before > 0 =>
+            if before == after && before >= 0 =>
         {
             Some(before)
         }
         _ => None,
     }
+}
+
+/// Why triggers of these names and kinds are not all in place and `ENABLE ALWAYS`; `None` when they are.
+pub fn why_not_in_place(table: &OpenTable, names: &[(&str, u32)], function: Oid) -> Option<String> {
+    names.iter().find_map(|(name, kind)| {
+        let Some(trigger) = trigger(table, name, function) else {
+            return Some(format!("trigger {name} is missing"));
+        };
+        match trigger.tgenabled as u8 {
+            pg_sys::TRIGGER_FIRES_ALWAYS => {}
+            b'D' => return Some(format!("trigger {name} is disabled")),
+            _ => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
+        }
+        let is_conditional = kind & pg_sys::TRIGGER_TYPE_UPDATE != 0;
+        let fires_as_made = trigger.tgtype as u32 == *kind
+            && trigger.tgnattr == 0
+            && (is_conditional || trigger.tgqual.is_null());
+        (!fires_as_made).then(|| fires_otherwise(name))
+    })
+}
+
+fn fires_otherwise(name: &str) -> String {
+    format!("trigger {name} fires on other changes than the guard's")
 }
 
 /// Why a guard of these columns is not armed; `None` when it is.
@@ -107,23 +139,10 @@ pub fn why_disarmed(
     stamper: Oid,
     watched: &[i16],
 ) -> Option<String> {
-    TRIGGERS.into_iter().find_map(|(name, kind)| {
-        let Some(trigger) = trigger(table, name, stamper) else {
-            return Some(format!("trigger {name} is missing"));
-        };
-        match trigger.tgenabled as u8 {
-            pg_sys::TRIGGER_FIRES_ALWAYS => {}
-            b'D' => return Some(format!("trigger {name} is disabled")),
-            _ => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
-        }
-        let is_update = name == UPDATE_TRIGGER;
-        let fires_as_made = trigger.tgtype as u32 == kind
-            && trigger.tgnattr == 0
-            && (is_update || trigger.tgqual.is_null());
-        let columns = [id, active].into_iter().chain(revoke_on.iter().copied());
-        if !fires_as_made || is_update && !columns.eq(watched.iter().copied()) {
-            return Some(format!("trigger {name} fires on other changes than the guard's"));
-        }
-        None
-    })
+    let (update, others) = TRIGGERS.split_at(1);
+    let columns = [id, active].into_iter().chain(revoke_on.iter().copied());
+    let compares_others = !columns.eq(watched.iter().copied());
+    why_not_in_place(table, update, stamper)
+        .or_else(|| compares_others.then(|| fires_otherwise(UPDATE_TRIGGER)))
+        .or_else(|| why_not_in_place(table, others, stamper))
 }

@@ -101,7 +101,7 @@ pub fn lock_own_table(relid: Oid, request: Option<&Request>) -> Result<(), Guard
     };
     let table = check(lock)?;
     if !(is_armed && is_as_requested) {
-        check_names_are_free(&table, stamper)?;
+        check_names_are_free(&table, &armed::TRIGGERS, stamper)?;
         check_not_in_use(&table)?;
     }
     table.close_but_keep_lock();
@@ -178,10 +178,7 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
         }
         record(relid, &request);
         if was_attached && !was_watched {
-            run_once(
-                "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE guard = $1",
-                &[relation(relid)],
-            );
+            note_unwatched(relid);
         }
         let is_armed = open(relid).or_raise().guard.disarmed.is_none();
         if !is_armed {
@@ -198,6 +195,14 @@ pub fn guard_locked(relid: Oid, request: Request) -> Result<i64, GuardError> {
         }
         Ok(backfill::stamp_disabled(&open, !is_armed))
     })
+}
+
+/// Notes that nobody can know what has happened until now.
+pub fn note_unwatched(relid: Oid) {
+    run_once(
+        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE guard = $1",
+        &[relation(relid)],
+    );
 }
 
 /// The triggers were made or dropped on another table than the one that was checked: undoing all is

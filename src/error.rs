@@ -52,6 +52,8 @@ pub enum Mistake {
     TableInUse,
     /// The users table's owner cannot use the schema of the functions that apps call.
     CannotUseSchema,
+    /// The table that was named is not watched.
+    NotWatched,
     /// An age that lies in the future.
     NegativeAge,
     /// A trigger that was not made by `attach` calls the stamping function.
@@ -86,6 +88,7 @@ impl Mistake {
             Mistake::CannotUseSchema => {
                 PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED // 01007
             }
+            Mistake::NotWatched => PgSqlErrorCode::ERRCODE_UNDEFINED_PARAMETER, // 42P02
             Mistake::NegativeAge => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023
             Mistake::WrongTrigger => {
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED // 39P01
@@ -187,6 +190,7 @@ mod tests {
             TriggerNameTaken,
             TableInUse,
             CannotUseSchema,
+            NotWatched,
             NegativeAge,
             WrongTrigger,
         ];

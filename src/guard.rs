@@ -196,7 +196,8 @@ fn unsupported(name: &str, what: &str) -> GuardError {
     GuardError::new(Mistake::UnsupportedTable, message, advice::attach_something())
 }
 
-fn id_column(table: &OpenTable, attno: i16) -> Result<IdColumn, GuardError> {
+/// A column that can hold ids, checked.
+pub fn id_column(table: &OpenTable, attno: i16) -> Result<IdColumn, GuardError> {
     let refuse = |mistake, why: String| {
         let name = qualified_name(table.oid());
         let column = spi::quote_identifier(column_name(table, attno));

@@ -6,9 +6,10 @@ use crate::backfill;
 use crate::error::GuardError;
 use crate::guard::{self, Guard, GuardRow};
 use crate::lookup;
-use crate::name::{column_name, qualified_name};
+use crate::name::{column_name, qualified_name, relation_called};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
+use crate::watch::{self, WatchRow};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -116,6 +117,7 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
         None => finding(Some(row), "armed", "all triggers are in place".into(), None),
         Some(why) => finding(Some(row), "armed", why.clone(), reconcile()),
     });
+    findings.extend(watch::rows_of(row.relid).iter().map(|watch| watched(row, watch)));
     findings.push(unwatched(row, &name, &open));
     let id = quote_identifier(column_name(table, guard.id.attno));
     findings.push(match guard.index {
@@ -135,6 +137,27 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     let detail = format!("disabled accounts without an epoch: {unstamped}");
     findings.push(finding(Some(row), "disabled_accounts", detail, remedy));
     Ok(findings)
+}
+
+/// A table whose changes end sessions. Where its triggers are made again, what has happened meanwhile cannot be
+/// known: `reconcile` takes note of that.
+fn watched(row: &GuardRow, watch: &WatchRow) -> Finding {
+    const CHECK: &str = "watch";
+    let is_gone = OpenTable::try_open(watch.related, pg_sys::AccessShareLock).is_none();
+    match watch::ailment(watch) {
+        None => finding(Some(row), CHECK, format!("watching {}", watch.table_name), None),
+        Some(detail) if is_gone && relation_called(&watch.table_name).is_some() => {
+            finding(Some(row), CHECK, detail, Some(watch::watch_statement(watch)))
+        }
+        Some(detail) if is_gone => {
+            let unwatch = format!("SELECT session_guard.unwatch({});", watch.related.to_u32());
+            finding(Some(row), CHECK, detail, Some(unwatch))
+        }
+        Some(detail) => {
+            let reconcile = advice::reconcile_statement(&qualified_name(row.relid));
+            finding(Some(row), CHECK, format!("{}: {detail}", watch.table_name), Some(reconcile))
+        }
+    }
 }
 
 /// What cannot be known: accounts that were disabled and enabled again while nobody watched. Putting

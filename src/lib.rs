@@ -46,6 +46,7 @@ mod stamp;
 mod succession;
 mod token;
 mod trigger;
+mod watch;
 
 pgrx::pg_module_magic!(name, version);
 

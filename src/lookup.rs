@@ -66,9 +66,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What the users table says of this id, with the row locked `FOR SHARE`: until this transaction ends, whoever
-/// wants to change the account waits.
-pub fn lock_account(open: &OpenGuard, id: &UserId) -> Account {
+/// How a user's row is locked until the transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowLock {
+    /// `FOR SHARE`, for a login: whoever wants to change the account waits, other logins do not.
+    Share,
+    /// `FOR NO KEY UPDATE`, for a stamp that comes without a change of the row: logins wait, too, but not
+    /// those who refer to the row by a foreign key.
+    Change,
+}
+
+/// What the users table says of this id, with the row locked.
+pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock) -> Account {
     loop {
         pgrx::check_for_interrupts!();
         let mut account = Account::Unknown;
@@ -79,7 +88,7 @@ pub fn lock_account(open: &OpenGuard, id: &UserId) -> Account {
         });
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
-        let is_latest = places.into_iter().all(|place| lock_version(&open.users, place));
+        let is_latest = places.into_iter().all(|place| lock_version(&open.users, place, lock));
         if is_latest || planted::has(Fault::CallersSnapshot) {
             return account;
         }
@@ -194,9 +203,13 @@ fn stricter(seen: Account, next: Account) -> Account {
     }
 }
 
-/// Locks one version of a row `FOR SHARE`, waiting for whoever is changing it. False if it turned
-/// out that the version is not the latest.
-fn lock_version(users: &OpenTable, place: pg_sys::ItemPointerData) -> bool {
+/// Locks one version of a row, waiting for whoever is changing it. False if it turned out that the
+/// version is not the latest.
+fn lock_version(users: &OpenTable, place: pg_sys::ItemPointerData, lock: RowLock) -> bool {
+    let mode = match lock {
+        RowLock::Share => pg_sys::LockTupleMode::LockTupleShare,
+        RowLock::Change => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+    };
     let mut tuple =
         pg_sys::HeapTupleData { t_self: place, t_tableOid: users.oid(), ..Default::default() };
     let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
@@ -209,7 +222,7 @@ fn lock_version(users: &OpenTable, place: pg_sys::ItemPointerData) -> bool {
             users.as_ptr(),
             &raw mut tuple,
             command,
-            pg_sys::LockTupleMode::LockTupleShare,
+            mode,
             pg_sys::LockWaitPolicy::LockWaitBlock,
             false,
             &raw mut buffer,

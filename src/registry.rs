@@ -290,7 +290,7 @@ fn find_store() -> Option<Store> {
         guard_epoch: relation_of_ours(c"guard_epoch")?,
         guard_epoch_key: relation_of_ours(c"guard_epoch_pkey")?,
         stamp_signal: relation_of_ours(c"stamp_signal")?,
-        stamper: find_stamper(our_schema())?,
+        stamper: function_of_ours(c"stamp")?,
     })
 }
 
@@ -306,8 +306,9 @@ fn our_schema() -> Oid {
     unsafe { pg_sys::get_namespace_oid(c"session_guard".as_ptr(), true) }
 }
 
-/// Looks below the permission layer: whoever may ask need not have USAGE on the schema.
-fn find_stamper(schema: Oid) -> Option<Oid> {
+/// A function without arguments in the schema `session_guard`. Looks below the permission layer: whoever may
+/// ask need not have USAGE on the schema.
+pub fn function_of_ours(name: &CStr) -> Option<Oid> {
     // SAFETY: an empty list needs no elements.
     let no_arguments = unsafe { pg_sys::buildoidvector(std::ptr::null(), 0) };
     // SAFETY: the keys are those of this cache; zero comes back for a function that is not there.
@@ -315,9 +316,9 @@ fn find_stamper(schema: Oid) -> Option<Oid> {
         pg_sys::GetSysCacheOid(
             pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as c_int,
             pg_sys::Anum_pg_proc_oid as pg_sys::AttrNumber,
-            pg_sys::Datum::from(c"stamp".as_ptr()),
+            pg_sys::Datum::from(name.as_ptr()),
             pg_sys::Datum::from(no_arguments),
-            schema.into(),
+            our_schema().into(),
             pg_sys::Datum::from(0),
         )
     };
@@ -347,11 +348,13 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
     rows
 }
 
-fn relation(row: &Row, attno: i16) -> Oid {
+/// A `regclass` of a row of the extension's own.
+pub fn relation(row: &Row, attno: i16) -> Oid {
     row.get(attno).map_or(pg_sys::InvalidOid, |oid| Oid::from(oid.value() as u32))
 }
 
-fn text(row: &Row, attno: i16) -> String {
+/// A `text` of such a row.
+pub fn text(row: &Row, attno: i16) -> String {
     // SAFETY: the column is a text, and the copy is made while the row is valid.
     row.get(attno).map_or(String::new(), |datum| {
         // SAFETY: as above.
@@ -359,7 +362,8 @@ fn text(row: &Row, attno: i16) -> String {
     })
 }
 
-fn name(row: &Row, attno: i16) -> String {
+/// A `name` of such a row.
+pub fn name(row: &Row, attno: i16) -> String {
     row.get(attno).map_or(String::new(), |datum| {
         // SAFETY: the column is a name, which is NUL-terminated.
         let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
@@ -367,7 +371,8 @@ fn name(row: &Row, attno: i16) -> String {
     })
 }
 
-fn names(row: &Row, attno: i16) -> Vec<String> {
+/// A `name[]` of such a row.
+pub fn names(row: &Row, attno: i16) -> Vec<String> {
     let Some(datum) = row.get(attno) else {
         return Vec::new();
     };

@@ -3,7 +3,7 @@
 use crate::arg::{RegClass, Text};
 use crate::epoch::Epoch;
 use crate::error::OrRaise;
-use crate::lookup;
+use crate::lookup::{self, RowLock};
 use crate::owner::{self, as_owner};
 use crate::question::{self, IntId, Question, TextId, UuidId};
 use crate::registry;
@@ -16,14 +16,14 @@ use pgrx::prelude::*;
 
 /// Ends all sessions of one user, enabled or not. `None` for an unknown one.
 ///
-/// The row is locked as for a login, so that a login and this come one after the other.
+/// The row is locked, so that a login and this come one after the other.
 fn revoke_user(
     (Question { users, id }, reason): (Question, Option<&[u8]>),
 ) -> Option<TimestampWithTimeZone> {
     let open = users.open(pg_sys::RowShareLock);
     owner::check_update(&open.users).or_raise();
     let id = id?.in_column(open.guard.id.id_type)?;
-    if lookup::lock_account(&open, &id) == Account::Unknown {
+    if lookup::lock_account(&open, &id, RowLock::Change) == Account::Unknown {
         return None;
     }
     let reason = reason_of(reason);

@@ -2,7 +2,7 @@
 
 use crate::cache::{self, Reading};
 use crate::epoch::{Epoch, Instant};
-use crate::lookup::{self, Reader};
+use crate::lookup::{self, Reader, RowLock};
 use crate::news;
 use crate::planted::{self, Fault};
 use crate::question::{self, IntId, Question, TextId, Users, UuidId};
@@ -74,7 +74,7 @@ fn start(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
         return None;
     }
     let id = id?.in_column(open.guard.id.id_type)?;
-    if lookup::lock_account(&open, &id) != Account::Active {
+    if lookup::lock_account(&open, &id, RowLock::Share) != Account::Active {
         return None;
     }
     let epoch = lookup::epoch(&open.store, open.guard.relid, &id.into_key());

@@ -26,6 +26,8 @@ pub enum Reason {
     Truncated,
     /// A column of `revoke_on` changed.
     Column(String),
+    /// A row of this related table changed that belongs to the user.
+    Related(String),
     /// Somebody asked for it, for this reason, in the database's encoding.
     Admin(Vec<u8>),
     /// The trigger fired on a change that the guard no longer names.
@@ -44,6 +46,7 @@ impl Reason {
             Reason::Changed => "changed",
             Reason::Admin(why) if why == b"admin" => "admin",
             Reason::Admin(why) => return [b"admin: ", why.as_slice()].concat(),
+            Reason::Related(name) => return format!("related:{name}").into_bytes(),
             Reason::Column(name) => return format!("column:{name}").into_bytes(),
         };
         name.as_bytes().to_vec()

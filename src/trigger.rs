@@ -172,7 +172,7 @@ fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
 
 /// What PostgreSQL tells a trigger, or an error for a call from elsewhere. `#[pg_trigger]` would
 /// make an internal error of that.
-fn called_by_trigger<'a>(fcinfo: pg_sys::FunctionCallInfo) -> PgTrigger<'a> {
+pub fn called_by_trigger<'a>(fcinfo: pg_sys::FunctionCallInfo) -> PgTrigger<'a> {
     // SAFETY: PostgreSQL calls with a call info that outlives the call.
     let fcinfo = unsafe { &*fcinfo };
     // SAFETY: as above; what is no trigger's call is refused.

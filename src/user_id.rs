@@ -46,6 +46,15 @@ impl<'a> UserId<'a> {
         }
     }
 
+    /// The same id, kept by itself.
+    pub fn into_owned(self) -> UserId<'static> {
+        match self {
+            UserId::Int(int) => UserId::Int(int),
+            UserId::Uuid(uuid) => UserId::Uuid(uuid),
+            UserId::Text(text) => UserId::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+
     /// The key of this id's epoch: its text, as the type's output function writes it.
     pub fn into_key(self) -> Cow<'a, [u8]> {
         match self {
