@@ -1,0 +1,119 @@
+//! Transactions a second, as pgbench counts them.
+
+use crate::measure::in_turn;
+use crate::result::{Goal, Line};
+use crate::server::{DATABASE, Error, Extent, connect, program};
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TPS: &str = "transactions/s";
+
+/// What pgbench reaches with a statement, prepared, by so many clients.
+fn tps(statement: &str, clients: usize, extent: &Extent) -> Result<f64, Error> {
+    let mut pgbench = program("pgbench");
+    let (clients, seconds) = (clients.to_string(), extent.seconds.to_string());
+    pgbench.args([
+        "-n", "-M", "prepared", "-c", &clients, "-j", "1", "-T", &seconds, "-f", "-", DATABASE,
+    ]);
+    pgbench.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = pgbench.spawn()?;
+    let script = format!("\\set id random(1, {})\n{statement}\n", extent.users.min(50_000));
+    run.stdin.take().ok_or("no standard input")?.write_all(script.as_bytes())?;
+    let output = run.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let tps = text.lines().find_map(|line| line.strip_prefix("tps = "));
+    let tps = tps.and_then(|rest| rest.split_whitespace().next()).and_then(|tps| tps.parse().ok());
+    tps.ok_or_else(|| format!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// Checks, against nothing and against a plain read.
+///
+/// # Errors
+/// If pgbench fails.
+pub fn checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+    let statements = [
+        format!("SELECT session_valid(:id::bigint, '{login}'::timestamptz);"),
+        format!("SELECT noop(:id::bigint, '{login}'::timestamptz);"),
+        "SELECT active FROM ab_user WHERE id = :id;".to_owned(),
+        "SELECT 1;".to_owned(),
+    ];
+    let mut lines = Vec::new();
+    for clients in [1, 8] {
+        let found = in_turn(extent.long_rounds, statements.len(), |contender| {
+            tps(&statements[contender], clients, extent)
+        })?;
+        let who = format!("pgbench, {clients} client{}", if clients == 1 { "" } else { "s" });
+        lines.push(Line::new(
+            format!("{who} / the no-op"),
+            found[0],
+            found[1],
+            TPS,
+            Goal::AtLeast(0.95),
+        ));
+        let read = format!("{who} / a read of a primary key");
+        lines.push(Line::new(read, found[0], found[2], TPS, Goal::AtLeast(1.0)));
+        lines.push(Line::new(format!("{who} / SELECT 1"), found[0], found[3], TPS, Goal::None));
+    }
+    Ok(lines)
+}
+
+/// What apps write at each login.
+///
+/// # Errors
+/// If pgbench fails.
+pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
+    let tables = ["ab_user", "plain_user"];
+    let mut lines = Vec::new();
+    for clients in [1, 8] {
+        let found = in_turn(extent.long_rounds * 2, tables.len(), |table| {
+            let table = tables[table];
+            let statement = format!(
+                "UPDATE {table} SET last_login = now(), login_count = login_count + 1 WHERE id = :id;"
+            );
+            tps(&statement, clients, extent)
+        })?;
+        let what = format!("login update, {clients} client(s), guarded / not guarded");
+        lines.push(Line::new(what, found[0], found[1], TPS, Goal::AtLeast(0.98)));
+    }
+    Ok(lines)
+}
+
+/// Checks while accounts are disabled elsewhere, a hundred a second.
+///
+/// # Errors
+/// If pgbench fails.
+pub fn storm(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+    let statement = format!("SELECT session_valid(:id::bigint, '{login}'::timestamptz);");
+    let found = in_turn(extent.long_rounds, 2, |contender| {
+        if contender == 1 {
+            return tps(&statement, 8, extent);
+        }
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let storm = scope.spawn(|| disable_a_hundred_a_second(&is_over));
+            let tps = tps(&statement, 8, extent);
+            is_over.store(true, Ordering::Relaxed);
+            storm.join().map_err(|_| "the storm has ended early")??;
+            tps
+        })
+    })?;
+    let what = "pgbench, 8 clients, under 100 disables a second / under none";
+    Ok(vec![Line::new(what, found[0], found[1], TPS, Goal::AtLeast(0.9))])
+}
+
+fn disable_a_hundred_a_second(is_over: &AtomicBool) -> Result<(), Error> {
+    let mut client = connect()?;
+    let flip = client.prepare("UPDATE ab_user SET active = NOT active WHERE id = $1")?;
+    let began = Instant::now();
+    let mut disables = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        client.execute(&flip, &[&(60_000 + disables % 1000)])?;
+        disables += 1;
+        let next = began + Duration::from_millis(10) * disables as u32;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `make bench`: what the guard costs, in one run, as ratios of medians against what a user would write
+//! instead. Prints a table, and writes `target/bench.json` and the plot of the README.
+
+mod bulk;
+mod clients;
+mod executor;
+mod load;
+mod measure;
+mod plot;
+mod result;
+mod server;
+
+use result::Line;
+use server::{Error, Extent};
+use std::path::PathBuf;
+
+fn main() -> Result<(), Error> {
+    let extent = Extent::of_environment();
+    println!("{}", about()?);
+    println!("making {} users in three tables", extent.users);
+    let login = server::prepare(&extent)?;
+    println!("{}", result::heading());
+    let mut lines: Vec<Line> = Vec::new();
+    let mut tell = |of_section: Vec<Line>| {
+        of_section.iter().for_each(|line| println!("{}", line.text()));
+        lines.extend(of_section);
+    };
+    tell(executor::calls(&extent, &login)?);
+    tell(executor::row_level_security(&extent, &login)?);
+    tell(load::checks(&extent, &login)?);
+    tell(clients::requests(&extent, &login)?);
+    tell(load::storm(&extent, &login)?);
+    tell(load::logins(&extent)?);
+    tell(clients::new_connections(&extent, &login)?);
+    tell(bulk::disables(&extent)?);
+    tell(executor::scale(&extent, &login)?);
+    let memory = clients::memory(&login)?;
+    println!("{memory}");
+    let missed = lines.iter().filter(|line| !line.is_reached()).count();
+    println!("{} goals missed", missed);
+    let folder = PathBuf::from(std::env::var("OUTPUT").unwrap_or("target".into()));
+    let found = serde_json::json!({ "about": about()?, "lines": lines, "memory": memory });
+    std::fs::write(folder.join("bench.json"), serde_json::to_string_pretty(&found)?)?;
+    plot::draw(&lines, &PathBuf::from(std::env::var("PLOT").unwrap_or("bench/result.svg".into())))
+}
+
+/// The machine and the server.
+fn about() -> Result<String, Error> {
+    let mut client = server::config("postgres").connect(postgres::NoTls)?;
+    let version: String = client.query_one("SHOW server_version", &[])?.get(0);
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("a processor", |line| line.trim_start_matches(['\t', ' ', ':']));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(format!(
+        "PostgreSQL {version}, {cores} cores of {model}; fsync off, jit off, shared_buffers 512 MB"
+    ))
+}
