@@ -10,13 +10,13 @@ DECLARE
 BEGIN
     FOR function IN
         SELECT * FROM (VALUES
-            ('@extschema@', 'session_valid', 'valid', true, 'boolean', 'STABLE PARALLEL SAFE',
+            ('@extschema@', 'session_valid', 'session_valid_%s', true, 'boolean', 'STABLE PARALLEL SAFE',
              'whether a session of this user that logged in at this time still counts; answers true or false for all values'),
-            ('@extschema@', 'session_verdict', 'verdict', true, 'text', 'STABLE PARALLEL SAFE',
+            ('@extschema@', 'session_verdict', 'verdict_%s_wrapper', true, 'text', 'STABLE PARALLEL SAFE',
              'why a session counts or not: disarmed, unknown_user, disabled, revoked, expired, login_in_future or valid'),
-            ('@extschema@', 'session_start', 'start', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
+            ('@extschema@', 'session_start', 'start_%s_wrapper', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
              'the login time to store with a new session of this user, NULL if the account may not log in; locks the user''s row until the transaction ends'),
-            ('session_guard', 'epoch_of', 'epoch', false, 'timestamptz', 'STABLE PARALLEL SAFE',
+            ('session_guard', 'epoch_of', 'epoch_%s_wrapper', false, 'timestamptz', 'STABLE PARALLEL SAFE',
              'the instant that this user''s logins must not predate; NULL: none')
         ) AS f (schema, name, symbol, takes_login, result, properties, meaning)
     LOOP
@@ -30,7 +30,7 @@ BEGIN
                     signature := pg_catalog.format('%s.%I(%suser_id %s%s)', function.schema, function.name, guard.argument, id.type, login.argument);
                     EXECUTE pg_catalog.format('CREATE FUNCTION %s RETURNS %s LANGUAGE c %s AS %L, %L',
                         signature, function.result, function.properties, 'MODULE_PATHNAME',
-                        pg_catalog.format('%s_%s_wrapper', function.symbol, id.symbol));
+                        pg_catalog.format(function.symbol, id.symbol));
                     EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
                     EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', signature, '@extowner@');
                     EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature,

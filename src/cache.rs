@@ -120,11 +120,8 @@ impl Cache {
 }
 
 /// What is known of a user, if the account is known to be active, by the guard that is named, or by the
-/// default one. Takes in the news first.
+/// default one. The news must have been taken in.
 pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<Known> {
-    if !planted::has(Fault::NewsNotAccepted) {
-        news::accept();
-    }
     CACHE.with_borrow(|cache| {
         if !cache.is_current() || cache.entries > settings::cache_entries() {
             return None;

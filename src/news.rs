@@ -6,6 +6,7 @@
 //! at its next command, others when the change commits and before COMMIT returns, and standbys with the commit's
 //! WAL record (PostgreSQL source, src/backend/utils/cache/inval.c).
 
+use crate::planted::{self, Fault};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -85,6 +86,21 @@ pub fn watch_stamps(relid: Oid) {
 pub fn accept() {
     // SAFETY: legal wherever a query may run.
     unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
+/// The same where no frame between here and PostgreSQL has anything to clean up, nor catches what unwinds: what
+/// this raises goes straight to PostgreSQL.
+#[inline(always)]
+pub fn accept_unguarded() {
+    unsafe extern "C-unwind" {
+        fn AcceptInvalidationMessages();
+    }
+    if planted::has(Fault::NewsNotAccepted) {
+        return;
+    }
+    // SAFETY: declared as in utils/inval.h; legal wherever a query may run; frames without destructors may be
+    // jumped over (RFC 2945 of Rust, "plain old frames").
+    unsafe { AcceptInvalidationMessages() };
 }
 
 /// Rises when a guard may have changed.

@@ -89,18 +89,38 @@ fn epoch_of(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(epoch.0).ok()
 }
 
+/// Version 1 is the only one that there is (PostgreSQL manual, section 38.10.3).
+static CALLED_BY_CALL_INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+
 /// The functions of the library for one type of id.
 macro_rules! answers {
-    ($id:ty: $valid:ident, $verdict:ident, $start:ident, $epoch:ident) => {
-        #[pg_extern(sql = false)]
-        fn $valid(call: pg_sys::FunctionCallInfo) -> bool {
+    ($id:ty: $valid:ident, $finfo:ident, $guarded:ident, $verdict:ident, $start:ident, $epoch:ident) => {
+        /// What PostgreSQL calls, at each request. To guard against errors takes as long as all the rest,
+        /// and taking in the news is the one thing that can raise: so that is done out here, where
+        /// there is nothing yet for an error to unwind.
+        #[unsafe(no_mangle)]
+        unsafe extern "C-unwind" fn $valid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            news::accept_unguarded();
+            // SAFETY: called as this is.
+            unsafe { $guarded(call) }
+        }
+
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        extern "C-unwind" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
+            &CALLED_BY_CALL_INFO
+        }
+
+        #[pg_guard]
+        unsafe extern "C-unwind" fn $guarded(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             // SAFETY: declared so in sql/questions.sql.
-            verdict(unsafe { question::about_session::<$id>(call) }).is_valid()
+            verdict(unsafe { question::about_session::<$id>(call) }).is_valid().into()
         }
 
         #[pg_extern(sql = false)]
         fn $verdict(call: pg_sys::FunctionCallInfo) -> &'static str {
-            // SAFETY: as above.
+            news::accept();
+            // SAFETY: declared so in sql/questions.sql.
             verdict(unsafe { question::about_session::<$id>(call) }).name()
         }
 
@@ -118,6 +138,6 @@ macro_rules! answers {
     };
 }
 
-answers!(IntId: valid_int, verdict_int, start_int, epoch_int);
-answers!(UuidId: valid_uuid, verdict_uuid, start_uuid, epoch_uuid);
-answers!(TextId: valid_text, verdict_text, start_text, epoch_text);
+answers!(IntId: session_valid_int, pg_finfo_session_valid_int, valid_int, verdict_int, start_int, epoch_int);
+answers!(UuidId: session_valid_uuid, pg_finfo_session_valid_uuid, valid_uuid, verdict_uuid, start_uuid, epoch_uuid);
+answers!(TextId: session_valid_text, pg_finfo_session_valid_text, valid_text, verdict_text, start_text, epoch_text);
