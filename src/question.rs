@@ -49,6 +49,9 @@ pub fn null_table() -> GuardError {
 
 /// An SQL type of ids.
 pub trait IdArgument {
+    /// Whether a value can be read without a call of PostgreSQL's, as a text cannot that is stored elsewhere.
+    const IS_PLAIN: bool;
+
     /// # Safety
     /// The datum is of this type, and outlives the result.
     unsafe fn read<'a>(id: Datum) -> UserId<'a>;
@@ -62,12 +65,16 @@ pub struct UuidId;
 pub struct TextId;
 
 impl IdArgument for IntId {
+    const IS_PLAIN: bool = true;
+
     unsafe fn read<'a>(id: Datum) -> UserId<'a> {
         UserId::Int(id.value() as i64)
     }
 }
 
 impl IdArgument for UuidId {
+    const IS_PLAIN: bool = true;
+
     unsafe fn read<'a>(id: Datum) -> UserId<'a> {
         // SAFETY: a uuid is passed as a pointer to its sixteen bytes.
         UserId::Uuid(unsafe { *id.cast_mut_ptr::<[u8; 16]>() })
@@ -75,6 +82,8 @@ impl IdArgument for UuidId {
 }
 
 impl IdArgument for TextId {
+    const IS_PLAIN: bool = false;
+
     unsafe fn read<'a>(id: Datum) -> UserId<'a> {
         // SAFETY: the caller says that it is a text.
         UserId::Text(unsafe { text_bytes(id) }.into())
@@ -120,6 +129,30 @@ pub unsafe fn about_session<'a, I: IdArgument>(
     let login = (!login.isnull).then(|| Instant(login.value.value() as i64));
     // SAFETY: the caller says so.
     (unsafe { question::<I>(users, id) }, login)
+}
+
+/// The same where they are read without a call of PostgreSQL's that could raise, and neither guard nor user is
+/// NULL.
+///
+/// # Safety
+/// The call is of a function that is declared with these, and ids of the type `I`.
+pub unsafe fn about_plain_session<'a, I: IdArgument>(
+    call: pg_sys::FunctionCallInfo,
+) -> Option<(Users, UserId<'a>, Option<Instant>)> {
+    // SAFETY: the caller says so.
+    let (users, id, login) = match unsafe { arguments(call) } {
+        [id, login] => (Users::Default, id, login),
+        [users, id, login] if !users.isnull => {
+            (Users::Named(Oid::from(users.value.value() as u32)), id, login)
+        }
+        _ => return None,
+    };
+    if id.isnull || !I::IS_PLAIN {
+        return None;
+    }
+    let login = (!login.isnull).then(|| Instant(login.value.value() as i64));
+    // SAFETY: the caller says so.
+    Some((users, unsafe { I::read(id.value) }, login))
 }
 
 /// The arguments `(user_id)`, `(user_id, reason)` or `(users, user_id, reason)`: the user, and the reason

@@ -8,6 +8,7 @@ use crate::planted::{self, Fault};
 use crate::question::{self, IntId, Question, TextId, Users, UuidId};
 use crate::registry::{self, OpenGuard};
 use crate::settings;
+use crate::user_id::UserId;
 use crate::verdict::{Account, Verdict};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
@@ -26,15 +27,8 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let Some(id) = id else {
         return verdict_of_nobody(users);
     };
-    let judge = |account, mut epoch: Option<Epoch>, max_session_age: Option<i64>| {
-        if planted::has(Fault::EpochInclusive) {
-            epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
-        }
-        let oldest_login = || settings::oldest_login(max_session_age);
-        Verdict::of(account, epoch, login, oldest_login, || settings::latest_login(login))
-    };
-    if let Some(known) = cache::active_account(users.relid(), &id) {
-        return judge(Account::Active, known.epoch, known.max_session_age);
+    if let Some(verdict) = known_verdict(users, &id, login) {
+        return verdict;
     }
     let since = news::of_stamps();
     let open = users.open(pg_sys::AccessShareLock);
@@ -47,12 +41,31 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let reader = Reader::new(&open);
     let account = reader.account(&id);
     if account != Account::Active {
-        return judge(account, None, None);
+        return judge(account, None, login, None);
     }
     let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&id).max(of_all);
     cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, since });
-    judge(account, epoch, open.guard.max_session_age)
+    judge(account, epoch, login, open.guard.max_session_age)
+}
+
+/// What can be said without reading. Nothing in here raises, unless the id is a text that has to be fetched.
+fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
+    let known = cache::active_account(users.relid(), id)?;
+    Some(judge(Account::Active, known.epoch, login, known.max_session_age))
+}
+
+fn judge(
+    account: Account,
+    mut epoch: Option<Epoch>,
+    login: Option<Instant>,
+    max_session_age: Option<i64>,
+) -> Verdict {
+    if planted::has(Fault::EpochInclusive) {
+        epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
+    }
+    let oldest_login = || settings::oldest_login(max_session_age);
+    Verdict::of(account, epoch, login, oldest_login, || settings::latest_login(login))
 }
 
 /// Of a NULL id. A guard that is broken raises all the same.
@@ -95,12 +108,18 @@ static CALLED_BY_CALL_INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { 
 /// The functions of the library for one type of id.
 macro_rules! answers {
     ($id:ty: $valid:ident, $finfo:ident, $guarded:ident, $verdict:ident, $start:ident, $epoch:ident) => {
-        /// What PostgreSQL calls, at each request. To guard against errors takes as long as all the rest,
-        /// and taking in the news is the one thing that can raise: so that is done out here, where
+        /// What PostgreSQL calls, at each request. To guard against errors takes as long as all the rest; so what
+        /// is known is answered out here. Taking in the news is the one thing in that which can raise, and
         /// there is nothing yet for an error to unwind.
         #[unsafe(no_mangle)]
         unsafe extern "C-unwind" fn $valid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             news::accept_unguarded();
+            // SAFETY: declared so in sql/questions.sql.
+            if let Some((users, id, login)) = unsafe { question::about_plain_session::<$id>(call) }
+                && let Some(verdict) = known_verdict(users, &id, login)
+            {
+                return verdict.is_valid().into();
+            }
             // SAFETY: called as this is.
             unsafe { $guarded(call) }
         }
