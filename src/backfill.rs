@@ -85,7 +85,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
-    event::tell_others(&open.store);
+    event::tell_of_all(&open.store);
     each_disabled(open, |key| {
         batch.push(key);
         if batch.len() == BATCH {

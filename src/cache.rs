@@ -1,8 +1,7 @@
 //! What this backend has read of active accounts, so that it need not be read at each request: their
 //! epochs.
 //!
-//! An entry holds while no guard and no epoch has changed since it was read, as [`news`] tells; then all are
-//! forgotten. Whatever makes a cached account unknown or disabled stamps it, where the guard
+//! An entry holds while no guard and no epoch of its user has changed since it was read, as [`news`] tells. Whatever makes a cached account unknown or disabled stamps it, where the guard
 //! is armed; and what disarms a guard is news, too. So only answers of armed guards are kept, and only what says
 //! that an account is active.
 //!
@@ -10,7 +9,7 @@
 
 use crate::epoch::Epoch;
 use crate::guard::Guard;
-use crate::news::{self, Generation};
+use crate::news::{self, Bucket, Generation};
 use crate::planted::{self, Fault};
 use crate::settings;
 use crate::unguarded::has_written;
@@ -27,7 +26,7 @@ thread_local! {
 }
 
 struct Cache {
-    /// When all of this held.
+    /// When what is known of the guards held.
     generation: Generation,
     /// The guard that calls mean which name none.
     default: Option<Oid>,
@@ -58,9 +57,17 @@ pub struct Known {
 
 /// The greater of each user's epoch and the guard's, by id.
 enum Epochs {
-    Ints(FxHashMap<i64, Option<Epoch>>),
-    Uuids(FxHashMap<[u8; 16], Option<Epoch>>),
-    Texts(FxHashMap<Box<[u8]>, Option<Epoch>>),
+    Ints(FxHashMap<i64, Entry>),
+    Uuids(FxHashMap<[u8; 16], Entry>),
+    Texts(FxHashMap<Box<[u8]>, Entry>),
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    epoch: Option<Epoch>,
+    bucket: Bucket,
+    /// When it held.
+    since: Generation,
 }
 
 impl Epochs {
@@ -73,21 +80,22 @@ impl Epochs {
     }
 
     fn get(&self, id: &UserId) -> Option<Option<Epoch>> {
-        match (self, id) {
-            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.get(id).copied(),
-            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.get(id).copied(),
-            (Epochs::Texts(epochs), UserId::Text(id)) => epochs.get(&**id).copied(),
+        let entry = match (self, id) {
+            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.get(id),
+            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.get(id),
+            (Epochs::Texts(epochs), UserId::Text(id)) => epochs.get(&**id),
             _ => None,
-        }
+        };
+        entry.filter(|entry| entry.since == news::of_user(entry.bucket)).map(|entry| entry.epoch)
     }
 
-    /// Keeps an epoch, and tells whether it is one more.
-    fn insert(&mut self, id: UserId, epoch: Option<Epoch>) -> bool {
+    /// Keeps an entry, and tells whether it is one more.
+    fn insert(&mut self, id: UserId, entry: Entry) -> bool {
         match (self, id) {
-            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.insert(id, epoch).is_none(),
-            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.insert(id, epoch).is_none(),
+            (Epochs::Ints(epochs), UserId::Int(id)) => epochs.insert(id, entry).is_none(),
+            (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.insert(id, entry).is_none(),
             (Epochs::Texts(epochs), UserId::Text(id)) if id.len() <= LONGEST_TEXT => {
-                epochs.insert(id.into_owned().into_boxed_slice(), epoch).is_none()
+                epochs.insert(id.into_owned().into_boxed_slice(), entry).is_none()
             }
             _ => false,
         }
@@ -148,18 +156,22 @@ pub struct Reading<'a> {
     pub epoch: Option<Epoch>,
     /// The guard's.
     pub of_all: Option<Epoch>,
-    /// The generation when the reading began.
+    /// Which of the messages tells of it.
+    pub bucket: Bucket,
+    /// Its generation when the reading began.
     pub since: Generation,
 }
 
 /// Keeps what was read, unless it may have been outdated while it was read.
 pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
     let capacity = settings::cache_entries();
-    let holds = reading.since == news::of_stamps() || planted::has(Fault::OutdatedKept);
+    let now = news::of_user(reading.bucket);
+    let holds = reading.since == now || planted::has(Fault::OutdatedKept);
     if capacity == 0 || !holds || !guard.is_sound() || has_written() {
         return;
     }
     CACHE.with_borrow_mut(|cache| {
+        let entry = Entry { epoch: reading.epoch, bucket: reading.bucket, since: now };
         cache.make_room(news::of_stamps(), capacity);
         if is_default {
             cache.default = Some(guard.relid);
@@ -174,8 +186,7 @@ pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
             });
         }
         let answers = cache.guards.iter_mut().find(|answers| answers.relid == guard.relid);
-        let is_more =
-            answers.is_some_and(|answers| answers.epochs.insert(reading.id, reading.epoch));
+        let is_more = answers.is_some_and(|answers| answers.epochs.insert(reading.id, entry));
         cache.entries += usize::from(is_more);
     });
 }

@@ -3,9 +3,9 @@
 
 use crate::epoch::{Epoch, Instant};
 use crate::name::{role_name, to_string};
-use crate::news;
+use crate::news::{self, Bucket};
 use crate::owner::as_owner;
-use crate::registry::Store;
+use crate::registry::{Store, relation_of_ours};
 use crate::scan::text_datum;
 use crate::settings;
 use crate::statement::{Statement, run_once};
@@ -47,8 +47,14 @@ thread_local! {
 /// Tells of a stamp: the other backends, those who listen, and the record. In the transaction that
 /// stamps, with the rights of the extension's owner.
 pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, reason: &[u8]) {
-    tell_others(store);
-    if !settings::is_auditing() {
+    let is_first = match subject {
+        Subject::User(_, id) => news::tell_of_user(Bucket::of(id), store.stamp_signal),
+        Subject::AllUsers(_) => news::tell_of_all(store.stamp_signal),
+        // Nobody keeps those.
+        Subject::Token(..) | Subject::AllTokens(_) => true,
+    };
+    notify(is_first);
+    if !is_recording() {
         return;
     }
     let text = |text: &str| Some(text_datum(text.as_bytes()));
@@ -77,9 +83,19 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
     });
 }
 
-/// Tells the other backends, and those who listen. Once in each subtransaction is enough.
-pub fn tell_others(store: &Store) {
-    if news::tell_of_stamps(store.stamp_signal) && settings::is_notifying() {
+/// Whether stamps are to be recorded, and can be: not in a catalog of 0.1.0 that has not been updated yet.
+fn is_recording() -> bool {
+    settings::is_auditing() && relation_of_ours(c"event").is_some()
+}
+
+/// Tells the other backends, and those who listen, of very many stamps.
+pub fn tell_of_all(store: &Store) {
+    notify(news::tell_of_all(store.stamp_signal));
+}
+
+/// PostgreSQL folds what is the same; the first is enough.
+fn notify(is_first: bool) {
+    if is_first && settings::is_notifying() {
         run_once("NOTIFY session_guard", &[]);
     }
 }

@@ -38,6 +38,7 @@ mod arm;
 mod attach;
 mod backfill;
 mod event;
+mod former_names;
 mod health;
 mod prune;
 mod revoke;

@@ -1,8 +1,8 @@
 //! What other backends, and this one, have changed since: PostgreSQL's relation cache invalidations carry
 //! the news.
 //!
-//! DDL on a guarded table sends one by itself. A change of the guards' rows, and a stamp, send one for a
-//! relation of their own. The messages are transactional: they reach the backend that made the change
+//! DDL on a guarded table sends one by itself. A change of the guards' rows sends one for their table, a stamp of a
+//! guard one for a relation that is there for that alone, and a stamp of a user one of many. The messages are transactional: they reach the backend that made the change
 //! at its next command, others when the change commits and before COMMIT returns, and standbys with the commit's
 //! WAL record (PostgreSQL source, src/backend/utils/cache/inval.c).
 
@@ -11,6 +11,40 @@ use pgrx::pg_sys::{self, Oid};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::c_int;
+
+/// A stamp of one user is told of by one of so many messages, so that a backend forgets a thousandth of what it
+/// knows, and not all.
+const BUCKETS: usize = 1000;
+/// Their messages are for relations that there are none of: PostgreSQL keeps these OIDs free for patches in
+/// development (manual, section "System Catalog Initial Data", on OID assignment). A relation that had one would
+/// be read from the catalogs once more, and no harm done.
+const FIRST_BUCKET: u32 = 8000;
+/// Who stamps more of them in one transaction tells of all.
+const MOST_TOLD: usize = 100;
+
+/// Which of the messages tells of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket(u16);
+
+impl Bucket {
+    /// By the key of the user's epoch. For ever the same (FNV-1a): backends with another version of the library may
+    /// run beside this one while it is upgraded.
+    pub fn of(key: &[u8]) -> Bucket {
+        let hash = key.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        });
+        Bucket((hash % BUCKETS as u64) as u16)
+    }
+
+    fn oid(self) -> Oid {
+        Oid::from(FIRST_BUCKET + u32::from(self.0))
+    }
+
+    fn of_oid(relid: Oid) -> Option<Bucket> {
+        let number = relid.to_u32().checked_sub(FIRST_BUCKET)?;
+        ((number as usize) < BUCKETS).then_some(Bucket(number as u16))
+    }
+}
 
 /// How much has become known by now. What was read under one generation holds while that is the
 /// current one.
@@ -29,8 +63,32 @@ thread_local! {
     static STAMP_RELATION: Cell<Oid> = const { Cell::new(pg_sys::InvalidOid) };
     static OF_GUARDS: Cell<u64> = const { Cell::new(0) };
     static OF_STAMPS: Cell<u64> = const { Cell::new(0) };
-    /// The transaction and subtransaction that has told of stamps last.
-    static TOLD_IN: Cell<(u64, pg_sys::SubTransactionId)> = const { Cell::new((0, 0)) };
+    static OF_USERS: [Cell<u64>; BUCKETS] = const { [const { Cell::new(0) }; BUCKETS] };
+    static TOLD: RefCell<Told> = const {
+        RefCell::new(Told { transaction: 0, subtransaction: 0, all: false, buckets: Vec::new() })
+    };
+}
+
+/// What a subtransaction has told of already.
+struct Told {
+    transaction: u64,
+    subtransaction: pg_sys::SubTransactionId,
+    all: bool,
+    buckets: Vec<Bucket>,
+}
+
+impl Told {
+    /// Starts anew in another subtransaction: what one tells is taken back with it.
+    fn here(&mut self) -> &mut Told {
+        // SAFETY: we are in a transaction that is about to write.
+        let transaction = unsafe { pg_sys::GetTopFullTransactionId() }.value;
+        // SAFETY: as above.
+        let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
+        if (self.transaction, self.subtransaction) != (transaction, subtransaction) {
+            *self = Told { transaction, subtransaction, all: false, buckets: Vec::new() };
+        }
+        self
+    }
 }
 
 /// Has PostgreSQL report invalidations. Called once, when the library is loaded.
@@ -63,6 +121,11 @@ unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
         note_guards();
     } else if relid == STAMP_RELATION.get() {
         OF_STAMPS.set(OF_STAMPS.get() + 1);
+    } else if let Some(bucket) = Bucket::of_oid(relid) {
+        OF_USERS.with(|of_users| {
+            let of_user = &of_users[usize::from(bucket.0)];
+            of_user.set(of_user.get() + 1);
+        });
     }
 }
 
@@ -108,22 +171,54 @@ pub fn of_guards() -> Generation {
     Generation(OF_GUARDS.get())
 }
 
-/// Rises when a guard or an epoch may have changed.
+/// Rises when a guard, its epoch, or very many epochs may have changed.
 pub fn of_stamps() -> Generation {
     Generation(OF_STAMPS.get())
 }
 
+/// Rises when that does, or the epoch of a user of this bucket may have changed.
+pub fn of_user(bucket: Bucket) -> Generation {
+    // Both only rise, so that their sum stays the same only if both do.
+    Generation(OF_STAMPS.get() + OF_USERS.with(|of_users| of_users[usize::from(bucket.0)].get()))
+}
+
 /// Has every backend that knows epochs forget them, when the current transaction commits. Once in each
 /// subtransaction is enough: a bulk statement must not flood the queue. Tells whether this was the first.
-pub fn tell_of_stamps(relid: Oid) -> bool {
-    // SAFETY: we are in a transaction that is about to write.
-    let transaction = unsafe { pg_sys::GetTopFullTransactionId() }.value;
-    // SAFETY: as above.
-    let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    let is_first = TOLD_IN.replace((transaction, subtransaction)) != (transaction, subtransaction);
-    if is_first {
-        // SAFETY: the relation exists as long as the extension does.
-        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) };
-    }
-    is_first
+pub fn tell_of_all(relid: Oid) -> bool {
+    TOLD.with_borrow_mut(|told| {
+        let told = told.here();
+        let is_first = !told.all && told.buckets.is_empty();
+        if !told.all && relid != pg_sys::InvalidOid {
+            told.all = true;
+            // SAFETY: the relation exists as long as the extension does.
+            unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) };
+        }
+        is_first
+    })
+}
+
+/// The same of one user's epoch; `relid` is for where there are very many.
+pub fn tell_of_user(bucket: Bucket, relid: Oid) -> bool {
+    let is_told = TOLD.with_borrow_mut(|told| {
+        let told = told.here();
+        if told.all || told.buckets.contains(&bucket) {
+            return Some(false);
+        }
+        if told.buckets.len() == MOST_TOLD {
+            return None;
+        }
+        told.buckets.push(bucket);
+        invalidate(bucket.oid());
+        Some(told.buckets.len() == 1)
+    });
+    is_told.unwrap_or_else(|| tell_of_all(relid))
+}
+
+/// Sends a message for a relation that need not be there.
+fn invalidate(relid: Oid) {
+    let mut class = pg_sys::FormData_pg_class::default();
+    let mut relation =
+        pg_sys::RelationData { rd_id: relid, rd_rel: &raw mut class, ..Default::default() };
+    // SAFETY: reads the OID, and whether the relation is shared among databases, which it is not.
+    unsafe { pg_sys::CacheInvalidateRelcache(&raw mut relation) };
 }

@@ -30,7 +30,8 @@ pub struct Store {
     pub guard_epoch: Oid,
     /// Its primary key.
     pub guard_epoch_key: Oid,
-    /// `session_guard.stamp_signal`, which has no rows: an invalidation of it tells of stamps.
+    /// `session_guard.stamp_signal`, which has no rows: an invalidation of it tells of stamps. None in a
+    /// catalog of 0.1.0 that has not been updated yet: then nothing is kept of epochs.
     pub stamp_signal: Oid,
     /// The function that the triggers call.
     pub stamper: Oid,
@@ -289,7 +290,7 @@ fn find_store() -> Option<Store> {
         epoch_key: relation_of_ours(c"epoch_pkey")?,
         guard_epoch: relation_of_ours(c"guard_epoch")?,
         guard_epoch_key: relation_of_ours(c"guard_epoch_pkey")?,
-        stamp_signal: relation_of_ours(c"stamp_signal")?,
+        stamp_signal: relation_of_ours(c"stamp_signal").unwrap_or(pg_sys::InvalidOid),
         stamper: function_of_ours(c"stamp")?,
     })
 }
@@ -341,7 +342,7 @@ fn read_rows(guard: Oid) -> Vec<GuardRow> {
             is_default: row.get_bool(6) == Some(true),
             unwatched_at: row.get(8).map(|micros| Instant(micros.value() as i64)),
             // SAFETY: the column is an interval.
-            max_session_age: row.get(9).map(|age| unsafe { Duration::of_datum(age) }.0),
+            max_session_age: row.get_if_there(9).map(|age| unsafe { Duration::of_datum(age) }.0),
         });
     });
     rows.sort_by_key(|row| row.relid.to_u32());

@@ -176,6 +176,13 @@ impl<'scan> Row<'scan> {
         (!is_null).then_some(datum)
     }
 
+    /// The same of a column that an older catalog does not have.
+    pub fn get_if_there(&self, attno: i16) -> Option<Datum> {
+        // SAFETY: an open relation has a row type.
+        let columns = unsafe { (*self.row_type).natts };
+        (i32::from(attno) <= columns).then(|| self.get(attno)).flatten()
+    }
+
     /// The value of column `attno`, which is a boolean, or `None` for NULL.
     pub fn get_bool(&self, attno: i16) -> Option<bool> {
         self.get(attno).map(|datum| datum.value() as u8 != 0)

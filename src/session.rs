@@ -3,7 +3,7 @@
 use crate::cache::{self, Reading};
 use crate::epoch::{Epoch, Instant};
 use crate::lookup::{self, Reader, RowLock};
-use crate::news;
+use crate::news::{self, Bucket};
 use crate::planted::{self, Fault};
 use crate::question::{self, IntId, Question, TextId, Users, UuidId};
 use crate::registry::{self, OpenGuard};
@@ -30,7 +30,6 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     if let Some(verdict) = known_verdict(users, &id, login) {
         return verdict;
     }
-    let since = news::of_stamps();
     let open = users.open(pg_sys::AccessShareLock);
     if is_refusing(&open) {
         return Verdict::Disarmed;
@@ -38,6 +37,8 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let Some(id) = id.in_column(open.guard.id.id_type) else {
         return Verdict::UnknownUser;
     };
+    let bucket = Bucket::of(&id.clone().into_key());
+    let since = news::of_user(bucket);
     let reader = Reader::new(&open);
     let account = reader.account(&id);
     if account != Account::Active {
@@ -45,7 +46,10 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     }
     let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&id).max(of_all);
-    cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, since });
+    if open.store.stamp_signal == pg_sys::InvalidOid {
+        return judge(account, epoch, login, open.guard.max_session_age);
+    }
+    cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, bucket, since });
     judge(account, epoch, login, open.guard.max_session_age)
 }
 

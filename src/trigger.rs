@@ -4,13 +4,13 @@ use crate::advice;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::lookup;
 use crate::name::{column_name, qualified_name};
-use crate::news;
+use crate::news::{self, Bucket};
 use crate::owner::check_ownership;
 use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard};
 use crate::scan::{OpenTable, Row};
 use crate::stamp::{Reason, stamp_guard, stamp_user};
-use crate::user_id::UserId;
+use crate::user_id::{IdType, UserId};
 use pgrx::PgTrigger;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -166,8 +166,26 @@ CREATE FUNCTION session_guard.epoch_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#)]
 fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
-    called_by_trigger(fcinfo);
-    news::tell_of_stamps(registry::store().stamp_signal);
+    let trigger = called_by_trigger(fcinfo);
+    let data = trigger.trigger_data();
+    let store = registry::store();
+    // SAFETY: a trigger is called with its relation open.
+    let table = unsafe { &*data.tg_relation };
+    let is_of_user = table.rd_id == store.epoch && data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0;
+    if !is_of_user {
+        news::tell_of_all(store.stamp_signal);
+        return;
+    }
+    for tuple in [data.tg_trigtuple, data.tg_newtuple] {
+        if tuple.is_null() {
+            continue;
+        }
+        // SAFETY: a row-level trigger is called with tuples of its relation.
+        let row = unsafe { Row::of_trigger(tuple, table) };
+        if let Some(UserId::Text(key)) = row.id(2, IdType::Text) {
+            news::tell_of_user(Bucket::of(&key), store.stamp_signal);
+        }
+    }
 }
 
 /// What PostgreSQL tells a trigger, or an error for a call from elsewhere. `#[pg_trigger]` would

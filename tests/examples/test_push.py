@@ -1,0 +1,120 @@
+"""The listener of examples/push closes the sockets of whom the database has put out, and of nobody else."""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import websockets
+from conftest import DATABASE
+from push import SESSION_ENDED, ticket
+
+SECRET = "of the test alone"
+SERVER = Path(__file__).parents[2] / "examples" / "push" / "push.py"
+PATIENCE = 5
+
+
+@pytest.fixture
+def port():
+    command = [sys.executable, SERVER, f"dbname={DATABASE} application_name=push", SECRET, "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        yield int(server.stdout.readline().split()[-1])
+        server.terminate()
+
+
+async def connect(port, user, login_at, secret=SECRET):
+    socket = await websockets.connect(f"ws://127.0.0.1:{port}")
+    await socket.send(ticket(secret, user, login_at))
+    return socket
+
+
+async def enter(port, user, login_at):
+    socket = await connect(port, user, login_at)
+    assert await asyncio.wait_for(socket.recv(), PATIENCE) == "welcome"
+    return socket
+
+
+async def seconds_until_closed(socket, began):
+    await asyncio.wait_for(socket.wait_closed(), PATIENCE)
+    assert socket.close_code == SESSION_ENDED
+    return time.monotonic() - began
+
+
+async def stays_open(socket):
+    await asyncio.sleep(0.3)
+    await asyncio.wait_for(await socket.ping(), PATIENCE)
+
+
+def test_the_socket_of_a_disabled_user_closes_at_once_and_no_other(port, db, log_in):
+    async def story():
+        other = await enter(port, 2, log_in(2))
+        delays = []
+        for _ in range(20):
+            socket = await enter(port, 1, log_in(1))
+            began = time.monotonic()
+            db.execute("UPDATE users SET active = false WHERE id = 1")
+            delays.append(await seconds_until_closed(socket, began))
+            db.execute("UPDATE users SET active = true WHERE id = 1")
+        await stays_open(other)
+        return delays
+
+    delays = [delay * 1000 for delay in asyncio.run(story())]
+    print(f"\nfrom the UPDATE to the closed socket: median {statistics.median(delays):.1f} ms, longest {max(delays):.1f} ms")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "SELECT session_guard.revoke_sessions(3)",
+        "SELECT session_guard.revoke_all_sessions()",
+        "UPDATE users SET password = password || 'x' WHERE id = 3",
+        "DELETE FROM users WHERE id = 3",
+    ],
+)
+def test_so_it_does_for_every_other_reason(port, db, log_in, ending):
+    async def story():
+        db.execute("INSERT INTO users VALUES (3, true, 'secret') ON CONFLICT DO NOTHING")
+        socket = await enter(port, 3, log_in(3))
+        db.execute(ending)
+        await seconds_until_closed(socket, time.monotonic())
+
+    asyncio.run(story())
+
+
+def test_a_disable_that_is_rolled_back_closes_nothing(port, db, log_in):
+    async def story():
+        socket = await enter(port, 4, log_in(4))
+        with psycopg.connect(dbname=DATABASE) as connection:
+            connection.execute("UPDATE users SET active = false WHERE id = 4")
+            connection.rollback()
+        await stays_open(socket)
+
+    asyncio.run(story())
+
+
+def test_what_happens_while_the_database_is_out_of_reach_is_seen_after_that(port, db, log_in):
+    async def story():
+        socket = await enter(port, 5, log_in(5))
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'push'"
+        )
+        db.execute("UPDATE users SET active = false WHERE id = 5")
+        db.execute("UPDATE users SET active = true WHERE id = 5")
+        await seconds_until_closed(socket, time.monotonic())
+
+    asyncio.run(story())
+
+
+def test_a_session_that_has_ended_is_not_let_in_nor_a_forged_one(port, db, log_in):
+    async def story():
+        login = log_in(6)
+        db.execute("SELECT session_guard.revoke_sessions(6)")
+        await seconds_until_closed(await connect(port, 6, login), time.monotonic())
+        forged = await connect(port, 6, log_in(6), secret="another")
+        await seconds_until_closed(forged, time.monotonic())
+
+    asyncio.run(story())
