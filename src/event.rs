@@ -47,13 +47,13 @@ thread_local! {
 /// Tells of a stamp: the other backends, those who listen, and the record. In the transaction that
 /// stamps, with the rights of the extension's owner.
 pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, reason: &[u8]) {
-    let is_first = match subject {
+    match subject {
         Subject::User(_, id) => news::tell_of_user(Bucket::of(id), store.stamp_signal),
         Subject::AllUsers(_) => news::tell_of_all(store.stamp_signal),
         // Nobody keeps those.
-        Subject::Token(..) | Subject::AllTokens(_) => true,
-    };
-    notify(is_first);
+        Subject::Token(..) | Subject::AllTokens(_) => {}
+    }
+    notify();
     if !is_recording() {
         return;
     }
@@ -90,12 +90,13 @@ fn is_recording() -> bool {
 
 /// Tells the other backends, and those who listen, of very many stamps.
 pub fn tell_of_all(store: &Store) {
-    notify(news::tell_of_all(store.stamp_signal));
+    news::tell_of_all(store.stamp_signal);
+    notify();
 }
 
 /// PostgreSQL folds what is the same; the first is enough.
-fn notify(is_first: bool) {
-    if is_first && settings::is_notifying() {
+fn notify() {
+    if settings::is_notifying() && news::is_first_notice() {
         run_once("NOTIFY session_guard", &[]);
     }
 }

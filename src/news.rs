@@ -65,7 +65,7 @@ thread_local! {
     static OF_STAMPS: Cell<u64> = const { Cell::new(0) };
     static OF_USERS: [Cell<u64>; BUCKETS] = const { [const { Cell::new(0) }; BUCKETS] };
     static TOLD: RefCell<Told> = const {
-        RefCell::new(Told { transaction: 0, subtransaction: 0, all: false, buckets: Vec::new() })
+        RefCell::new(Told { transaction: 0, subtransaction: 0, all: false, notified: false, buckets: Vec::new() })
     };
 }
 
@@ -74,6 +74,7 @@ struct Told {
     transaction: u64,
     subtransaction: pg_sys::SubTransactionId,
     all: bool,
+    notified: bool,
     buckets: Vec<Bucket>,
 }
 
@@ -85,7 +86,13 @@ impl Told {
         // SAFETY: as above.
         let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
         if (self.transaction, self.subtransaction) != (transaction, subtransaction) {
-            *self = Told { transaction, subtransaction, all: false, buckets: Vec::new() };
+            *self = Told {
+                transaction,
+                subtransaction,
+                all: false,
+                notified: false,
+                buckets: Vec::new(),
+            };
         }
         self
     }
@@ -183,35 +190,36 @@ pub fn of_user(bucket: Bucket) -> Generation {
 }
 
 /// Has every backend that knows epochs forget them, when the current transaction commits. Once in each
-/// subtransaction is enough: a bulk statement must not flood the queue. Tells whether this was the first.
-pub fn tell_of_all(relid: Oid) -> bool {
+/// subtransaction is enough: a bulk statement must not flood the queue.
+pub fn tell_of_all(relid: Oid) {
     TOLD.with_borrow_mut(|told| {
         let told = told.here();
-        let is_first = !told.all && told.buckets.is_empty();
         if !told.all && relid != pg_sys::InvalidOid {
             told.all = true;
             // SAFETY: the relation exists as long as the extension does.
             unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) };
         }
-        is_first
-    })
+    });
 }
 
 /// The same of one user's epoch; `relid` is for where there are very many.
-pub fn tell_of_user(bucket: Bucket, relid: Oid) -> bool {
-    let is_told = TOLD.with_borrow_mut(|told| {
+pub fn tell_of_user(bucket: Bucket, relid: Oid) {
+    let are_many = TOLD.with_borrow_mut(|told| {
         let told = told.here();
-        if told.all || told.buckets.contains(&bucket) {
-            return Some(false);
+        if !told.all && !told.buckets.contains(&bucket) {
+            told.buckets.push(bucket);
+            invalidate(bucket.oid());
         }
-        if told.buckets.len() == MOST_TOLD {
-            return None;
-        }
-        told.buckets.push(bucket);
-        invalidate(bucket.oid());
-        Some(told.buckets.len() == 1)
+        told.buckets.len() > MOST_TOLD
     });
-    is_told.unwrap_or_else(|| tell_of_all(relid))
+    if are_many {
+        tell_of_all(relid);
+    }
+}
+
+/// Whether this is the first notice that the subtransaction gives to those who listen.
+pub fn is_first_notice() -> bool {
+    TOLD.with_borrow_mut(|told| !std::mem::replace(&mut told.here().notified, true))
 }
 
 /// Sends a message for a relation that need not be there.

@@ -51,7 +51,7 @@ class Push:
         self.sessions[socket] = session
         try:
             await self.is_listening.wait()
-            async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
+            async with await self.connect() as connection:
                 await self.close_the_ended(connection, [socket])
             await socket.send("welcome")
             await socket.wait_closed()
@@ -63,17 +63,21 @@ class Push:
             self.sessions.pop(socket, None)
 
     async def listen(self):
-        """Asks about everybody at each notification, and after each loss of the connection."""
+        """Asks about everybody at each notification, and after each loss of a connection."""
         while True:
             with contextlib.suppress(psycopg.Error):
-                async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
-                    await connection.execute("LISTEN session_guard")
+                # One to listen and one to ask by: while a connection asks, it would miss what it is told.
+                async with await self.connect() as listener, await self.connect() as asker:
+                    await listener.execute("LISTEN session_guard")
                     self.is_listening.set()
-                    await self.close_the_ended(connection, list(self.sessions))
-                    async for _ in connection.notifies():
-                        await self.close_the_ended(connection, list(self.sessions))
+                    await self.close_the_ended(asker, list(self.sessions))
+                    async for _ in listener.notifies():
+                        await self.close_the_ended(asker, list(self.sessions))
             self.is_listening.clear()
             await asyncio.sleep(RETRY_SECONDS)
+
+    def connect(self):
+        return psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
 
     async def close_the_ended(self, connection, sockets):
         asked = [(socket, *self.sessions[socket]) for socket in sockets if socket in self.sessions]

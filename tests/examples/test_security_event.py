@@ -20,8 +20,8 @@ def test_every_event_is_told_as_the_specifications_ask_for(db):
         "INSERT INTO users VALUES (23, true)",
         "SELECT session_guard.revoke_sessions(24, 'lost phone')",
         "SELECT session_guard.revoke_all_sessions()",
-        "SELECT session_guard.revoke_tokens('embedded_dashboard', 'sales')",
-        "SELECT session_guard.revoke_tokens('embedded_dashboard')",
+        "SELECT session_guard.revoke_tokens('report', 'sales')",
+        "SELECT session_guard.revoke_tokens('report')",
     ):
         db.execute(statement)
     events = db.execute(
