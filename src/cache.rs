@@ -89,6 +89,15 @@ impl Epochs {
         entry.filter(|entry| entry.since == news::of_user(entry.bucket)).map(|entry| entry.epoch)
     }
 
+    /// What was taken for them stays: they are soon as many again.
+    fn clear(&mut self) {
+        match self {
+            Epochs::Ints(epochs) => epochs.clear(),
+            Epochs::Uuids(epochs) => epochs.clear(),
+            Epochs::Texts(epochs) => epochs.clear(),
+        }
+    }
+
     /// Keeps an entry, and tells whether it is one more.
     fn insert(&mut self, id: UserId, entry: Entry) -> bool {
         match (self, id) {
@@ -121,7 +130,7 @@ impl Cache {
         if self.generation != generation {
             *self = Cache::new(generation);
         } else if self.entries >= capacity {
-            self.guards.iter_mut().for_each(|answers| answers.epochs = Epochs::of(answers.id_type));
+            self.guards.iter_mut().for_each(|answers| answers.epochs.clear());
             self.entries = 0;
         }
     }
@@ -131,7 +140,8 @@ impl Cache {
 /// default one. The news must have been taken in.
 pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<Known> {
     CACHE.with_borrow(|cache| {
-        if !cache.is_current() || cache.entries > settings::cache_entries() {
+        // That nothing has changed since, the entry itself tells: of the guard, too.
+        if has_written() || cache.entries > settings::cache_entries() {
             return None;
         }
         let answers = cache.of_guard(users.or(cache.default)?)?;

@@ -43,14 +43,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The user's own epoch.
-    pub fn user_epoch(&self, id: &UserId) -> Option<Epoch> {
-        let key = id.clone().into_key();
+    pub fn user_epoch(&self, key: &[u8]) -> Option<Epoch> {
         let epoch = scan_user_epoch(
             &self.open.store,
             &self.epochs,
             &self.snapshot,
             self.open.guard.relid,
-            &key,
+            key,
         );
         if planted::has(Fault::OutdatedKept) {
             // Time for a stamp to come between, which this fault then misses.

@@ -37,7 +37,8 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let Some(id) = id.in_column(open.guard.id.id_type) else {
         return Verdict::UnknownUser;
     };
-    let bucket = Bucket::of(&id.clone().into_key());
+    let key = id.clone().into_key();
+    let bucket = Bucket::of(&key);
     let since = news::of_user(bucket);
     let reader = Reader::new(&open);
     let account = reader.account(&id);
@@ -45,7 +46,7 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
         return judge(account, None, login, None);
     }
     let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
-    let epoch = reader.user_epoch(&id).max(of_all);
+    let epoch = reader.user_epoch(&key).max(of_all);
     if open.store.stamp_signal == pg_sys::InvalidOid {
         return judge(account, epoch, login, open.guard.max_session_age);
     }

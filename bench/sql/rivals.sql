@@ -1,11 +1,20 @@
--- What a skilled hand would write instead: a table of epochs that triggers keep, and the check as a function.
-CREATE TABLE rival_epoch (user_id int PRIMARY KEY, epoch timestamptz NOT NULL);
+-- What a skilled hand would write instead, to the same rules: epochs of users and of everybody, kept by triggers, and the check as a
+-- function.
+CREATE TABLE rival_epoch (user_id int PRIMARY KEY, epoch timestamptz NOT NULL, reason text NOT NULL, stamped_at timestamptz NOT NULL);
+CREATE TABLE rival_epoch_of_all (epoch timestamptz);
+INSERT INTO rival_epoch_of_all VALUES (NULL);
 CREATE FUNCTION rival_stamp() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    stamp CONSTANT timestamptz := date_trunc('second', clock_timestamp()) + interval '1 second';
+    now     CONSTANT timestamptz := clock_timestamp();
+    of_all  timestamptz;
+    reason  text;
 BEGIN
-    INSERT INTO rival_epoch AS e VALUES (coalesce(NEW.id, OLD.id), stamp)
-    ON CONFLICT (user_id) DO UPDATE SET epoch = greatest(EXCLUDED.epoch, e.epoch + interval '1 second');
+    SELECT epoch INTO of_all FROM rival_epoch_of_all;
+    reason := CASE WHEN TG_OP = 'DELETE' THEN 'deleted' WHEN NEW.active THEN 'enabled' ELSE 'disabled' END;
+    INSERT INTO rival_epoch AS e
+    VALUES (coalesce(NEW.id, OLD.id), greatest(date_trunc('second', now) + interval '1 second', of_all + interval '1 second'), reason, now)
+    ON CONFLICT (user_id) DO UPDATE
+    SET epoch = greatest(EXCLUDED.epoch, e.epoch + interval '1 second'), reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at;
     RETURN NULL;
 END $$;
 CREATE TRIGGER rival_update AFTER UPDATE ON rival_user FOR EACH ROW
@@ -15,14 +24,14 @@ CREATE TRIGGER rival_delete AFTER DELETE ON rival_user FOR EACH ROW EXECUTE FUNC
 -- PostgreSQL inlines no function that reads a table: it is called for each user.
 CREATE FUNCTION rival_sql(who bigint, login_at timestamptz) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce((
-        SELECT u.active AND (e.epoch IS NULL OR login_at >= e.epoch) AND login_at <= clock_timestamp() + interval '10 s'
-        FROM rival_user u LEFT JOIN rival_epoch e ON e.user_id = u.id WHERE u.id = who), false)
+        SELECT u.active AND login_at >= coalesce(greatest(e.epoch, a.epoch), login_at) AND login_at <= clock_timestamp() + interval '10 s'
+        FROM rival_user u CROSS JOIN rival_epoch_of_all a LEFT JOIN rival_epoch e ON e.user_id = u.id WHERE u.id = who), false)
 $$;
 CREATE FUNCTION rival_plpgsql(who bigint, login_at timestamptz) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
     is_valid boolean;
 BEGIN
-    SELECT u.active AND (e.epoch IS NULL OR login_at >= e.epoch) INTO is_valid
-    FROM rival_user u LEFT JOIN rival_epoch e ON e.user_id = u.id WHERE u.id = who;
+    SELECT u.active AND login_at >= coalesce(greatest(e.epoch, a.epoch), login_at) INTO is_valid
+    FROM rival_user u CROSS JOIN rival_epoch_of_all a LEFT JOIN rival_epoch e ON e.user_id = u.id WHERE u.id = who;
     RETURN coalesce(is_valid, false) AND login_at <= clock_timestamp() + interval '10 s';
 END $$;

@@ -106,6 +106,40 @@ fn questions_leave_no_memory_behind() {
     });
 }
 
+/// Twice: a cache that is full starts anew, and what it has given back is used again.
+#[test]
+fn a_cache_that_has_seen_more_accounts_than_it_may_keep_stays_within_its_bound() {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let cluster = Cluster::start(&["jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean);
+         INSERT INTO ab_user SELECT n, true FROM generate_series(1, 200000) AS n;
+         CREATE TABLE by_name (id text PRIMARY KEY, active boolean);
+         INSERT INTO by_name SELECT lpad(n::text, 64, 'x'), true FROM generate_series(1, 200000) AS n;
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('by_name');",
+    );
+    let ask = |of: &str| {
+        format!(
+            "SELECT count(*) FROM generate_series(1, 200000) AS n WHERE session_valid({of}, now())"
+        )
+    };
+    for (of, bound) in [("n", 16 * MEGABYTE), ("'by_name', lpad(n::text, 64, 'x')", 40 * MEGABYTE)]
+    {
+        let mut backend = Backend::new(&cluster);
+        run(&mut backend.client, &ask(of).replace("200000", "10"));
+        let before = resident_bytes(backend.pid);
+        for _ in 0..2 {
+            assert_eq!(answer(&mut backend.client, &ask(of)), "200000");
+            let grown = resident_bytes(backend.pid).saturating_sub(before);
+            println!("session_valid({of}) of 200000 accounts: grown by {grown} bytes");
+            assert!(grown < bound, "{of}: {grown} bytes");
+        }
+    }
+}
+
 #[test]
 fn disables_leave_no_memory_behind() {
     let changes = number_from_environment("GUARD_CALLS", 1_000_000) / 10;
