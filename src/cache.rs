@@ -177,6 +177,9 @@ pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
     let capacity = settings::cache_entries();
     let now = news::of_user(reading.bucket);
     let holds = reading.since == now || planted::has(Fault::OutdatedKept);
+    if capacity == 0 {
+        CACHE.set(Cache::new(Generation::NONE));
+    }
     if capacity == 0 || !holds || !guard.is_sound() || has_written() {
         return;
     }

@@ -33,6 +33,7 @@ fn health() -> TableIterator<
 > {
     let rows = registry::rows();
     let mut findings = vec![default_guard(&rows), stamper_owner()];
+    findings.extend(unheard_edits());
     for row in &rows {
         match check_guard(row) {
             Ok(of_guard) => findings.extend(of_guard),
@@ -68,6 +69,17 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
             }
         },
     }
+}
+
+/// Told only where it is so.
+fn unheard_edits() -> Option<Finding> {
+    let table = registry::store().unheard?;
+    let detail =
+        format!("edits of {table} by hand are not told of, and each call reads the tables");
+    let remedy = format!(
+        "ALTER TABLE {table} ENABLE ALWAYS TRIGGER session_guard_changed, ENABLE ALWAYS TRIGGER session_guard_emptied;"
+    );
+    Some(finding(None, "edits", detail, Some(remedy)))
 }
 
 /// The triggers write with the rights of their function's owner.

@@ -1,6 +1,7 @@
 //! What the tables say of one user now: the account, its epoch, and the guard's.
 
 use crate::epoch::{Epoch, Instant};
+use crate::error::GuardError;
 use crate::news;
 use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard, Store};
@@ -27,10 +28,11 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Of now: the tables are locked first, so that none is replaced by a later one.
-    pub fn new(open: &'a OpenGuard) -> Self {
+    pub fn new(open: &'a OpenGuard) -> Result<Self, GuardError> {
         let epochs = OpenTable::try_open(open.store.epoch, pg_sys::AccessShareLock);
-        let epochs = epochs.expect("a table that is in the catalogs");
-        Reader { open, epochs, snapshot: Snapshot::fresh(&open.users) }
+        // The extension may have been dropped while this waited.
+        let epochs = epochs.ok_or_else(registry::no_guard)?;
+        Ok(Reader { open, epochs, snapshot: Snapshot::fresh(&open.users) })
     }
 
     /// What the users table says of this id. Where an id is not unique, the strictest row counts.

@@ -196,8 +196,7 @@ pub fn tell_of_all(relid: Oid) {
         let told = told.here();
         if !told.all && relid != pg_sys::InvalidOid {
             told.all = true;
-            // SAFETY: the relation exists as long as the extension does.
-            unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relid) };
+            invalidate(relid);
         }
     });
 }

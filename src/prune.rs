@@ -74,7 +74,9 @@ fn prune_guard(relid: Oid, cutoff: Instant) -> u64 {
     let Some(epochs) = OpenTable::try_open(open.store.epoch, pg_sys::AccessShareLock) else {
         return 0;
     };
-    let reader = Reader::new(&open);
+    let Ok(reader) = Reader::new(&open) else {
+        return 0;
+    };
     let mut of_guard = [key(1, pg_sys::F_OIDEQ, pg_sys::InvalidOid, relid.into())];
     epochs.scan(Some(open.store.epoch_key), &mut of_guard, |row| {
         pgrx::check_for_interrupts!();

@@ -2,7 +2,7 @@
 
 use crate::advice;
 use crate::arg::Duration;
-use crate::armed::stamping_triggers;
+use crate::armed::{stamping_triggers, why_not_in_place};
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow};
@@ -30,12 +30,26 @@ pub struct Store {
     pub guard_epoch: Oid,
     /// Its primary key.
     pub guard_epoch_key: Oid,
-    /// `session_guard.stamp_signal`, which has no rows: an invalidation of it tells of stamps. None in a
-    /// catalog of 0.1.0 that has not been updated yet: then nothing is kept of epochs.
+    /// `session_guard.stamp_signal`, which has no rows: an invalidation of it tells of stamps. There is none in a
+    /// catalog of 0.1.0 that has not been updated yet.
     pub stamp_signal: Oid,
     /// The function that the triggers call.
     pub stamper: Oid,
+    /// Why edits of these tables by hand are not told of: their own triggers are off. Then nothing is kept of epochs.
+    pub unheard: Option<&'static str>,
 }
+
+/// The triggers on the extension's own tables, which tell of edits by hand.
+const EDIT_TRIGGERS: [(&str, u32); 2] = [
+    (
+        "session_guard_changed",
+        pg_sys::TRIGGER_TYPE_INSERT
+            | pg_sys::TRIGGER_TYPE_UPDATE
+            | pg_sys::TRIGGER_TYPE_DELETE
+            | pg_sys::TRIGGER_TYPE_ROW,
+    ),
+    ("session_guard_emptied", pg_sys::TRIGGER_TYPE_TRUNCATE),
+];
 
 /// What one reading of the catalogs found.
 struct Catalog {
@@ -258,7 +272,8 @@ impl Catalog {
     }
 }
 
-fn no_guard() -> GuardError {
+/// There is nothing to ask.
+pub fn no_guard() -> GuardError {
     GuardError::new(Mistake::NoGuard, "no table is guarded", advice::attach_something())
 }
 
@@ -292,7 +307,26 @@ fn find_store() -> Option<Store> {
         guard_epoch_key: relation_of_ours(c"guard_epoch_pkey")?,
         stamp_signal: relation_of_ours(c"stamp_signal").unwrap_or(pg_sys::InvalidOid),
         stamper: function_of_ours(c"stamp")?,
+        unheard: unheard_table(),
     })
+}
+
+/// The first of the extension's own tables whose triggers do not tell of every edit, as after `pg_restore
+/// --disable-triggers`; or in a catalog of 0.1.0 that has not been updated yet.
+fn unheard_table() -> Option<&'static str> {
+    const TABLES: [(&str, &CStr, &CStr); 3] = [
+        ("session_guard.epoch", c"epoch", c"epoch_changed"),
+        ("session_guard.guard_epoch", c"guard_epoch", c"epoch_changed"),
+        ("session_guard.guard", c"guard", c"guard_changed"),
+    ];
+    let is_heard = |table: &CStr, function: &CStr| {
+        let table = OpenTable::try_open(relation_of_ours(table)?, pg_sys::AccessShareLock)?;
+        let function = function_of_ours(function)?;
+        why_not_in_place(&table, &EDIT_TRIGGERS, function).is_none().then_some(())
+    };
+    let unheard =
+        TABLES.into_iter().find(|(_, table, function)| is_heard(table, function).is_none());
+    unheard.map(|(name, ..)| name)
 }
 
 /// A relation in the schema `session_guard`.

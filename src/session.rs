@@ -2,6 +2,7 @@
 
 use crate::cache::{self, Reading};
 use crate::epoch::{Epoch, Instant};
+use crate::error::OrRaise;
 use crate::lookup::{self, Reader, RowLock};
 use crate::news::{self, Bucket};
 use crate::planted::{self, Fault};
@@ -40,14 +41,14 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     let key = id.clone().into_key();
     let bucket = Bucket::of(&key);
     let since = news::of_user(bucket);
-    let reader = Reader::new(&open);
+    let reader = Reader::new(&open).or_raise();
     let account = reader.account(&id);
     if account != Account::Active {
         return judge(account, None, login, None);
     }
     let of_all = cache::epoch_of_all(open.guard.relid).unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&key).max(of_all);
-    if open.store.stamp_signal == pg_sys::InvalidOid {
+    if open.store.unheard.is_some() {
         return judge(account, epoch, login, open.guard.max_session_age);
     }
     cache::keep(&open.guard, users == Users::Default, Reading { id, epoch, of_all, bucket, since });

@@ -18,8 +18,8 @@ pub enum WhenDisarmed {
     Refuse,
 }
 
-/// A gigabyte a backend, or less.
-const MOST_CACHE_ENTRIES: i32 = 10_000_000;
+/// Some 200 MB a backend at the most, of long text ids.
+const MOST_CACHE_ENTRIES: i32 = 1_000_000;
 const DAY_IN_MILLIS: i32 = 24 * 60 * 60 * 1000;
 
 static FUTURE_LOGIN_TOLERANCE: GucSetting<i32> = GucSetting::<i32>::new(10_000);

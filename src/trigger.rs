@@ -45,6 +45,9 @@ fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
     let open = match registry::open(Some(table.rd_id), pg_sys::AccessShareLock) {
         Ok(open) => open,
         Err(error) => {
+            // A backend that knows the account from before must read the row again.
+            // SAFETY: a trigger is called with its relation open.
+            unsafe { pg_sys::CacheInvalidateRelcache(data.tg_relation) };
             if WARNED.with_borrow_mut(|warned| warned.insert(table.rd_id)) {
                 error.warn();
             }

@@ -55,6 +55,21 @@ SELECT pg_current_xact_id_if_assigned();
 SELECT session_start(5);
 ROLLBACK;
 
+-- Where edits by hand are not told of, nothing is kept, and health says so.
+SELECT session_verdict(7, now());
+ALTER TABLE session_guard.epoch ENABLE TRIGGER ALL;
+SELECT check_name, ok, detail FROM session_guard.health() WHERE check_name = 'edits';
+SELECT session_verdict(7, now());
+SET session_replication_role = replica;
+INSERT INTO session_guard.epoch VALUES ('ab_user', '7', 'infinity', 'by hand');
+RESET session_replication_role;
+SELECT session_verdict(7, now());
+SELECT remedy FROM session_guard.health() WHERE check_name = 'edits' \gset
+:remedy
+SELECT count(*) FROM session_guard.health() WHERE check_name = 'edits';
+DELETE FROM session_guard.epoch;
+SELECT session_verdict(7, now());
+
 DROP EXTENSION pg_session_guard;
 DROP TABLE ab_user, request;
 DROP FUNCTION disable;
