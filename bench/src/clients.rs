@@ -1,5 +1,6 @@
 //! One client and one connection, a request after the other, as an app server asks; and new connections.
 
+use crate::cores;
 use crate::measure::{Spread, in_turn, seconds};
 use crate::result::{Goal, Line};
 use crate::server::{DATABASE, Error, Extent, config, connect};
@@ -48,6 +49,7 @@ impl Drop for Redis {
 /// # Errors
 /// If a server refuses.
 pub fn requests(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+    cores::share_one()?;
     let redis = Redis::start()?;
     let mut list = redis.connect()?;
     for user in 1..=1000 {
@@ -82,6 +84,7 @@ pub fn requests(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
         })?;
         Ok::<f64, Error>(REQUESTS as f64 / taken)
     })?;
+    cores::share_all()?;
     const RATE: &str = "requests/s";
     let (tcp, socket) = (found[0], found[1]);
     Ok(vec![
@@ -112,6 +115,7 @@ pub fn new_connections(extent: &Extent, login: &str) -> Result<Vec<Line>, Error>
         "SELECT active FROM ab_user WHERE id = 7".to_owned(),
         "LOAD 'pg_session_guard'".to_owned(),
     ];
+    cores::share_one()?;
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); questions.len()];
     for _ in 0..extent.rounds * 20 {
         for (question, values) in questions.iter().zip(&mut values) {
@@ -122,6 +126,7 @@ pub fn new_connections(extent: &Extent, login: &str) -> Result<Vec<Line>, Error>
             values.push(seconds(ask)? * 1000.0);
         }
     }
+    cores::share_all()?;
     let found: Vec<Spread> = values.into_iter().map(Spread::of).collect();
     Ok(vec![
         Line::new(

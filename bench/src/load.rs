@@ -1,5 +1,6 @@
 //! Transactions a second, as pgbench counts them.
 
+use crate::cores;
 use crate::measure::in_turn;
 use crate::result::{Goal, Line};
 use crate::server::{DATABASE, Error, Extent, connect, program};
@@ -32,6 +33,11 @@ fn tps(statement: &str, clients: usize, users: u32, extent: &Extent) -> Result<f
     tps.ok_or_else(|| format!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
+/// One client and its backend never work at once.
+fn choose_cores(clients: usize) -> Result<(), Error> {
+    if clients == 1 { cores::share_one() } else { cores::share_all() }
+}
+
 /// Checks, against nothing and against a plain read.
 ///
 /// # Errors
@@ -46,6 +52,7 @@ pub fn checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
     let statements = [statements.as_slice(), &[statements[0].clone()]].concat();
     let mut lines = Vec::new();
     for clients in [1, 8] {
+        choose_cores(clients)?;
         let found = in_turn(extent.long_rounds, statements.len(), |contender| {
             let users = if contender == 4 { extent.users } else { AT_WORK };
             tps(&statements[contender], clients, users, extent)
@@ -75,6 +82,7 @@ pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
     let tables = ["ab_user", "plain_user"];
     let mut lines = Vec::new();
     for clients in [1, 8] {
+        choose_cores(clients)?;
         let found = in_turn(extent.long_rounds * 2, tables.len(), |table| {
             let table = tables[table];
             let statement = format!(
