@@ -1,12 +1,13 @@
 """Closes a user's WebSockets the moment that the sessions end, instead of at the next request.
 
-    python push.py DSN SECRET [PORT]
+    python push.py DSN SECRET [PORT [SECONDS]]
 
 Needs `ALTER SYSTEM SET session_guard.notify = on` (or ALTER DATABASE … SET), psycopg 3 and websockets. A client sends one
-message first: "user_id login_at signature", as its login has been given it (see `ticket`).
+message first: the ticket that its login has been given (see `ticket`).
 
 A notification carries nothing, and events may commit in another order than that of their ids: so each one has every
-connected session asked about again. That is one statement for all of them.
+connected session asked about again. That is one statement for all of them. So they are every SECONDS (30): nothing
+notifies of a session that ends by its age, nor of a connection that has died in silence.
 """
 
 import asyncio
@@ -19,7 +20,16 @@ import psycopg
 import websockets
 
 SESSION_ENDED = 4401
+TRY_AGAIN_LATER = 1013
 RETRY_SECONDS = 0.2
+# Over TCP, a server that is gone without a word is found out in half a minute.
+CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 
 def ticket(secret, user_id, login_at):
@@ -30,68 +40,83 @@ def ticket(secret, user_id, login_at):
 
 def read_ticket(secret, message):
     user_id, login_at, _ = message.split("\t")
-    if not hmac.compare_digest(message, ticket(secret, user_id, login_at)):
+    # As bytes: of texts, it compares ASCII only.
+    if not hmac.compare_digest(message.encode(), ticket(secret, user_id, login_at).encode()):
         raise ValueError("a ticket that was not handed out here")
     return user_id, login_at
 
 
 class Push:
-    def __init__(self, dsn, secret):
-        self.dsn, self.secret = dsn, secret
+    def __init__(self, dsn, secret, recheck_seconds):
+        self.dsn, self.secret, self.recheck_seconds = dsn, secret, recheck_seconds
         self.sessions = {}  # of each open socket: user id and login time
         self.is_listening = asyncio.Event()
+        self.closing = set()
 
     async def serve(self, socket):
         """One client, from its ticket to the end of its session."""
         try:
-            session = read_ticket(self.secret, await asyncio.wait_for(socket.recv(), 10))
-        except (ValueError, TimeoutError):
-            return await socket.close(SESSION_ENDED, "no session")
-        # Registered before it is asked about: what ends it in between is seen by the listener.
-        self.sessions[socket] = session
-        try:
+            session = read_ticket(self.secret, await asyncio.wait_for(socket.recv(decode=True), 10))
+            # Registered before it is asked about: what ends it in between is seen by the listener.
+            self.sessions[socket] = session
             await self.is_listening.wait()
             async with await self.connect() as connection:
-                await self.close_the_ended(connection, [socket])
+                has_ended = await self.ended(connection, [socket])
+            if has_ended:
+                return await socket.close(SESSION_ENDED, "session ended")
             await socket.send("welcome")
-            await socket.wait_closed()
+            async for _ in socket:  # Read, or its answer to a close would wait behind what it has sent.
+                pass
+        except (ValueError, TimeoutError):
+            await socket.close(SESSION_ENDED, "no session")
+        except psycopg.Error:
+            await socket.close(TRY_AGAIN_LATER, "cannot ask")  # An app that gets an error refuses.
         except websockets.ConnectionClosed:
             pass
-        except psycopg.Error:
-            await socket.close(SESSION_ENDED, "cannot ask")  # An app that gets an error refuses.
         finally:
             self.sessions.pop(socket, None)
 
     async def listen(self):
         """Asks about everybody at each notification, and after each loss of a connection."""
         while True:
-            with contextlib.suppress(psycopg.Error):
+            try:
                 # One to listen and one to ask by: while a connection asks, it would miss what it is told.
                 async with await self.connect() as listener, await self.connect() as asker:
                     await listener.execute("LISTEN session_guard")
                     self.is_listening.set()
-                    await self.close_the_ended(asker, list(self.sessions))
-                    async for _ in listener.notifies():
-                        await self.close_the_ended(asker, list(self.sessions))
+                    while True:
+                        for socket in await self.ended(asker, list(self.sessions)):
+                            self.close(socket)
+                        # Those that have come together are one reason to ask, and none is one as well.
+                        async for _ in listener.notifies(timeout=self.recheck_seconds, stop_after=1):
+                            pass
+            except psycopg.Error as error:
+                print(f"cannot ask, trying again: {error}", file=sys.stderr, flush=True)
             self.is_listening.clear()
             await asyncio.sleep(RETRY_SECONDS)
 
-    def connect(self):
-        return psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
+    def close(self, socket):
+        """In a task of its own: nobody waits for a client that does not answer, for up to 10 seconds."""
+        task = asyncio.create_task(socket.close(SESSION_ENDED, "session ended"))
+        self.closing.add(task)
+        task.add_done_callback(self.closing.discard)
 
-    async def close_the_ended(self, connection, sockets):
-        asked = [(socket, *self.sessions[socket]) for socket in sockets if socket in self.sessions]
+    def connect(self):
+        return psycopg.AsyncConnection.connect(self.dsn, autocommit=True, **CONNECTION)
+
+    async def ended(self, connection, sockets):
+        """Those whose session does not count any more."""
+        sessions = [self.sessions[socket] for socket in sockets]
         rows = await connection.execute(
             "SELECT session_valid(id, login_at) FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY"
             " AS session (id, login_at, place) ORDER BY place",
-            ([user for _, user, _ in asked], [login for _, _, login in asked]),
+            ([user for user, _ in sessions], [login for _, login in sessions]),
         )
-        ended = [socket for (socket, _, _), (valid,) in zip(asked, await rows.fetchall()) if not valid]
-        await asyncio.gather(*(socket.close(SESSION_ENDED, "session ended") for socket in ended))
+        return [socket for socket, (valid,) in zip(sockets, await rows.fetchall()) if not valid]
 
 
-async def main(dsn, secret, port="8765"):
-    push = Push(dsn, secret)
+async def main(dsn, secret, port="8765", recheck_seconds="30"):
+    push = Push(dsn, secret, float(recheck_seconds))
     async with websockets.serve(push.serve, "127.0.0.1", int(port)) as server:
         print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
         await push.listen()

@@ -6,6 +6,9 @@
 --
 -- Where it says nothing, or the session has ended, there are no rows; and no errors. The app's role must not own the
 -- table (or FORCE ROW LEVEL SECURITY), and superusers and roles with BYPASSRLS see all.
+--
+-- Whoever can run SQL of their own as the app's role can set these, too: the policy is for the app that forgets, not
+-- against one that is taken over.
 
 CREATE TABLE document (id serial PRIMARY KEY, owner_id int NOT NULL, title text);
 ALTER TABLE document ENABLE ROW LEVEL SECURITY;

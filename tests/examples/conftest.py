@@ -10,6 +10,7 @@ DATABASE = "guard_examples"
 def database():
     with psycopg.connect(dbname="postgres", autocommit=True) as admin:
         admin.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        admin.execute("DROP ROLE IF EXISTS guard_examples_app")
         admin.execute(f"CREATE DATABASE {DATABASE}")
         admin.execute(f"ALTER DATABASE {DATABASE} SET session_guard.notify = on")
     with psycopg.connect(dbname=DATABASE, autocommit=True) as admin:

@@ -1,6 +1,8 @@
 """The listener of examples/push closes the sockets of whom the database has put out, and of nobody else."""
 
 import asyncio
+import base64
+import os
 import statistics
 import subprocess
 import sys
@@ -19,8 +21,10 @@ PATIENCE = 5
 
 
 @pytest.fixture
-def port():
-    command = [sys.executable, SERVER, f"dbname={DATABASE} application_name=push", SECRET, "0"]
+def port(request):
+    """That of a listener which asks again so late that only a notification can close in time, unless it is told otherwise."""
+    recheck = getattr(request, "param", 60)
+    command = [sys.executable, SERVER, f"dbname={DATABASE} application_name=push", SECRET, "0", str(recheck)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         yield int(server.stdout.readline().split()[-1])
         server.terminate()
@@ -116,5 +120,68 @@ def test_a_session_that_has_ended_is_not_let_in_nor_a_forged_one(port, db, log_i
         await seconds_until_closed(await connect(port, 6, login), time.monotonic())
         forged = await connect(port, 6, log_in(6), secret="another")
         await seconds_until_closed(forged, time.monotonic())
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("junk", ["", "é\tx\ty", "1\t2\té", b"1\t2\t3"])
+def test_what_is_no_ticket_is_refused_as_a_forged_one_is(port, junk):
+    async def story():
+        socket = await websockets.connect(f"ws://127.0.0.1:{port}")
+        await socket.send(junk)
+        await seconds_until_closed(socket, time.monotonic())
+
+    asyncio.run(story())
+
+
+async def enter_mute(port, user, login_at):
+    """A client that reads nothing after its welcome, so that it never answers a close."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    key = base64.b64encode(os.urandom(16)).decode()
+    writer.write(
+        f"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    message = ticket(SECRET, user, login_at).encode()
+    assert len(message) < 126  # One frame of text, whose mask is zero.
+    writer.write(bytes([0x81, 0x80 | len(message), 0, 0, 0, 0]) + message)
+    assert (await asyncio.wait_for(reader.readexactly(9), PATIENCE)).endswith(b"welcome")
+    return writer
+
+
+def test_a_client_that_answers_nothing_keeps_nobody_else_in(port, db, log_in):
+    async def story():
+        mute, other = await enter_mute(port, 14, log_in(14)), await enter(port, 15, log_in(15))
+        db.execute("UPDATE users SET active = false WHERE id = 14")
+        await asyncio.sleep(0.2)
+        db.execute("UPDATE users SET active = false WHERE id = 15")
+        assert await seconds_until_closed(other, time.monotonic()) < 2
+        mute.close()
+
+    asyncio.run(story())
+
+
+def test_nor_does_a_client_that_says_more_than_anybody_reads(port, db, log_in):
+    async def story():
+        socket = await enter(port, 16, log_in(16))
+        for _ in range(200):
+            await socket.send("x" * 100)
+        db.execute("UPDATE users SET active = false WHERE id = 16")
+        assert await seconds_until_closed(socket, time.monotonic()) < 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("port", [1], indirect=True)
+def test_a_session_that_ends_by_its_age_is_closed_though_nothing_notifies(port, db, log_in):
+    async def story():
+        socket = await enter(port, 17, log_in(17))
+        attach = "SELECT session_guard.attach('users', revoke_on => '{password}', max_session_age => %s::interval)"
+        db.execute(attach, ("1 second",))
+        try:
+            await seconds_until_closed(socket, time.monotonic())
+        finally:
+            db.execute(attach, (None,))
 
     asyncio.run(story())

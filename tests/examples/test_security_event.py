@@ -9,6 +9,15 @@ import jsonschema
 SCHEMA = json.loads((Path(__file__).parent / "security_event.schema.json").read_text())
 
 
+def subject(claims):
+    return {of: identifier["id"] for of, identifier in claims["sub_id"].items() if of != "format"}
+
+
+def entity(claims):
+    (event,) = claims["events"].values()
+    return event["initiating_entity"]
+
+
 def test_every_event_is_told_as_the_specifications_ask_for(db):
     first = db.execute("SELECT coalesce(max(id), 0) FROM session_guard.event").fetchone()[0]
     for statement in (
@@ -22,16 +31,36 @@ def test_every_event_is_told_as_the_specifications_ask_for(db):
         "SELECT session_guard.revoke_all_sessions()",
         "SELECT session_guard.revoke_tokens('report', 'sales')",
         "SELECT session_guard.revoke_tokens('report')",
+        "CREATE TABLE member (id text PRIMARY KEY, active boolean)",
+        "INSERT INTO member VALUES ('ann', false)",
+        "CREATE TABLE member_role (member_id text, role text)",
+        "SELECT session_guard.attach('member')",
+        "SELECT session_guard.watch('member_role', 'member_id', users => 'member')",
+        "INSERT INTO member_role VALUES ('ann', 'admin')",
+        "TRUNCATE member",
     ):
         db.execute(statement)
     events = db.execute(
         "SELECT reason, at, session_guard.security_event(id) FROM session_guard.event WHERE id > %s ORDER BY id", (first,)
     ).fetchall()
-    reasons = [reason for reason, _, _ in events]
-    assert reasons == [
-        "disabled", "enabled", "column:password", "id_changed", "id_changed", "deleted", "recreated",
-        "admin: lost phone", "admin", "admin", "admin",
-    ]  # fmt: skip
+    told = [(reason, subject(claims), entity(claims)) for reason, _, claims in events]
+    users, report, member = "public.users", "report", "public.member"
+    assert told == [
+        ("disabled", {"user": "20", "application": users}, "admin"),
+        ("enabled", {"user": "20", "application": users}, "admin"),
+        ("column:password", {"user": "21", "application": users}, "admin"),
+        ("id_changed", {"user": "22", "application": users}, "admin"),
+        ("id_changed", {"user": "1022", "application": users}, "admin"),
+        ("deleted", {"user": "23", "application": users}, "admin"),
+        ("recreated", {"user": "23", "application": users}, "system"),
+        ("admin: lost phone", {"user": "24", "application": users}, "admin"),
+        ("admin", {"application": users}, "admin"),
+        ("admin", {"session": "sales", "application": report}, "admin"),
+        ("admin", {"application": report}, "admin"),
+        ("backfill", {"user": "ann", "application": member}, "system"),
+        ("related:member_role", {"user": "ann", "application": member}, "admin"),
+        ("truncated", {"application": member}, "system"),
+    ]
     for reason, at, claims in events:
         jsonschema.validate(claims, SCHEMA)
         (event,) = claims["events"].values()
