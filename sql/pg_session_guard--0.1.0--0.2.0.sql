@@ -77,7 +77,7 @@ SELECT pg_catalog.pg_extension_config_dump('session_guard.token_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.event', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.event_id_seq', '');
 
--- The functions. attach has one argument more: whoever was granted it is granted it again.
+-- The functions that are new; attach has one argument more.
 CREATE FUNCTION session_guard.unwatch(related regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'unwatch_wrapper';
 CREATE FUNCTION session_guard.watch(related regclass, user_id_column name, columns name[] DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
@@ -94,24 +94,37 @@ CREATE FUNCTION session_guard.stamp_related() RETURNS trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'stamp_related_wrapper';
 CREATE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT 'id', active_column name DEFAULT 'active', revoke_on name[] DEFAULT '{}', is_default boolean DEFAULT NULL, max_session_age interval DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'attach_wrapper';
-DO $$
+DO $do$
 DECLARE
-    granted record;
+    id    record;
+    guard record;
+    login record;
 BEGIN
-    FOR granted IN
-        SELECT grantee, is_grantable FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl)
-        WHERE p.oid OPERATOR(pg_catalog.=) 'session_guard.attach(regclass, name, name, name[], boolean)'::regprocedure
-          AND grantee OPERATOR(pg_catalog.<>) 0::oid AND grantee OPERATOR(pg_catalog.<>) p.proowner
-    LOOP
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean, interval) TO %s %s',
-            granted.grantee::regrole, CASE WHEN granted.is_grantable THEN 'WITH GRANT OPTION' END);
+    -- The reason goes with the user.
+    FOR id IN SELECT * FROM (VALUES ('bigint', 'int'), ('uuid', 'uuid'), ('text', 'text')) AS i (type, symbol) LOOP
+        FOR guard IN SELECT * FROM (VALUES ('', '', 'of the default guard'), ('', ', reason text', 'of the default guard'), ('users regclass, ', ', reason text', 'of the named guard'))
+                AS g (argument, reason, meaning) LOOP
+            EXECUTE pg_catalog.format('
+                CREATE FUNCTION session_guard.revoke_sessions(%1$suser_id %2$s%3$s) RETURNS timestamptz
+                    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS %4$L, %5$L;
+                COMMENT ON FUNCTION session_guard.revoke_sessions(%1$suser_id %2$s%3$s) IS %6$L;',
+                guard.argument, id.type, guard.reason, 'MODULE_PATHNAME', pg_catalog.format('revoke_%s_wrapper', id.symbol), pg_catalog.format(
+                'ends all sessions of this user, %s; returns the epoch that logins must not predate from now on, NULL for an unknown user; takes UPDATE on the users table', guard.meaning));
+        END LOOP;
     END LOOP;
-END $$;
-DROP FUNCTION session_guard.attach(regclass, name, name, name[], boolean);
 
--- Those that are there already keep the rights that were granted on them.
--- The functions that apps call, and session_guard.epoch_of: each for ids of three types, for the default
--- guard and a named one, and for login times with a zone and without.
+    FOR login IN SELECT * FROM (VALUES ('timestamptz', ''), ('timestamp', '; a naive time is UTC')) AS l (type, meaning) LOOP
+        EXECUTE pg_catalog.format('
+            CREATE FUNCTION @extschema@.token_valid(scope text, subject text, issued_at %1$s) RETURNS boolean
+                LANGUAGE c STABLE PARALLEL SAFE AS %2$L, %3$L;
+            COMMENT ON FUNCTION @extschema@.token_valid(text, text, %1$s) IS %4$L;',
+            login.type, 'MODULE_PATHNAME', 'token_valid_wrapper',
+            'whether a token still counts that was issued at this time to a thing and not to a user; answers true or false for all values' OPERATOR(pg_catalog.||) login.meaning);
+    END LOOP;
+END $do$;
+
+-- The functions that apps call, and session_guard.epoch_of, have other names in the library. Replaced and not made
+-- again, they keep the rights that were granted on them, and what depends on them: policies, views.
 DO $do$
 DECLARE
     function  record;
@@ -124,16 +137,16 @@ BEGIN
         SELECT * FROM (VALUES
             ('@extschema@', 'session_valid', 'session_valid_%s', true, 'boolean', 'STABLE PARALLEL SAFE',
              'whether a session of this user that logged in at this time still counts; answers true or false for all values'),
-            ('@extschema@', 'session_verdict', 'verdict_%s_wrapper', true, 'text', 'STABLE PARALLEL SAFE',
+            ('@extschema@', 'session_verdict', 'verdict_%s%s_wrapper', true, 'text', 'STABLE PARALLEL SAFE',
              'why a session counts or not: disarmed, unknown_user, disabled, revoked, expired, login_in_future or valid'),
-            ('@extschema@', 'session_start', 'start_%s_wrapper', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
+            ('@extschema@', 'session_start', 'start_%s%s_wrapper', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
              'the login time to store with a new session of this user, NULL if the account may not log in; locks the user''s row until the transaction ends'),
-            ('session_guard', 'epoch_of', 'epoch_%s_wrapper', false, 'timestamptz', 'STABLE PARALLEL SAFE',
+            ('session_guard', 'epoch_of', 'epoch_%s%s_wrapper', false, 'timestamptz', 'STABLE PARALLEL SAFE',
              'the instant that this user''s logins must not predate; NULL: none')
         ) AS f (schema, name, symbol, takes_login, result, properties, meaning)
     LOOP
         FOR id IN SELECT * FROM (VALUES ('bigint', 'int'), ('uuid', 'uuid'), ('text', 'text')) AS i (type, symbol) LOOP
-            FOR guard IN SELECT * FROM (VALUES ('', 'of the default guard'), ('users regclass, ', 'of the named guard')) AS g (argument, meaning) LOOP
+            FOR guard IN SELECT * FROM (VALUES ('', '', 'of the default guard'), ('users regclass, ', '_of', 'of the named guard')) AS g (argument, symbol, meaning) LOOP
                 FOR login IN
                     SELECT * FROM (VALUES (true, ', login_at timestamptz', ''), (true, ', login_at timestamp', '; a naive time is UTC'), (false, '', ''))
                         AS l (is_login, argument, meaning)
@@ -142,36 +155,12 @@ BEGIN
                     signature := pg_catalog.format('%s.%I(%suser_id %s%s)', function.schema, function.name, guard.argument, id.type, login.argument);
                     EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %s RETURNS %s LANGUAGE c %s AS %L, %L',
                         signature, function.result, function.properties, 'MODULE_PATHNAME',
-                        pg_catalog.format(function.symbol, id.symbol));
-                    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
-                    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', signature, '@extowner@');
+                        pg_catalog.format(function.symbol, id.symbol, guard.symbol));
                     EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature,
                         pg_catalog.format('%s; %s%s', function.meaning, guard.meaning, login.meaning));
                 END LOOP;
             END LOOP;
         END LOOP;
-    END LOOP;
-
-    -- The reason goes with the user.
-    FOR id IN SELECT * FROM (VALUES ('bigint', 'int'), ('uuid', 'uuid'), ('text', 'text')) AS i (type, symbol) LOOP
-        FOR guard IN SELECT * FROM (VALUES ('', '', 'of the default guard'), ('', ', reason text', 'of the default guard'), ('users regclass, ', ', reason text', 'of the named guard'))
-                AS g (argument, reason, meaning) LOOP
-            signature := pg_catalog.format('session_guard.revoke_sessions(%suser_id %s%s)', guard.argument, id.type, guard.reason);
-            EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %s RETURNS timestamptz LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS %L, %L',
-                signature, 'MODULE_PATHNAME', pg_catalog.format('revoke_%s_wrapper', id.symbol));
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature, pg_catalog.format(
-                'ends all sessions of this user, %s; returns the epoch that logins must not predate from now on, NULL for an unknown user; takes UPDATE on the users table', guard.meaning));
-        END LOOP;
-    END LOOP;
-
-    FOR login IN SELECT * FROM (VALUES ('timestamptz', ''), ('timestamp', '; a naive time is UTC')) AS l (type, meaning) LOOP
-        signature := pg_catalog.format('%s.token_valid(scope text, subject text, issued_at %s)', '@extschema@', login.type);
-        EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %s RETURNS boolean LANGUAGE c STABLE PARALLEL SAFE AS %L, %L',
-            signature, 'MODULE_PATHNAME', 'token_valid_wrapper');
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', signature, '@extowner@');
-        EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', signature,
-            'whether a token still counts that was issued at this time to a thing and not to a user; answers true or false for all values' OPERATOR(pg_catalog.||) login.meaning);
     END LOOP;
 END $do$;
 
@@ -193,30 +182,78 @@ BEGIN
     END LOOP;
 END $$;
 
--- Who may.
-REVOKE ALL ON FUNCTION
-    session_guard.unwatch,
-    session_guard.watch,
-    session_guard.security_event,
-    session_guard.revoke_tokens,
-    session_guard.prune,
-    session_guard.epoch_changed,
-    session_guard.stamp_related,
-    session_guard.attach,
-    session_guard.revoke_sessions(bigint),
-    session_guard.revoke_sessions(uuid),
-    session_guard.revoke_sessions(text),
-    session_guard.revoke_sessions(bigint, text),
-    session_guard.revoke_sessions(uuid, text),
-    session_guard.revoke_sessions(text, text),
-    session_guard.revoke_sessions(regclass, bigint, text),
-    session_guard.revoke_sessions(regclass, uuid, text),
-    session_guard.revoke_sessions(regclass, text, text)
-FROM PUBLIC;
-GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
-GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
-GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
+-- Who may. Only what is new is named: a GRANT in an extension's script records all rights on the object as the
+-- extension's own, which pg_dump leaves out, and so would lose those that were granted by users.
+DO $$
+DECLARE
+    -- @extowner@ is whoever runs the update, which may be a superuser. What is new is to belong to whom the rest does.
+    administrator regrole := (SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_session_guard');
+    owner         regrole := (SELECT relowner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) 'session_guard.guard'::regclass);
+    function      text;
+    relation      text;
+BEGIN
+    FOREACH function IN ARRAY ARRAY[
+        'session_guard.unwatch(regclass)',
+        'session_guard.watch(regclass, name, name[], regclass)',
+        'session_guard.security_event(bigint)',
+        'session_guard.revoke_tokens(text, text, text)',
+        'session_guard.prune(interval)',
+        'session_guard.epoch_changed()',
+        'session_guard.stamp_related()',
+        'session_guard.attach(regclass, name, name, name[], boolean, interval)',
+        'session_guard.revoke_sessions(bigint)',
+        'session_guard.revoke_sessions(uuid)',
+        'session_guard.revoke_sessions(text)',
+        'session_guard.revoke_sessions(bigint, text)',
+        'session_guard.revoke_sessions(uuid, text)',
+        'session_guard.revoke_sessions(text, text)',
+        'session_guard.revoke_sessions(regclass, bigint, text)',
+        'session_guard.revoke_sessions(regclass, uuid, text)',
+        'session_guard.revoke_sessions(regclass, text, text)',
+        '@extschema@.token_valid(text, text, timestamptz)',
+        '@extschema@.token_valid(text, text, timestamp)'
+    ] LOOP
+        EXECUTE pg_catalog.format('ALTER FUNCTION %s OWNER TO %s', function, owner);
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', function, administrator);
+    END LOOP;
+    FOREACH relation IN ARRAY ARRAY['watch', 'token_epoch', 'event', 'stamp_signal'] LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE session_guard.%I OWNER TO %s', relation, owner);
+        EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON session_guard.%I TO %s', relation, administrator);
+    END LOOP;
+    EXECUTE pg_catalog.format('GRANT USAGE, SELECT, UPDATE ON SEQUENCE session_guard.event_id_seq TO %s', administrator);
+END $$;
+
+-- Whoever was granted attach is granted it with the new argument, too; and that is no part of the extension either.
+DO $$
+DECLARE
+    before  regprocedure := 'session_guard.attach(regclass, name, name, name[], boolean)';
+    after   regprocedure := 'session_guard.attach(regclass, name, name, name[], boolean, interval)';
+    own     aclitem[] := (SELECT initprivs FROM pg_catalog.pg_init_privs
+                          WHERE classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::regclass AND objoid OPERATOR(pg_catalog.=) after);
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT acl.grantee, pg_catalog.bool_or(acl.is_grantable) AS is_grantable
+        FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) AS acl
+        WHERE p.oid OPERATOR(pg_catalog.=) before
+          AND acl.grantee NOT IN (SELECT o.grantee FROM pg_catalog.aclexplode(own) AS o)
+        GROUP BY acl.grantee
+    LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s %s', after,
+            CASE WHEN granted.grantee OPERATOR(pg_catalog.=) 0::oid THEN 'PUBLIC' ELSE granted.grantee::regrole::text END,
+            CASE WHEN granted.is_grantable THEN 'WITH GRANT OPTION' END);
+        -- From PostgreSQL 17 on, the roles that are named in what is recorded are kept from being dropped.
+        DELETE FROM pg_catalog.pg_shdepend
+        WHERE dbid OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+          AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::regclass AND objid OPERATOR(pg_catalog.=) after
+          AND refobjid OPERATOR(pg_catalog.=) granted.grantee AND deptype OPERATOR(pg_catalog.=) 'i';
+    END LOOP;
+    -- There is no statement for this.
+    UPDATE pg_catalog.pg_init_privs SET initprivs = own
+    WHERE classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::regclass AND objoid OPERATOR(pg_catalog.=) after;
+END $$;
+DROP FUNCTION session_guard.attach(regclass, name, name, name[], boolean);
 
 COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
     'lets changes of a related table end no sessions any more';

@@ -230,24 +230,31 @@ fn read_event(id: i64) -> Result<Option<SecurityEvent>, spi::Error> {
     })
 }
 
-/// Of all users of a table, or all tokens of a scope, the thing that they belong to is the subject.
+/// Of all users of a table, or all tokens of a scope, the thing that they belong to is the subject. A subject of the
+/// scope `session` is a session's id; of others, what the scope says.
 fn subject_id(
     user: Option<String>,
     guard: Option<String>,
     scope: Option<String>,
-    token: Option<String>,
+    subject: Option<String>,
 ) -> SubjectId {
-    let application = scope.or(guard).and_then(opaque);
-    match (user, token) {
-        (Some(id), _) => SubjectId::Complex { user: opaque(id), session: None, application },
-        (None, Some(id)) => SubjectId::Complex { user: None, session: opaque(id), application },
-        (None, None) => SubjectId::Complex { user: None, session: None, application },
+    match (user, scope, subject) {
+        (None, Some(scope), Some(id)) if scope != "session" => {
+            SubjectId::Opaque { id: format!("{scope}:{id}") }
+        }
+        (user, scope, session) => SubjectId::Complex {
+            user: user.and_then(opaque),
+            session: session.and_then(opaque),
+            application: scope.or(guard).and_then(opaque),
+        },
     }
 }
 
-/// `admin` where somebody changed an account or asked for it, `system` where the guard acted by itself.
+/// `admin` where somebody changed an account or asked for it, `user` for a logout, `system` where the guard acted
+/// by itself.
 fn initiating_entity(reason: &str) -> &'static str {
     match reason {
+        "admin: logout" => "user",
         "backfill" | "recreated" | "truncated" => "system",
         _ => "admin",
     }

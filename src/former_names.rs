@@ -1,5 +1,6 @@
 //! The names that functions of the library had in 0.1.0, each for one overload. A catalog that has not been updated
-//! yet goes on with them, and one that is restored by pg_upgrade cannot be made without.
+//! yet goes on with them, and one that is restored by pg_upgrade cannot be made without. Of those of named guards the
+//! new catalog makes use, too: a backend that has kept the old library reads the arguments by the name.
 
 use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
 

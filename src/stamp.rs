@@ -44,7 +44,7 @@ impl Reason {
             Reason::Recreated => "recreated",
             Reason::Truncated => "truncated",
             Reason::Changed => "changed",
-            Reason::Admin(why) if why == b"admin" => "admin",
+            Reason::Admin(why) if why.is_empty() || why == b"admin" => "admin",
             Reason::Admin(why) => return [b"admin: ", why.as_slice()].concat(),
             Reason::Related(name) => return format!("related:{name}").into_bytes(),
             Reason::Column(name) => return format!("column:{name}").into_bytes(),
