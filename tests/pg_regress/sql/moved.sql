@@ -81,7 +81,7 @@ SELECT remedy FROM session_guard.health() WHERE check_name = 'unwatched_changes'
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'unwatched_changes';
 SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
 SELECT session_verdict(2, NULL::timestamptz), session_verdict(2, session_start(2));
-SELECT session_guard.revoke_all_sessions(reason => 'breach') > clock_timestamp() AS is_ahead;
+SELECT session_guard.revoke_all_sessions(reason => 'breach') > now() AS is_ahead;
 SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
 
 -- A trigger that was made again with another clause is not taken for the guard's.

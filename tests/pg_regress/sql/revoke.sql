@@ -13,7 +13,7 @@ SELECT session_guard.attach('users'), session_guard.attach('members'), session_g
 -- Each form, for ids of each type. The other users' sessions go on.
 SELECT clock_timestamp() AS login \gset
 SELECT session_guard.revoke_sessions(1) = session_guard.epoch_of(1) AS is_epoch;
-SELECT session_guard.revoke_sessions(2, 'lost phone') > clock_timestamp() AS is_ahead;
+SELECT session_guard.revoke_sessions(2, 'lost phone') > now() AS is_ahead;
 SELECT session_guard.revoke_sessions('users', 4, 'x') = session_guard.epoch_of(4);
 SELECT session_guard.revoke_sessions('5') = session_guard.epoch_of(5);
 SELECT session_guard.revoke_sessions('6', NULL) = session_guard.epoch_of(6);

@@ -11,7 +11,7 @@ SELECT token_valid('embedded_dashboard', 'd1', now()), token_valid('embedded_das
 
 -- One dashboard's tokens.
 SELECT clock_timestamp() AS issued \gset
-SELECT session_guard.revoke_tokens('embedded_dashboard', 'd1', 'shared by mistake') > clock_timestamp() AS is_ahead;
+SELECT session_guard.revoke_tokens('embedded_dashboard', 'd1', 'shared by mistake') > now() AS is_ahead;
 SELECT subject, token_valid('embedded_dashboard', subject, :'issued') FROM unnest(ARRAY['d1', 'd2', NULL]) AS subject;
 SELECT token_valid('embedded_dashboard', 'd1', NULL::timestamptz), token_valid('other', 'd1', :'issued'),
        token_valid('embedded_dashboard', 'd1', now() + interval '2 s');
@@ -24,7 +24,7 @@ RESET TimeZone;
 -- All of the scope; a subject whose epoch is ahead is raised with it.
 UPDATE session_guard.token_epoch SET epoch = date_trunc('second', clock_timestamp()) + interval '1 h';
 SELECT epoch AS before FROM session_guard.token_epoch \gset
-SELECT session_guard.revoke_tokens('embedded_dashboard') > clock_timestamp() AS is_ahead;
+SELECT session_guard.revoke_tokens('embedded_dashboard') > now() AS is_ahead;
 SELECT epoch - :'before' AS risen_by FROM session_guard.token_epoch WHERE subject = 'd1';
 SELECT subject, token_valid('embedded_dashboard', subject, :'issued') FROM unnest(ARRAY['d1', 'd2', NULL]) AS subject;
 SELECT token_valid('embedded_dashboard', 'd2', now() + interval '2 s'), token_valid('other', 'd2', :'issued');
