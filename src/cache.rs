@@ -1,8 +1,8 @@
 //! What this backend has read of active accounts, so that it need not be read at each request: their
 //! epochs.
 //!
-//! An entry holds while no guard and no epoch of its user has changed since it was read, as [`news`] tells. Whatever makes a cached account unknown or disabled stamps it, where the guard
-//! is armed; and what disarms a guard is news, too. So only answers of armed guards are kept, and only what says
+//! An entry holds while no guard and no epoch of its user has changed since it was read, as [`news`]
+//! tells. Whatever makes a cached account unknown or disabled stamps it, where the guard is armed; and what disarms a guard is news, too. So only answers of armed guards are kept, and only what says
 //! that an account is active.
 //!
 //! A transaction that has written reads for itself: its own changes are nobody's news yet.

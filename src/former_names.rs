@@ -2,6 +2,7 @@
 //! yet goes on with them, and one that is restored by pg_upgrade cannot be made without. Of those of named guards the
 //! new catalog makes use, too: a backend that has kept the old library reads the arguments by the name.
 
+use crate::session::CALLED_BY_CALL_INFO;
 use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
 
 unsafe extern "C-unwind" {
@@ -18,8 +19,6 @@ unsafe extern "C-unwind" {
     fn verdict_text_wrapper(call: FunctionCallInfo) -> Datum;
     fn verdict_uuid_wrapper(call: FunctionCallInfo) -> Datum;
 }
-
-static CALLED_BY_CALL_INFO: Pg_finfo_record = Pg_finfo_record { api_version: 1 };
 
 macro_rules! formerly {
     ($($former:ident, $finfo:ident => $function:ident;)*) => { $(

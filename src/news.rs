@@ -2,8 +2,8 @@
 //! the news.
 //!
 //! DDL on a guarded table sends one by itself. A change of the guards' rows sends one for their table, a stamp of a
-//! guard one for a relation that is there for that alone, and a stamp of a user one of many. The messages are transactional: they reach the backend that made the change
-//! at its next command, others when the change commits and before COMMIT returns, and standbys with the commit's
+//! guard one for a relation that is there for that alone, and a stamp of a user one of many. The messages
+//! are transactional: they reach the backend that made the change at its next command, others when the change commits and before COMMIT returns, and standbys with the commit's
 //! WAL record (PostgreSQL source, src/backend/utils/cache/inval.c).
 
 use crate::planted::{self, Fault};

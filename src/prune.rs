@@ -8,7 +8,7 @@ use crate::owner::{self, as_owner};
 use crate::registry;
 use crate::scan::{OpenTable, key};
 use crate::settings;
-use crate::statement::{relation, run_once};
+use crate::statement::{relation, run_once, text};
 use crate::user_id::{IdType, UserId};
 use crate::verdict::Account;
 use pgrx::datum::{DatumWithOid, Interval, TimestampWithTimeZone};
@@ -88,11 +88,9 @@ fn prune_guard(relid: Oid, cutoff: Instant) -> u64 {
         }
     });
     let remove = |id: &Vec<u8>| {
-        // SAFETY: a text has the layout of a bytea.
-        let id = unsafe { DatumWithOid::new(id.as_slice(), pg_sys::TEXTOID) };
         run_once(
             "DELETE FROM session_guard.epoch WHERE guard = $1 AND user_id = $2 AND epoch < $3",
-            &[relation(relid), id, timestamp(cutoff)],
+            &[relation(relid), text(id), timestamp(cutoff)],
         )
     };
     tombstones.iter().map(remove).sum()

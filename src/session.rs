@@ -109,7 +109,8 @@ fn epoch_of(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
 }
 
 /// Version 1 is the only one that there is (PostgreSQL manual, section 38.10.3).
-static CALLED_BY_CALL_INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+pub static CALLED_BY_CALL_INFO: pg_sys::Pg_finfo_record =
+    pg_sys::Pg_finfo_record { api_version: 1 };
 
 /// The functions of the library for one type of id.
 macro_rules! answers {

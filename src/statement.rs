@@ -51,6 +51,12 @@ pub fn relation(relid: Oid) -> DatumWithOid<'static> {
     unsafe { DatumWithOid::new(relid, pg_sys::REGCLASSOID) }
 }
 
+/// A text in the database's encoding as an argument of a statement.
+pub fn text(text: &[u8]) -> DatumWithOid<'_> {
+    // SAFETY: a text has the layout of a bytea.
+    unsafe { DatumWithOid::new(text, pg_sys::TEXTOID) }
+}
+
 fn connected(work: impl FnOnce() -> u64) -> u64 {
     // SAFETY: matched by SPI_finish; an error that comes between is cleaned up by the abort.
     check(unsafe { pg_sys::SPI_connect() });

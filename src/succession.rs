@@ -4,9 +4,8 @@
 use crate::name::qualified_name;
 use crate::registry;
 use crate::scan::{OpenTable, key};
-use crate::statement::{relation, run_once};
+use crate::statement::{relation, run_once, text};
 use crate::user_id::{IdType, UserId};
-use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Oid};
 
 /// Epochs of a table that was dropped go to its successor of the same name. Those of one that only
@@ -52,7 +51,7 @@ pub fn rekey(relid: Oid, id_type: IdType) {
              SELECT guard, $3, epoch, reason, stamped_at FROM session_guard.epoch
              WHERE guard = $1 AND user_id = $2
              ON CONFLICT (guard, user_id) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
-            &[relation(relid), text_argument(&old), text_argument(&new)],
+            &[relation(relid), text(&old), text(&new)],
         );
     }
 }
@@ -73,9 +72,4 @@ fn misspelt_keys(relid: Oid, id_type: IdType) -> Vec<(Vec<u8>, Vec<u8>)> {
         }
     });
     misspelt
-}
-
-fn text_argument(text: &[u8]) -> DatumWithOid<'_> {
-    // SAFETY: a text has the layout of a bytea.
-    unsafe { DatumWithOid::new(text, pg_sys::TEXTOID) }
 }

@@ -155,7 +155,7 @@ fn guard_changed(fcinfo: pg_sys::FunctionCallInfo) {
     let table = unsafe { &*data.tg_relation };
     // SAFETY: a row-level trigger is called with a tuple of its relation.
     let row = unsafe { Row::of_trigger(tuple, table) };
-    let relid = row.get(1).map_or(pg_sys::InvalidOid, |oid| pg_sys::Oid::from(oid.value() as u32));
+    let relid = registry::relation(&row, 1);
     if let Some(users) = OpenTable::try_open(relid, pg_sys::AccessShareLock) {
         check_ownership(&users).or_raise();
     }
