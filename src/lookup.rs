@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         );
         if planted::has(Fault::OutdatedKept) {
             // Time for a stamp to come between, which this fault then misses.
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(std::time::Duration::from_millis(10));
             news::accept();
         }
         epoch
