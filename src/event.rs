@@ -2,18 +2,19 @@
 //! security event token (the only user of serde).
 
 use crate::epoch::{Epoch, Instant};
+use crate::insert::{Plain, insert};
 use crate::name::{role_name, to_string};
 use crate::news::{self, Bucket};
 use crate::owner::as_owner;
 use crate::registry::{Store, relation_of_ours};
-use crate::scan::text_datum;
+use crate::scan::{OpenTable, text_datum};
 use crate::settings;
 use crate::statement::{Statement, run_once};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use pgrx::spi::Spi;
-use pgrx::{JsonB, spi};
+use pgrx::{IntoDatum, JsonB, direct_function_call, spi};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -34,12 +35,11 @@ thread_local! {
     static WRITE: Statement = const { Statement::new(
         c"INSERT INTO session_guard.event (at, guard, user_id, scope, subject, epoch, reason, login_role,
               acting_role, application_name, client_addr, transaction_id, replication_origin)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.inet_client_addr(),
-              pg_catalog.pg_current_xact_id(), $11)",
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         &[
             pg_sys::TIMESTAMPTZOID, pg_sys::REGCLASSOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
             pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
-            pg_sys::TEXTOID,
+            pg_sys::INETOID, pg_sys::XID8OID, pg_sys::TEXTOID,
         ],
     ) };
 }
@@ -66,21 +66,35 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
         Subject::AllTokens(of) => scope = Some(text_datum(of)),
     }
     let path = Path::current();
-    WRITE.with(|write| {
-        write.run(&[
-            Some(Datum::from(at.0)),
-            guard,
-            user_id,
-            scope,
-            token,
-            Some(Datum::from(epoch.0)),
-            Some(text_datum(reason)),
-            text(&path.login_role),
-            text(&path.acting_role),
-            path.application_name.as_deref().and_then(text),
-            path.replication_origin.as_deref().and_then(text),
-        ])
-    });
+    let facts = [
+        Some(Datum::from(at.0)),
+        guard,
+        user_id,
+        scope,
+        token,
+        Some(Datum::from(epoch.0)),
+        Some(text_datum(reason)),
+        text(&path.login_role),
+        text(&path.acting_role),
+        path.application_name.as_deref().and_then(text),
+        path.client_addr,
+        Some(path.transaction_id),
+        path.replication_origin.as_deref().and_then(text),
+    ];
+    if !insert_numbered(&facts) {
+        WRITE.with(|write| write.run(&facts));
+    }
+}
+
+/// Writes the event without a statement, if the table is as the extension made it.
+fn insert_numbered(facts: &[Option<Datum>]) -> bool {
+    let ours = [c"event", c"event_pkey", c"event_id_seq"].map(relation_of_ours);
+    let [Some(table), Some(index), Some(sequence)] = ours else { return false };
+    let Some(table) = OpenTable::try_open(table, pg_sys::RowExclusiveLock) else { return false };
+    // SAFETY: a function of one OID.
+    let number =
+        unsafe { direct_function_call::<Datum>(pg_sys::nextval_oid, &[sequence.into_datum()]) };
+    insert(&table, &Plain { index, triggers: 0 }, &[&[number], facts].concat())
 }
 
 /// Whether stamps are to be recorded, and can be: not in a catalog of 0.1.0 that has not been updated yet.
@@ -109,6 +123,10 @@ pub struct Path {
     pub acting_role: String,
     /// The client's `application_name`.
     pub application_name: Option<String>,
+    /// From where the client is connected, an `inet`.
+    pub client_addr: Option<Datum>,
+    /// The transaction that stamps, an `xid8`.
+    pub transaction_id: Datum,
     /// From where the change is applied by logical replication.
     pub replication_origin: Option<String>,
 }
@@ -127,6 +145,10 @@ impl Path {
             login_role: bare_role_name(login_role),
             acting_role: bare_role_name(acting_role),
             application_name: to_string(application).filter(|name| !name.is_empty()),
+            // SAFETY: a function without arguments.
+            client_addr: unsafe { direct_function_call::<Datum>(pg_sys::inet_client_addr, &[]) },
+            // SAFETY: we are in a transaction that writes.
+            transaction_id: unsafe { pg_sys::GetTopFullTransactionId() }.value.into(),
             replication_origin: replication_origin(),
         }
     }

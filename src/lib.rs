@@ -27,6 +27,7 @@ mod armed;
 mod cache;
 mod guard;
 mod index;
+mod insert;
 mod lookup;
 mod news;
 mod owner;

@@ -109,7 +109,12 @@ pub fn epoch(store: &Store, guard: Oid, key: &[u8]) -> Option<Epoch> {
 /// The user's own epoch.
 pub fn user_epoch(store: &Store, guard: Oid, id: &[u8]) -> Option<Epoch> {
     let epochs = OpenTable::try_open(store.epoch, pg_sys::AccessShareLock)?;
-    scan_user_epoch(store, &epochs, &Snapshot::fresh(&epochs), guard, id)
+    epoch_in(store, &epochs, guard, id)
+}
+
+/// The same, in the table of epochs that is open already.
+pub fn epoch_in(store: &Store, epochs: &OpenTable, guard: Oid, id: &[u8]) -> Option<Epoch> {
+    scan_user_epoch(store, epochs, &Snapshot::fresh(epochs), guard, id)
 }
 
 fn scan_user_epoch(

@@ -189,9 +189,10 @@ pub fn of_user(bucket: Bucket) -> Generation {
     Generation(OF_STAMPS.get() + OF_USERS.with(|of_users| of_users[usize::from(bucket.0)].get()))
 }
 
-/// Has every backend that knows epochs forget them, when the current transaction commits. Once in each
-/// subtransaction is enough: a bulk statement must not flood the queue.
+/// Has every backend that knows epochs forget them, when the current transaction commits, and this one at once. One
+/// message in each subtransaction is enough: a bulk statement must not flood the queue.
 pub fn tell_of_all(relid: Oid) {
+    OF_STAMPS.set(OF_STAMPS.get() + 1);
     TOLD.with_borrow_mut(|told| {
         let told = told.here();
         if !told.all && relid != pg_sys::InvalidOid {
@@ -205,7 +206,10 @@ pub fn tell_of_all(relid: Oid) {
 pub fn tell_of_user(bucket: Bucket, relid: Oid) {
     let are_many = TOLD.with_borrow_mut(|told| {
         let told = told.here();
-        if !told.all && !told.buckets.contains(&bucket) {
+        if told.all {
+            return false;
+        }
+        if !told.buckets.contains(&bucket) {
             told.buckets.push(bucket);
             invalidate(bucket.oid());
         }

@@ -27,7 +27,7 @@ fn revoke_user(
         return None;
     }
     let reason = reason_of(reason);
-    let epoch = as_owner(|| stamp_user(&open.store, open.guard.relid, &id.into_key(), &reason));
+    let epoch = as_owner(|| stamp_user(&open, &id.into_key(), &reason));
     time_of(epoch)
 }
 

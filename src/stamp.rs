@@ -1,13 +1,17 @@
 //! Raises epochs, which is the only way that an epoch ever changes.
 
 use crate::epoch::{Epoch, Instant};
+use crate::error::OrRaise;
 use crate::event::{self, Subject};
+use crate::insert::{Plain, insert};
 use crate::lookup;
-use crate::registry::Store;
+use crate::news::{self, Generation};
+use crate::registry::{self, OpenGuard, Store};
 use crate::scan::{OpenTable, text_datum};
 use crate::settings;
-use crate::statement::Statement;
+use crate::statement::{Statement, make_visible};
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::Cell;
 
 /// Why an epoch was raised, as the tables record it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ impl Reason {
 }
 
 thread_local! {
+    /// A guard's own epoch, and the generation that it was read in.
+    static OF_ALL: Cell<Option<(Oid, Generation, Option<Epoch>)>> = const { Cell::new(None) };
     static WRITE_USER: Statement = const { Statement::new(
         c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
           VALUES ($1, $2, $3, $4, $5)
@@ -102,25 +108,40 @@ thread_local! {
 
 /// Raises the user's epoch past every login given out before now. The caller holds the user's row,
 /// so that no login comes between.
-pub fn stamp_user(store: &Store, guard: Oid, key: &[u8], reason: &Reason) -> Epoch {
+pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: &Reason) -> Epoch {
+    let (store, guard) = (&open.store, open.guard.relid);
     // Taken before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
     // look newer than that, and a REPEATABLE READ transaction would fail.
-    let _epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock);
+    let epochs = OpenTable::try_open(store.epoch, pg_sys::RowExclusiveLock)
+        .ok_or_else(registry::no_guard)
+        .or_raise();
     let reason = reason.text();
+    let is_first = Cell::new(false);
     let (epoch, now) = rise(
-        || lookup::epoch(store, guard, key),
+        || {
+            let own = lookup::epoch_in(store, &epochs, guard, key);
+            is_first.set(own.is_none());
+            own.max(epoch_of_all(store, guard))
+        },
         |epoch, now| {
-            let arguments = [
+            let row = [
                 Some(guard.into()),
                 Some(text_datum(key)),
                 timestamp(epoch.0),
                 Some(text_datum(&reason)),
                 timestamp(now),
             ];
-            WRITE_USER.with(|write| write.run(&arguments)) > 0
+            // Where an id names one row, whoever else would stamp it waits for that row.
+            let is_alone = is_first.get() && open.guard.index.is_some();
+            // Its triggers tell the other backends, as is done below.
+            let plain = Plain { index: store.epoch_key, triggers: 2 };
+            is_alone && insert(&epochs, &plain, &row)
+                || WRITE_USER.with(|write| write.run(&row)) > 0
         },
     );
     event::tell(store, Subject::User(guard, key), now, epoch, &reason);
+    // The next stamp may be of the same user, in the same statement.
+    make_visible();
     epoch
 }
 
@@ -195,6 +216,20 @@ fn rise(
             return (epoch, now);
         }
         seen = Some(old);
+    }
+}
+
+/// The guard's own epoch; read again when there is news of it, and not for each of many users.
+fn epoch_of_all(store: &Store, guard: Oid) -> Option<Epoch> {
+    news::accept();
+    let now = news::of_stamps();
+    match OF_ALL.get() {
+        Some((of, since, epoch)) if of == guard && since == now && store.unheard.is_none() => epoch,
+        _ => {
+            let epoch = lookup::guard_epoch(store, guard);
+            OF_ALL.set(Some((guard, now, epoch)));
+            epoch
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn on_insert(open: &OpenGuard, row: &Row) {
     let Some(id) = id_of(open, row) else { return };
     let key = id.into_key();
     if lookup::user_epoch(&open.store, open.guard.relid, &key).is_some() {
-        stamp_user(&open.store, open.guard.relid, &key, &Reason::Recreated);
+        stamp_user(open, &key, &Reason::Recreated);
     }
 }
 
@@ -96,7 +96,7 @@ fn on_update(open: &OpenGuard, old: &Row, new: &Row) {
 
 fn stamp_row(open: &OpenGuard, row: &Row, reason: &Reason) {
     if let Some(id) = id_of(open, row) {
-        stamp_user(&open.store, open.guard.relid, &id.into_key(), reason);
+        stamp_user(open, &id.into_key(), reason);
     }
 }
 

@@ -303,7 +303,7 @@ fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
 fn stamp_if_there(open: &OpenGuard, user: UserId, reason: &Reason) {
     let Some(id) = user.in_column(open.guard.id.id_type) else { return };
     if lookup::lock_account(open, &id, RowLock::Change) != Account::Unknown {
-        stamp_user(&open.store, open.guard.relid, &id.into_key(), reason);
+        stamp_user(open, &id.into_key(), reason);
     }
 }
 
