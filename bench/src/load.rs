@@ -17,7 +17,19 @@ const AT_WORK: u32 = 1000;
 
 /// What pgbench reaches with a statement, prepared, by so many clients, for one of so many users each time.
 fn tps(statement: &str, clients: usize, users: u32, extent: &Extent) -> Result<f64, Error> {
+    tps_with("off", statement, clients, users, extent)
+}
+
+/// The same with this `synchronous_commit`.
+fn tps_with(
+    synchronous_commit: &str,
+    statement: &str,
+    clients: usize,
+    users: u32,
+    extent: &Extent,
+) -> Result<f64, Error> {
     let mut pgbench = program("pgbench");
+    pgbench.env("PGOPTIONS", format!("-c synchronous_commit={synchronous_commit}"));
     let (clients, seconds) = (clients.to_string(), extent.seconds.to_string());
     pgbench.args([
         "-n", "-M", "prepared", "-c", &clients, "-j", "1", "-T", &seconds, "-f", "-", DATABASE,
@@ -74,23 +86,25 @@ pub fn checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
     Ok(lines)
 }
 
-/// What apps write at each login.
+/// What apps write at each login: as in production, where a commit waits for the disk; and as if it never did, by
+/// one client, which shows what the processor pays.
 ///
 /// # Errors
 /// If pgbench fails.
 pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
     let tables = ["ab_user", "plain_user"];
     let mut lines = Vec::new();
-    for clients in [1, 8] {
+    for (clients, flushing) in [(8, "on"), (1, "off")] {
         choose_cores(clients)?;
         let found = in_turn(extent.long_rounds * 2, tables.len(), |table| {
             let table = tables[table];
             let statement = format!(
                 "UPDATE {table} SET last_login = now(), login_count = login_count + 1 WHERE id = :id;"
             );
-            tps(&statement, clients, extent.users, extent)
+            tps_with(flushing, &statement, clients, extent.users, extent)
         })?;
-        let what = format!("login update, {clients} client(s), guarded / not guarded");
+        let how = if flushing == "on" { "flushed" } else { "not flushed" };
+        let what = format!("login update, {clients} client(s), commits {how}, guarded / not");
         lines.push(Line::new(what, found[0], found[1], TPS, Goal::AtLeast(0.98)));
     }
     Ok(lines)
