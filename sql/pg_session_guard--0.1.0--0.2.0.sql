@@ -96,7 +96,7 @@ CREATE FUNCTION session_guard.epoch_changed() RETURNS trigger
 CREATE FUNCTION session_guard.stamp_related() RETURNS trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'stamp_related_wrapper';
 CREATE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT 'id', active_column name DEFAULT 'active', revoke_on name[] DEFAULT '{}', is_default boolean DEFAULT NULL, max_session_age interval DEFAULT NULL) RETURNS bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'attach_wrapper';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'attach_users_wrapper';
 DO $do$
 DECLARE
     id    record;
@@ -263,7 +263,7 @@ COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
 COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
     'has changes of a related table end the sessions of the user that the row names, of the default guard if none is named; takes ownership of the related table, and UPDATE on the users table';
 COMMENT ON FUNCTION session_guard.security_event(bigint) IS
-    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event';
+    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event, or one of an empty id';
 COMMENT ON FUNCTION session_guard.revoke_tokens(text, text, text) IS
     'ends the tokens of one subject, or without a subject all of the scope; returns the epoch that tokens must not predate from now on; NULL for no scope';
 COMMENT ON FUNCTION session_guard.prune(interval) IS

@@ -47,7 +47,7 @@ COMMENT ON FUNCTION session_guard.revoke_tokens(text, text, text) IS
 COMMENT ON FUNCTION session_guard.prune(interval) IS
     'removes epochs of users who are there no more, epochs of single tokens, and events, all older than this; returns how many; it must be longer than any session lives';
 COMMENT ON FUNCTION session_guard.security_event(bigint) IS
-    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event';
+    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event, or one of an empty id';
 COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
     'has changes of a related table end the sessions of the user that the row names, of the default guard if none is named; takes ownership of the related table, and UPDATE on the users table';
 COMMENT ON FUNCTION session_guard.unwatch(regclass) IS

@@ -23,9 +23,9 @@ use pgrx::spi::Spi;
 use pgrx::{Array, default};
 
 /// Guards a table, and stamps the accounts that are disabled already.
-#[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
+#[pg_extern(schema = "session_guard", name = "attach", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
-fn attach(
+fn attach_users(
     users: Option<RegClass>,
     id_column: default!(Option<Name>, "'id'"),
     active_column: default!(Option<Name>, "'active'"),
@@ -108,6 +108,7 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn reconcile(users: default!(Option<RegClass>, "NULL")) -> i64 {
+    registry::check_catalog().or_raise();
     let rows = registry::rows();
     let Some(RegClass(relid)) = users else {
         // One that cannot be mended does not keep the others from it.

@@ -54,6 +54,8 @@ pub enum Mistake {
     CannotUseSchema,
     /// The table that was named is not watched.
     NotWatched,
+    /// The catalog is of an earlier version than the library.
+    CatalogOutdated,
     /// An age that lies in the future.
     NegativeAge,
     /// A trigger that was not made by `attach` calls the stamping function.
@@ -89,6 +91,7 @@ impl Mistake {
                 PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED // 01007
             }
             Mistake::NotWatched => PgSqlErrorCode::ERRCODE_UNDEFINED_PARAMETER, // 42P02
+            Mistake::CatalogOutdated => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_DEFINITION, // 42P15
             Mistake::NegativeAge => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023
             Mistake::WrongTrigger => {
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED // 39P01

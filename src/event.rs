@@ -216,7 +216,7 @@ fn opaque(id: String) -> Option<Box<SubjectId>> {
 }
 
 /// An event as the claims of an OpenID CAEP `session-revoked` security event; NULL for an event that is
-/// not there.
+/// not there, or whose subject is an empty text, which no subject identifier can name.
 #[pg_extern(schema = "session_guard", stable, parallel_safe, strict)]
 #[search_path(pg_catalog, pg_temp)]
 fn security_event(event_id: i64) -> Option<JsonB> {
@@ -243,10 +243,15 @@ fn read_event(id: i64) -> Result<Option<SecurityEvent>, spi::Error> {
             initiating_entity: initiating_entity(&reason),
             reason_admin: BTreeMap::from([("en", reason)]),
         };
+        let [user, guard, scope, subject] = [text(1)?, text(2)?, text(3)?, text(4)?];
+        // A subject identifier's members must not be empty (RFC 9493, section 3.2.4).
+        if [&user, &scope, &subject].into_iter().flatten().any(String::is_empty) {
+            return Ok(None);
+        }
         Ok(Some(SecurityEvent {
             jti: token_id(id),
             iat: row.get(7)?.unwrap_or_default(),
-            sub_id: subject_id(text(1)?, text(2)?, text(3)?, text(4)?),
+            sub_id: subject_id(user, guard, scope, subject),
             events: BTreeMap::from([(SESSION_REVOKED, claims)]),
         }))
     })

@@ -2,6 +2,8 @@
 //! yet goes on with them, and one that is restored by pg_upgrade cannot be made without. Of those of named guards the
 //! new catalog makes use, too: a backend that has kept the old library reads the arguments by the name.
 
+use crate::error::OrRaise;
+use crate::registry;
 use crate::session::CALLED_BY_CALL_INFO;
 use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
 
@@ -33,6 +35,19 @@ macro_rules! formerly {
             &CALLED_BY_CALL_INFO
         }
     )* };
+}
+
+/// `attach` as 0.1.0 declares it, with one argument less.
+#[unsafe(no_mangle)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn attach_wrapper(_call: FunctionCallInfo) -> Datum {
+    registry::check_catalog().or_raise();
+    Datum::null()
+}
+
+#[unsafe(no_mangle)]
+extern "C-unwind" fn pg_finfo_attach_wrapper() -> &'static Pg_finfo_record {
+    &CALLED_BY_CALL_INFO
 }
 
 formerly! {

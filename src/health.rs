@@ -7,7 +7,7 @@ use crate::error::GuardError;
 use crate::guard::{self, Guard, GuardRow};
 use crate::lookup;
 use crate::name::{column_name, qualified_name, relation_called};
-use crate::registry::{self, OpenGuard, function_of_ours};
+use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::watch::{self, WatchRow};
 use pgrx::iter::TableIterator;
@@ -74,10 +74,8 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
 /// Told only where it is so.
 fn unheard_edits() -> Option<Finding> {
     let table = registry::store().unheard?;
-    if function_of_ours(c"epoch_changed").is_none() {
-        let detail = "the extension's catalog is of an earlier version than its library".to_owned();
-        let remedy = "ALTER EXTENSION pg_session_guard UPDATE;".to_owned();
-        return Some(finding(None, "version", detail, Some(remedy)));
+    if let Err(outdated) = registry::check_catalog() {
+        return Some(finding(None, "version", outdated.message, Some(outdated.hint)));
     }
     let detail =
         format!("edits of {table} by hand are not told of, and each call reads the tables");

@@ -272,6 +272,18 @@ impl Catalog {
     }
 }
 
+/// Refuses what the catalog does not have the tables for: the library is there, but the update has not been run.
+pub fn check_catalog() -> Result<(), GuardError> {
+    if function_of_ours(c"epoch_changed").is_some() {
+        return Ok(());
+    }
+    Err(GuardError::new(
+        Mistake::CatalogOutdated,
+        "the extension's catalog is of an earlier version than its library",
+        "ALTER EXTENSION pg_session_guard UPDATE;",
+    ))
+}
+
 /// There is nothing to ask.
 pub fn no_guard() -> GuardError {
     GuardError::new(Mistake::NoGuard, "no table is guarded", advice::attach_something())

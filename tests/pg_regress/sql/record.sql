@@ -55,6 +55,9 @@ SELECT abs((claims('disabled') ->> 'iat')::bigint - extract(epoch FROM now())) <
        count(DISTINCT session_guard.security_event(id) ->> 'jti') = count(*) AS ids_differ, claims('disabled') -> 'jti' = claims('disabled') -> 'jti' AS id_stays
 FROM session_guard.event;
 SELECT session_guard.security_event(0), session_guard.security_event(NULL);
+-- No subject identifier is empty.
+SELECT session_guard.revoke_tokens('embedded_dashboard', '') IS NOT NULL AS is_done;
+SELECT session_guard.security_event(id), subject = '' AS is_empty FROM session_guard.event ORDER BY id DESC LIMIT 1;
 
 -- Kept short: what is old and belongs to nobody goes, and nothing that still keeps a session out.
 UPDATE session_guard.epoch SET epoch = '2020-01-01 00:00:00+00';

@@ -359,10 +359,16 @@ fn until_the_update_the_library_answers_rightly_or_not_at_all() {
     run(&mut client, "CREATE TABLE others (id int PRIMARY KEY, active boolean)");
     const GUARDS: &str = "SELECT string_agg(g::text, ' ') FROM session_guard.guard AS g";
     let guards = answer(&mut client, GUARDS);
-    refusal(&mut client, "SELECT session_guard.attach('others')");
-    refusal(&mut client, "SELECT session_guard.attach('old_app.users')");
-    refusal(&mut client, "SELECT session_guard.reconcile()");
-    refusal(&mut client, "SELECT session_guard.reconcile('old_app.users')");
+    for change in [
+        "attach('others')",
+        "attach('old_app.users')",
+        "attach('old_app.users', revoke_on => '{id}', is_default => true)",
+        "reconcile()",
+        "reconcile('old_app.users')",
+    ] {
+        let refused = refusal(&mut client, &format!("SELECT session_guard.{change}"));
+        assert_eq!(refused, SqlState::INVALID_SCHEMA_DEFINITION, "{change}");
+    }
     assert_eq!(answer(&mut client, GUARDS), guards);
     for new in [
         "token_valid('a', 'b', now())",
