@@ -14,9 +14,9 @@ CREATE TABLE document (id serial PRIMARY KEY, owner_id int NOT NULL, title text)
 ALTER TABLE document ENABLE ROW LEVEL SECURITY;
 
 CREATE FUNCTION app_user() RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN nullif(current_setting('app.user_id', true), '')::int;
+    AS $$ SELECT nullif(current_setting('app.user_id', true), '')::int $$;
 CREATE FUNCTION app_login() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN nullif(current_setting('app.login_at', true), '')::timestamptz;
+    AS $$ SELECT nullif(current_setting('app.login_at', true), '')::timestamptz $$;
 
 -- A session without a login time is none here, though session_valid would let those go on that are older than the guard.
 -- Called for each row, so that a session that ends during a long statement gets no more rows. Written as
