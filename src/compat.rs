@@ -1,7 +1,55 @@
 //! What differs between PostgreSQL majors, and nothing else.
 
+use crate::epoch::Instant;
 use pgrx::pg_sys;
 use std::ffi::CStr;
+
+/// What a standby knows of how recent it is.
+pub struct ReceivedFromUpstream {
+    /// When the last message came from the upstream server, while one is connected.
+    pub last_message: Option<Instant>,
+    /// For how long at the most, in microseconds, something that was received has not been replayed.
+    pub replay_delay: Option<i64>,
+    /// Up to where the changes have been received: a place in the write-ahead log.
+    pub received_to: u64,
+}
+
+/// Up to where the changes have been replayed.
+pub fn replayed_to() -> u64 {
+    // SAFETY: reads from shared memory; the timeline is not asked for.
+    unsafe { pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()) }
+}
+
+impl ReceivedFromUpstream {
+    /// That of now. PostgreSQL 13 does not let an extension know.
+    #[cfg(feature = "pg13")]
+    pub fn now() -> Self {
+        ReceivedFromUpstream { last_message: None, replay_delay: None, received_to: u64::MAX }
+    }
+
+    /// That of now.
+    #[cfg(not(feature = "pg13"))]
+    pub fn now() -> Self {
+        // SAFETY: in shared memory as long as the server runs.
+        let receiver = unsafe { pg_sys::WalRcv };
+        // SAFETY: reads the state under its lock.
+        let is_streaming = unsafe { pg_sys::WalRcvStreaming() };
+        // SAFETY: only the address is taken.
+        let received = unsafe { &raw const (*receiver).lastMsgReceiptTime };
+        // SAFETY: an aligned 64-bit integer is read at once; the receiver alone writes it.
+        let received = unsafe { received.read_volatile() };
+        // SAFETY: compares what is received with what is replayed, both in shared memory; -1: unknown.
+        let delay = unsafe { pg_sys::GetReplicationApplyDelay() };
+        // SAFETY: reads from shared memory; neither the start nor the timeline is asked for.
+        let received_to =
+            unsafe { pg_sys::GetWalRcvFlushRecPtr(std::ptr::null_mut(), std::ptr::null_mut()) };
+        ReceivedFromUpstream {
+            received_to,
+            last_message: (is_streaming && received != 0).then_some(Instant(received)),
+            replay_delay: (delay >= 0).then(|| i64::from(delay) * 1000),
+        }
+    }
+}
 
 /// Whether `role` owns the relation, or has the rights of the role that does.
 pub fn owns_relation(relid: pg_sys::Oid, role: pg_sys::Oid) -> bool {

@@ -54,6 +54,8 @@ pub enum Mistake {
     CannotUseSchema,
     /// The table that was named is not watched.
     NotWatched,
+    /// Something that writes, on a standby.
+    OnStandby,
     /// The catalog is of an earlier version than the library.
     CatalogOutdated,
     /// An age that lies in the future.
@@ -91,6 +93,7 @@ impl Mistake {
                 PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED // 01007
             }
             Mistake::NotWatched => PgSqlErrorCode::ERRCODE_UNDEFINED_PARAMETER, // 42P02
+            Mistake::OnStandby => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, // 25006
             Mistake::CatalogOutdated => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_DEFINITION, // 42P15
             Mistake::NegativeAge => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023
             Mistake::WrongTrigger => {

@@ -9,6 +9,7 @@ use crate::owner::as_owner;
 use crate::registry::{Store, relation_of_ours};
 use crate::scan::{OpenTable, text_datum};
 use crate::settings;
+use crate::standby;
 use crate::statement::{Statement, run_once};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -54,6 +55,9 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
         Subject::Token(..) | Subject::AllTokens(_) => {}
     }
     notify();
+    if settings::waits_for_standbys() {
+        standby::wait_at_commit();
+    }
     if !is_recording() {
         return;
     }
@@ -106,6 +110,9 @@ fn is_recording() -> bool {
 pub fn tell_of_all(store: &Store) {
     news::tell_of_all(store.stamp_signal);
     notify();
+    if settings::waits_for_standbys() {
+        standby::wait_at_commit();
+    }
 }
 
 /// PostgreSQL folds what is the same; the first is enough.

@@ -6,10 +6,11 @@ use crate::backfill;
 use crate::error::GuardError;
 use crate::guard::{self, Guard, GuardRow};
 use crate::lookup;
-use crate::name::{column_name, qualified_name, relation_called};
+use crate::name::{column_name, qualified_name, relation_called, to_string};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::watch::{self, WatchRow};
+use crate::{settings, standby};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -34,6 +35,7 @@ fn health() -> TableIterator<
     let rows = registry::rows();
     let mut findings = vec![default_guard(&rows), stamper_owner()];
     findings.extend(unheard_edits());
+    findings.extend(replica());
     for row in &rows {
         match check_guard(row) {
             Ok(of_guard) => findings.extend(of_guard),
@@ -83,6 +85,25 @@ fn unheard_edits() -> Option<Finding> {
         "ALTER TABLE {table} ENABLE ALWAYS TRIGGER session_guard_changed, ENABLE ALWAYS TRIGGER session_guard_emptied;"
     );
     Some(finding(None, "edits", detail, Some(remedy)))
+}
+
+/// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether there are any to wait
+/// for.
+fn replica() -> Option<Finding> {
+    if standby::is_standby() {
+        let resume = "SELECT pg_catalog.pg_wal_replay_resume();".to_owned();
+        let remedy = standby::is_stale().then_some(resume);
+        return Some(finding(None, "standby", standby::Lag::now().text(), remedy));
+    }
+    // SAFETY: the setting exists in each server; its value is NUL-terminated.
+    let names =
+        unsafe { pg_sys::GetConfigOption(c"synchronous_standby_names".as_ptr(), true, false) };
+    let has_none = to_string(names).is_none_or(|names| names.is_empty());
+    (settings::waits_for_standbys() && has_none).then(|| {
+        let detail = "revocation_durability is remote_apply, and no standby is synchronous: COMMIT waits for none";
+        let remedy = "ALTER SYSTEM SET synchronous_standby_names = '*';".to_owned();
+        finding(None, "durability", detail.into(), Some(remedy))
+    })
 }
 
 /// The triggers write with the rights of their function's owner.

@@ -18,6 +18,7 @@ mod error;
 mod name;
 mod planted;
 mod settings;
+mod standby;
 mod unguarded;
 
 mod scan;

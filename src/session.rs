@@ -9,6 +9,7 @@ use crate::planted::{self, Fault};
 use crate::question::{self, IntId, Question, TextId, Users, UuidId};
 use crate::registry::{self, OpenGuard};
 use crate::settings;
+use crate::standby;
 use crate::user_id::UserId;
 use crate::verdict::{Account, Verdict};
 use pgrx::datum::TimestampWithTimeZone;
@@ -35,6 +36,9 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     if is_refusing(&open) {
         return Verdict::Disarmed;
     }
+    if standby::is_stale() {
+        return Verdict::StaleReplica;
+    }
     let Some(id) = id.in_column(open.guard.id.id_type) else {
         return Verdict::UnknownUser;
     };
@@ -58,6 +62,9 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
 /// What can be said without reading. Nothing in here raises, unless the id is a text that has to be fetched.
 fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let known = cache::active_account(users.relid(), id)?;
+    if standby::is_stale() {
+        return Some(Verdict::StaleReplica);
+    }
     Some(judge(Account::Active, known.epoch, login, known.max_session_age))
 }
 
@@ -78,15 +85,15 @@ fn judge(
 fn verdict_of_nobody(users: Users) -> Verdict {
     match is_refusing(&users.open(pg_sys::AccessShareLock)) {
         true => Verdict::Disarmed,
+        false if standby::is_stale() => Verdict::StaleReplica,
         false => Verdict::UnknownUser,
     }
 }
 
 /// The login time to store, or `None` for an account that must not log in.
 fn start(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
-    // SAFETY: raises where a row cannot be locked: on a standby (SQLSTATE 25006).
-    unsafe { pg_sys::PreventCommandDuringRecovery(c"session_start()".as_ptr()) };
-    // SAFETY: the same in a read-only transaction.
+    standby::check_primary("session_start()");
+    // SAFETY: raises where a row cannot be locked: in a read-only transaction (SQLSTATE 25006).
     unsafe { pg_sys::PreventCommandIfReadOnly(c"session_start()".as_ptr()) };
     let open = users.open(pg_sys::RowShareLock);
     if is_refusing(&open) {

@@ -18,6 +18,17 @@ pub enum WhenDisarmed {
     Refuse,
 }
 
+/// What the COMMIT of a stamp waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum Durability {
+    /// What the transaction's own `synchronous_commit` says.
+    #[name = c"local"]
+    Local,
+    /// That the synchronous standbys have replayed it.
+    #[name = c"remote_apply"]
+    RemoteApply,
+}
+
 /// Some 200 MB a backend at the most, of long text ids.
 const MOST_CACHE_ENTRIES: i32 = 1_000_000;
 const DAY_IN_MILLIS: i32 = 24 * 60 * 60 * 1000;
@@ -31,6 +42,20 @@ static CACHE_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(65_536);
 
 static AUDIT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static NOTIFY: GucSetting<bool> = GucSetting::<bool>::new(false);
+static MAX_STANDBY_STALENESS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static REVOCATION_DURABILITY: GucSetting<Durability> =
+    GucSetting::<Durability>::new(Durability::Local);
+
+/// Whether the COMMIT of a stamp waits for standbys, whatever the transaction itself asks for.
+pub fn waits_for_standbys() -> bool {
+    REVOCATION_DURABILITY.get() == Durability::RemoteApply
+}
+
+/// How far behind a standby may be, in microseconds, if that is limited.
+pub fn max_standby_staleness() -> Option<i64> {
+    let most = MAX_STANDBY_STALENESS.get();
+    (most > 0).then(|| i64::from(most) * 1000)
+}
 
 /// Whether stamps are recorded.
 pub fn is_auditing() -> bool {
@@ -143,6 +168,24 @@ pub fn define() {
         c"Whether a transaction that stamps sends a NOTIFY on the channel session_guard.",
         c"Without a payload: listeners read the new rows of session_guard.event. PostgreSQL cannot prepare a transaction (PREPARE TRANSACTION) that has sent a NOTIFY.",
         &NOTIFY,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"session_guard.max_standby_staleness",
+        c"How far behind a standby may be and still answer.",
+        c"One that has heard nothing from its upstream server for longer, or has not replayed for longer what it received, refuses everybody. Set wal_sender_timeout on the upstream server to less than twice as much, or it may be silent for longer. 0: a standby answers as of what it has replayed.",
+        &MAX_STANDBY_STALENESS,
+        0,
+        DAY_IN_MILLIS,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_enum_guc(
+        c"session_guard.revocation_durability",
+        c"What the COMMIT of a transaction that ends sessions waits for.",
+        c"local: what its own synchronous_commit says. remote_apply: that the synchronous standbys (synchronous_standby_names) have replayed it, so that none of them lets in whom it put out. COMMIT PREPARED waits as its own session says.",
+        &REVOCATION_DURABILITY,
         GucContext::Suset,
         GucFlags::default(),
     );

@@ -5,6 +5,7 @@ use crate::epoch::Instant;
 use crate::lookup;
 use crate::question::{self, TokenQuestion};
 use crate::settings;
+use crate::standby;
 use crate::verdict::{Account, Verdict};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -15,6 +16,9 @@ fn is_valid((TokenQuestion { scope, subject }, issued): (TokenQuestion, Option<I
     let Some(scope) = scope else {
         return false;
     };
+    if standby::is_stale() {
+        return false;
+    }
     let epoch = lookup::token_epoch(scope, subject);
     Verdict::of(Account::Active, epoch, issued, || None, || settings::latest_login(issued))
         .is_valid()

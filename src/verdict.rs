@@ -20,6 +20,8 @@ pub enum Account {
 pub enum Verdict {
     /// The guard's triggers are not all in place, and `session_guard.when_disarmed` is `refuse`.
     Disarmed,
+    /// This is a standby that cannot show that it is recent enough.
+    StaleReplica,
     /// The id names no row.
     UnknownUser,
     /// The account is disabled now.
@@ -76,6 +78,7 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Disarmed => "disarmed",
+            Verdict::StaleReplica => "stale_replica",
             Verdict::UnknownUser => "unknown_user",
             Verdict::Disabled => "disabled",
             Verdict::Revoked => "revoked",
