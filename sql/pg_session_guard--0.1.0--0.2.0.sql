@@ -72,6 +72,19 @@ COMMENT ON COLUMN session_guard.event.client_addr IS 'from where the client was 
 COMMENT ON COLUMN session_guard.event.transaction_id IS 'the transaction that stamped';
 COMMENT ON COLUMN session_guard.event.replication_origin IS 'from where the change was applied, if by logical replication';
 
+CREATE TABLE session_guard.timeline (
+    cluster         bigint      NOT NULL,
+    timeline        integer     NOT NULL,
+    acknowledged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    acknowledged_by text        NOT NULL,
+    PRIMARY KEY (cluster, timeline)
+);
+COMMENT ON TABLE session_guard.timeline IS 'the server''s timelines in which no stamp is missing, as session_guard.acknowledge_timeline was told; of this cluster alone, and so not dumped';
+COMMENT ON COLUMN session_guard.timeline.cluster IS 'the cluster''s system identifier';
+COMMENT ON COLUMN session_guard.timeline.timeline IS 'the number of the timeline';
+COMMENT ON COLUMN session_guard.timeline.acknowledged_at IS 'when somebody said so';
+COMMENT ON COLUMN session_guard.timeline.acknowledged_by IS 'who said so';
+
 CREATE TABLE session_guard.stamp_signal ();
 COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';
 
@@ -81,6 +94,8 @@ SELECT pg_catalog.pg_extension_config_dump('session_guard.event', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.event_id_seq', '');
 
 -- The functions that are new; attach has one argument more.
+CREATE FUNCTION session_guard.acknowledge_timeline() RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'acknowledge_timeline_wrapper';
 CREATE FUNCTION session_guard.unwatch(related regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path TO pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'unwatch_wrapper';
 CREATE FUNCTION session_guard.watch(related regclass, user_id_column name, columns name[] DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
@@ -141,7 +156,7 @@ BEGIN
             ('@extschema@', 'session_valid', 'session_valid_%s', true, 'boolean', 'STABLE PARALLEL SAFE',
              'whether a session of this user that logged in at this time still counts; answers true or false for all values'),
             ('@extschema@', 'session_verdict', 'verdict_%s%s_wrapper', true, 'text', 'STABLE PARALLEL SAFE',
-             'why a session counts or not: disarmed, unknown_user, disabled, revoked, expired, login_in_future or valid'),
+             'why a session counts or not: disarmed, stale_replica, unacknowledged_timeline, unknown_user, disabled, revoked, expired, login_in_future or valid'),
             ('@extschema@', 'session_start', 'start_%s%s_wrapper', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
              'the login time to store with a new session of this user, NULL if the account may not log in; locks the user''s row until the transaction ends'),
             ('session_guard', 'epoch_of', 'epoch_%s%s_wrapper', false, 'timestamptz', 'STABLE PARALLEL SAFE',
@@ -185,6 +200,13 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE TRIGGER session_guard_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON session_guard.timeline
+    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
+ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_changed;
+COMMENT ON TRIGGER session_guard_changed ON session_guard.timeline IS
+    'edits by hand count at once';
+
 -- Who may. Only what is new is named: a GRANT in an extension's script records all rights on the object as the
 -- extension's own, which pg_dump leaves out, and so would lose those that were granted by users.
 DO $$
@@ -196,6 +218,7 @@ DECLARE
     relation      text;
 BEGIN
     FOREACH function IN ARRAY ARRAY[
+        'session_guard.acknowledge_timeline()',
         'session_guard.unwatch(regclass)',
         'session_guard.watch(regclass, name, name[], regclass)',
         'session_guard.security_event(bigint)',
@@ -220,7 +243,7 @@ BEGIN
         EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', function, administrator);
     END LOOP;
-    FOREACH relation IN ARRAY ARRAY['watch', 'token_epoch', 'event', 'stamp_signal'] LOOP
+    FOREACH relation IN ARRAY ARRAY['watch', 'token_epoch', 'event', 'timeline', 'stamp_signal'] LOOP
         EXECUTE pg_catalog.format('ALTER TABLE session_guard.%I OWNER TO %s', relation, owner);
         EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON session_guard.%I TO %s', relation, administrator);
     END LOOP;
@@ -258,6 +281,8 @@ BEGIN
 END $$;
 DROP FUNCTION session_guard.attach(regclass, name, name, name[], boolean);
 
+COMMENT ON FUNCTION session_guard.acknowledge_timeline() IS
+    'says that no stamp is missing in the server''s timeline: none was lost in a failover or a restore, or everybody has been put out since';
 COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
     'lets changes of a related table end no sessions any more';
 COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
@@ -274,3 +299,5 @@ COMMENT ON FUNCTION session_guard.stamp_related() IS
     'called by the triggers of a related table: raises the epochs of the users that the rows name';
 COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean, interval) IS
     'guards a users table, and stamps the accounts that are disabled already; returns how many it newly stamped';
+
+SELECT session_guard.acknowledge_timeline();

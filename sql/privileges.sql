@@ -22,6 +22,12 @@ BEGIN
             COMMENT ON TRIGGER session_guard_emptied ON session_guard.%1$I IS ''edits by hand count at once'';', epochs);
     END LOOP;
 END $$;
+CREATE TRIGGER session_guard_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON session_guard.timeline
+    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
+ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_changed;
+COMMENT ON TRIGGER session_guard_changed ON session_guard.timeline IS
+    'edits by hand count at once';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA session_guard FROM PUBLIC;
 
@@ -48,6 +54,8 @@ COMMENT ON FUNCTION session_guard.prune(interval) IS
     'removes epochs of users who are there no more, epochs of single tokens, and events, all older than this; returns how many; it must be longer than any session lives';
 COMMENT ON FUNCTION session_guard.security_event(bigint) IS
     'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event, or one of an empty id';
+COMMENT ON FUNCTION session_guard.acknowledge_timeline() IS
+    'says that no stamp is missing in the server''s timeline: none was lost in a failover or a restore, or everybody has been put out since';
 COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
     'has changes of a related table end the sessions of the user that the row names, of the default guard if none is named; takes ownership of the related table, and UPDATE on the users table';
 COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
@@ -65,5 +73,6 @@ COMMENT ON TRIGGER session_guard_changed ON session_guard.guard IS
 COMMENT ON TRIGGER session_guard_emptied ON session_guard.guard IS
     'edits by hand count at once';
 
+SELECT session_guard.acknowledge_timeline();
 SELECT session_guard.attach_ab_user();
 DROP FUNCTION session_guard.attach_ab_user();

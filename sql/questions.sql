@@ -13,7 +13,7 @@ BEGIN
             ('@extschema@', 'session_valid', 'session_valid_%s', true, 'boolean', 'STABLE PARALLEL SAFE',
              'whether a session of this user that logged in at this time still counts; answers true or false for all values'),
             ('@extschema@', 'session_verdict', 'verdict_%s%s_wrapper', true, 'text', 'STABLE PARALLEL SAFE',
-             'why a session counts or not: disarmed, unknown_user, disabled, revoked, expired, login_in_future or valid'),
+             'why a session counts or not: disarmed, stale_replica, unacknowledged_timeline, unknown_user, disabled, revoked, expired, login_in_future or valid'),
             ('@extschema@', 'session_start', 'start_%s%s_wrapper', false, 'timestamptz', 'VOLATILE PARALLEL UNSAFE',
              'the login time to store with a new session of this user, NULL if the account may not log in; locks the user''s row until the transaction ends'),
             ('session_guard', 'epoch_of', 'epoch_%s%s_wrapper', false, 'timestamptz', 'STABLE PARALLEL SAFE',

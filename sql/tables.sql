@@ -125,6 +125,20 @@ COMMENT ON COLUMN session_guard.event.client_addr IS 'from where the client was 
 COMMENT ON COLUMN session_guard.event.transaction_id IS 'the transaction that stamped';
 COMMENT ON COLUMN session_guard.event.replication_origin IS 'from where the change was applied, if by logical replication';
 
+-- The library reads the columns cluster and timeline by their numbers.
+CREATE TABLE session_guard.timeline (
+    cluster         bigint      NOT NULL,
+    timeline        integer     NOT NULL,
+    acknowledged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    acknowledged_by text        NOT NULL,
+    PRIMARY KEY (cluster, timeline)
+);
+COMMENT ON TABLE session_guard.timeline IS 'the server''s timelines in which no stamp is missing, as session_guard.acknowledge_timeline was told; of this cluster alone, and so not dumped';
+COMMENT ON COLUMN session_guard.timeline.cluster IS 'the cluster''s system identifier';
+COMMENT ON COLUMN session_guard.timeline.timeline IS 'the number of the timeline';
+COMMENT ON COLUMN session_guard.timeline.acknowledged_at IS 'when somebody said so';
+COMMENT ON COLUMN session_guard.timeline.acknowledged_by IS 'who said so';
+
 -- Not the table of epochs itself: what plans are kept for that would be thrown away with each stamp.
 CREATE TABLE session_guard.stamp_signal ();
 COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';

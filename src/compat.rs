@@ -14,6 +14,16 @@ pub struct ReceivedFromUpstream {
     pub received_to: u64,
 }
 
+/// The number of the timeline that this server writes: on a standby there is none.
+pub fn timeline() -> u32 {
+    #[cfg(any(feature = "pg13", feature = "pg14"))]
+    // SAFETY: a variable of this backend, set once that is known not to be a standby's.
+    return unsafe { pg_sys::ThisTimeLineID };
+    #[cfg(not(any(feature = "pg13", feature = "pg14")))]
+    // SAFETY: the caller has seen that recovery is over.
+    return unsafe { pg_sys::GetWALInsertionTimeLine() };
+}
+
 /// Up to where the changes have been replayed.
 pub fn replayed_to() -> u64 {
     // SAFETY: reads from shared memory; the timeline is not asked for.

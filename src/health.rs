@@ -10,7 +10,7 @@ use crate::name::{column_name, qualified_name, relation_called, to_string};
 use crate::registry::{self, OpenGuard};
 use crate::scan::OpenTable;
 use crate::watch::{self, WatchRow};
-use crate::{settings, standby};
+use crate::{settings, standby, timeline};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -36,6 +36,7 @@ fn health() -> TableIterator<
     let mut findings = vec![default_guard(&rows), stamper_owner()];
     findings.extend(unheard_edits());
     findings.extend(replica());
+    findings.extend(timeline(&rows));
     for row in &rows {
         match check_guard(row) {
             Ok(of_guard) => findings.extend(of_guard),
@@ -104,6 +105,18 @@ fn replica() -> Option<Finding> {
         let remedy = "ALTER SYSTEM SET synchronous_standby_names = '*';".to_owned();
         finding(None, "durability", detail.into(), Some(remedy))
     })
+}
+
+/// Told only where it is so. Where no stamp can have been lost, the second statement alone will do.
+fn timeline(rows: &[GuardRow]) -> Option<Finding> {
+    if !timeline::is_unacknowledged() {
+        return None;
+    }
+    let detail = "the server has changed its timeline (a failover, or a restore): stamps may be lost, and sessions back";
+    let revoke = rows.iter().map(|row| advice::revoke_all_statement(&row.table_name));
+    let acknowledge = "SELECT session_guard.acknowledge_timeline();".to_owned();
+    let remedy: Vec<String> = revoke.chain([acknowledge]).collect();
+    Some(finding(None, "timeline", detail.into(), Some(remedy.join(" "))))
 }
 
 /// The triggers write with the rights of their function's owner.

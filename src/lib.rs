@@ -47,6 +47,7 @@ mod revoke;
 mod session;
 mod stamp;
 mod succession;
+mod timeline;
 mod token;
 mod trigger;
 mod watch;

@@ -10,6 +10,7 @@ use crate::index;
 use crate::name::{qualified_name, relation_called};
 use crate::news::{self, Generation};
 use crate::scan::{OpenTable, Row};
+use crate::timeline::{self, Timeline};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{Array, FromDatum};
 use std::cell::{Cell, RefCell};
@@ -55,6 +56,7 @@ const EDIT_TRIGGERS: [(&str, u32); 2] = [
 struct Catalog {
     store: Store,
     rows: Vec<GuardRow>,
+    timelines: Option<Rc<[Timeline]>>,
 }
 
 #[derive(Default)]
@@ -128,6 +130,12 @@ pub fn rows() -> Vec<GuardRow> {
 pub fn store() -> Store {
     refresh();
     catalog().or_raise().store
+}
+
+/// The timelines in which no stamp is missing. None of a catalog of 0.1.0 that has not been updated yet.
+pub fn acknowledged_timelines() -> Option<Rc<[Timeline]>> {
+    refresh();
+    catalog().ok()?.timelines.clone()
 }
 
 /// Whether the table is guarded, or was before it was detached.
@@ -225,7 +233,9 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
     let store = find_store().ok_or_else(no_guard)?;
     news::watch_guards([store.guard, store.epoch, store.guard_epoch]);
     news::watch_stamps(store.stamp_signal);
-    let catalog = Rc::new(Catalog { store, rows: read_rows(store.guard) });
+    news::watch_guards(relation_of_ours(c"timeline"));
+    let timelines = timeline::read_acknowledged().map(Rc::from);
+    let catalog = Rc::new(Catalog { store, rows: read_rows(store.guard), timelines });
     news::watch_guards(catalog.rows.iter().map(|row| row.relid));
     if news::of_guards() == generation {
         REGISTRY.with_borrow_mut(|registry| registry.catalog = Some(Rc::clone(&catalog)));

@@ -10,6 +10,7 @@ use crate::question::{self, IntId, Question, TextId, Users, UuidId};
 use crate::registry::{self, OpenGuard};
 use crate::settings;
 use crate::standby;
+use crate::timeline;
 use crate::user_id::UserId;
 use crate::verdict::{Account, Verdict};
 use pgrx::datum::TimestampWithTimeZone;
@@ -36,8 +37,8 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
     if is_refusing(&open) {
         return Verdict::Disarmed;
     }
-    if standby::is_stale() {
-        return Verdict::StaleReplica;
+    if let Some(verdict) = doubt() {
+        return verdict;
     }
     let Some(id) = id.in_column(open.guard.id.id_type) else {
         return Verdict::UnknownUser;
@@ -62,10 +63,18 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
 /// What can be said without reading. Nothing in here raises, unless the id is a text that has to be fetched.
 fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let known = cache::active_account(users.relid(), id)?;
+    Some(
+        doubt()
+            .unwrap_or_else(|| judge(Account::Active, known.epoch, login, known.max_session_age)),
+    )
+}
+
+/// Why nobody is to be let in, whatever the tables say.
+pub fn doubt() -> Option<Verdict> {
     if standby::is_stale() {
         return Some(Verdict::StaleReplica);
     }
-    Some(judge(Account::Active, known.epoch, login, known.max_session_age))
+    timeline::is_refusing().then_some(Verdict::UnacknowledgedTimeline)
 }
 
 fn judge(
@@ -85,8 +94,7 @@ fn judge(
 fn verdict_of_nobody(users: Users) -> Verdict {
     match is_refusing(&users.open(pg_sys::AccessShareLock)) {
         true => Verdict::Disarmed,
-        false if standby::is_stale() => Verdict::StaleReplica,
-        false => Verdict::UnknownUser,
+        false => doubt().unwrap_or(Verdict::UnknownUser),
     }
 }
 

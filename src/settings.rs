@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PostgresGucEnum, pg_sys};
 
-/// What a guard says while its triggers are not all in place.
+/// What a guard says while stamps may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
-pub enum WhenDisarmed {
+pub enum InDoubt {
     /// Judge by the rows as they are: a disabled account is refused, a stamp may be missing.
     #[name = c"live"]
     Live,
@@ -35,13 +35,13 @@ const DAY_IN_MILLIS: i32 = 24 * 60 * 60 * 1000;
 
 static FUTURE_LOGIN_TOLERANCE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static STAMP_MARGIN: GucSetting<i32> = GucSetting::<i32>::new(0);
-static WHEN_DISARMED: GucSetting<WhenDisarmed> =
-    GucSetting::<WhenDisarmed>::new(WhenDisarmed::Live);
+static WHEN_DISARMED: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::Live);
 
 static CACHE_ENTRIES: GucSetting<i32> = GucSetting::<i32>::new(65_536);
 
 static AUDIT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static NOTIFY: GucSetting<bool> = GucSetting::<bool>::new(false);
+static WHEN_TIMELINE_CHANGED: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::Live);
 static MAX_STANDBY_STALENESS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static REVOCATION_DURABILITY: GucSetting<Durability> =
     GucSetting::<Durability>::new(Durability::Local);
@@ -95,9 +95,14 @@ pub fn stamp_margin() -> TimeDelta {
     TimeDelta::milliseconds(STAMP_MARGIN.get().into())
 }
 
+/// Whether everybody is refused while stamps may be lost.
+pub fn refuses_when_timeline_changed() -> bool {
+    WHEN_TIMELINE_CHANGED.get() == InDoubt::Refuse
+}
+
 /// Whether a guard that is not armed refuses everybody.
 pub fn refuses_when_disarmed() -> bool {
-    WHEN_DISARMED.get() == WhenDisarmed::Refuse
+    WHEN_DISARMED.get() == InDoubt::Refuse
 }
 
 /// What the wall clock shows now, whenever the transaction began.
@@ -186,6 +191,14 @@ pub fn define() {
         c"What the COMMIT of a transaction that ends sessions waits for.",
         c"local: what its own synchronous_commit says. remote_apply: that the synchronous standbys (synchronous_standby_names) have replayed it, so that none of them lets in whom it put out. COMMIT PREPARED waits as its own session says.",
         &REVOCATION_DURABILITY,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"session_guard.when_timeline_changed",
+        c"What a guard answers after a failover or a restore to an earlier time, in which stamps may have been lost.",
+        c"Until session_guard.acknowledge_timeline() is called. live: by the rows as they are. refuse: nobody gets in.",
+        &WHEN_TIMELINE_CHANGED,
         GucContext::Suset,
         GucFlags::default(),
     );

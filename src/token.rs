@@ -4,8 +4,8 @@
 use crate::epoch::Instant;
 use crate::lookup;
 use crate::question::{self, TokenQuestion};
+use crate::session;
 use crate::settings;
-use crate::standby;
 use crate::verdict::{Account, Verdict};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -16,7 +16,7 @@ fn is_valid((TokenQuestion { scope, subject }, issued): (TokenQuestion, Option<I
     let Some(scope) = scope else {
         return false;
     };
-    if standby::is_stale() {
+    if session::doubt().is_some() {
         return false;
     }
     let epoch = lookup::token_epoch(scope, subject);

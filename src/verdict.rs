@@ -22,6 +22,8 @@ pub enum Verdict {
     Disarmed,
     /// This is a standby that cannot show that it is recent enough.
     StaleReplica,
+    /// The server has changed its timeline, so that stamps may be lost, and `session_guard.when_timeline_changed` is `refuse`.
+    UnacknowledgedTimeline,
     /// The id names no row.
     UnknownUser,
     /// The account is disabled now.
@@ -79,6 +81,7 @@ impl Verdict {
         match self {
             Verdict::Disarmed => "disarmed",
             Verdict::StaleReplica => "stale_replica",
+            Verdict::UnacknowledgedTimeline => "unacknowledged_timeline",
             Verdict::UnknownUser => "unknown_user",
             Verdict::Disabled => "disabled",
             Verdict::Revoked => "revoked",

@@ -51,15 +51,26 @@ impl Cluster {
         cluster
     }
 
-    /// A running copy of a cluster, as pg_basebackup makes it.
+    /// A running standby of a cluster.
     pub fn standby_of(primary: &Cluster) -> Cluster {
-        let mut cluster = Cluster::empty(&primary.installation);
-        let mut backup = primary.program("pg_basebackup");
-        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D"]);
-        output_of(backup.arg(cluster.data()));
-        cluster.configure(&[]);
+        let mut cluster = Cluster::copy_of(primary, &["--write-recovery-conf"]);
         cluster.run();
         cluster
+    }
+
+    /// A copy of a running cluster, as pg_basebackup makes it, which does not run yet.
+    pub fn copy_of(original: &Cluster, options: &[&str]) -> Cluster {
+        let cluster = Cluster::empty(&original.installation);
+        let mut backup = original.program("pg_basebackup");
+        backup.args(options).args(["--checkpoint=fast", "--no-sync", "-D"]);
+        output_of(backup.arg(cluster.data()));
+        cluster.configure(&[]);
+        cluster
+    }
+
+    /// Makes a primary of a standby.
+    pub fn promote(&self) {
+        output_of(self.program("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()));
     }
 
     fn empty(installation: &Installation) -> Cluster {

@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{Cluster, ailments, answer, output_of, refusal, run, wait_until};
+use servers::{Cluster, ailments, answer, refusal, run, wait_until};
 
 const TABLE: &str = "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text, last_login timestamp)";
 
@@ -191,7 +191,7 @@ fn a_standby_answers_as_of_what_it_has_replayed() {
     println!("promoted, it is a primary like any other");
     drop(there);
     primary.kill_all();
-    output_of(standby.program("pg_ctl").arg("promote").arg("-D").arg(standby.data()));
+    standby.promote();
     assert_eq!(verdict(&mut here, 1, &session_of_1), "revoked");
     let session = login(&mut here, 1);
     assert_eq!(verdict(&mut here, 1, &session), "valid");

@@ -3,9 +3,7 @@
 use postgres::Client;
 use postgres::error::SqlState;
 use rustix::process::Signal;
-use servers::{
-    Ailment, Cluster, ailments, answer, answers, kill, output_of, refusal, run, wait_until,
-};
+use servers::{Ailment, Cluster, ailments, answer, answers, kill, refusal, run, wait_until};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -250,7 +248,7 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
     assert_eq!(checks(&ailments(&mut here)), ["standby"]);
 
     println!("promoted, it answers for itself");
-    output_of(standby.program("pg_ctl").args(["promote", "-w", "-D"]).arg(standby.data()));
+    standby.promote();
     assert_eq!(verdict(&mut here, 2, &session), "valid");
     run(&mut here, "UPDATE ab_user SET active = false WHERE id = 2");
     assert_eq!(verdict(&mut here, 2, &session), "disabled");
