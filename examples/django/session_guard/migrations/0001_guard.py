@@ -12,7 +12,7 @@ EXCEPTION WHEN insufficient_privilege THEN
         MESSAGE = SQLERRM,
         HINT = format('CREATE EXTENSION IF NOT EXISTS pg_session_guard; '
             'GRANT USAGE ON SCHEMA session_guard TO %1$I; '
-            'GRANT EXECUTE ON FUNCTION session_guard.attach TO %1$I', current_user);
+            'GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.detach TO %1$I', current_user);
 END $$
 """
 
