@@ -65,11 +65,18 @@ class App:
     def set_active(self, active):
         self.sql(f"UPDATE {self.table} SET {self.active} = %s WHERE username = 'alice'", active)
 
+    def set_password_hash(self, password_hash):
+        self.sql(f"UPDATE {self.table} SET {self.password} = %s WHERE username = 'alice'", password_hash)
+
+    def password_hash(self):
+        return self.sql(f"SELECT {self.password} FROM {self.table} WHERE username = 'alice'")
+
     @contextmanager
-    def disabling(self):
-        """A connection that has disabled alice and has not committed yet."""
+    def changing(self, column, value):
+        """A connection that has changed alice's row and has not committed yet."""
         with psycopg.connect(dbname=self.database) as connection:
-            connection.execute(f"UPDATE {self.table} SET {self.active} = false WHERE username = 'alice'")
+            change = f"UPDATE {self.table} SET {column} = %s WHERE username = 'alice'"
+            connection.execute(change, (value,))
             yield connection
 
     def wait_until_somebody_waits_for_a_lock(self):

@@ -62,15 +62,19 @@ def test_a_refused_browser_is_told_to_drop_its_cookie(app, server):
     assert "01 Jan 1970" in told or "Max-Age=0" in told
 
 
-def test_a_new_password_ends_the_sessions(app, server):
+@pytest.fixture
+def password_hash(app):
+    """Put back after a test that changes it."""
+    password_hash = app.password_hash()
+    yield password_hash
+    app.set_password_hash(password_hash)
+
+
+def test_a_new_password_ends_the_sessions(app, server, password_hash):
     cookies = logged_in(server)
-    old = app.sql(f"SELECT {app.password} FROM {app.table} WHERE username = 'alice'")
-    change = f"UPDATE {app.table} SET {app.password} = %s WHERE username = 'alice'"
-    app.sql(change, "none")
-    try:
-        assert_refused(server, cookies)
-    finally:
-        app.sql(change, old)
+    app.set_password_hash("none")
+    assert_refused(server, cookies)
+    app.set_password_hash(password_hash)
     assert_refused(server, cookies)
     assert_served(server, logged_in(server))
 
@@ -115,7 +119,7 @@ def test_a_login_stamps_nothing(app, server):
 
 
 def test_a_login_that_waited_for_a_disable_gives_no_session(app, server):
-    with app.disabling() as disabling, ThreadPoolExecutor() as background:
+    with app.changing(app.active, False) as disabling, ThreadPoolExecutor() as background:
         login = background.submit(log_in, server)
         app.wait_until_somebody_waits_for_a_lock()
         disabling.commit()
@@ -125,8 +129,18 @@ def test_a_login_that_waited_for_a_disable_gives_no_session(app, server):
     assert_refused(server, cookies)
 
 
+def test_a_login_that_waited_for_a_new_password_needs_the_new_one(app, server, password_hash):
+    """So the hash is read after session_start."""
+    with app.changing(app.password, "none") as changing, ThreadPoolExecutor() as background:
+        login = background.submit(log_in, server)
+        app.wait_until_somebody_waits_for_a_lock()
+        changing.commit()
+        answer, cookies = login.result(LONGEST)
+    assert_no_login(server, answer, cookies)
+
+
 def test_a_login_does_not_wait_for_ever_for_a_disable(app, server):
-    with app.disabling() as disabling:
+    with app.changing(app.active, False) as disabling:
         answer, cookies = log_in(server)
         disabling.rollback()
     assert_unavailable(answer)

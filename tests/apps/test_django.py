@@ -42,7 +42,7 @@ def test_the_session_that_changes_its_password_goes_on_and_the_others_end(app, s
 
 def test_a_new_password_that_meets_a_disable_does_not_enable_the_account(app, server):
     cookies = logged_in(server)
-    with app.disabling() as disabling, ThreadPoolExecutor() as background:
+    with app.changing(app.active, False) as disabling, ThreadPoolExecutor() as background:
         changing = background.submit(change_password, server, cookies, PASSWORD, PASSWORD)
         app.wait_until_somebody_waits_for_a_lock()
         disabling.commit()
@@ -58,9 +58,9 @@ def test_a_login_whose_hash_django_renews_gives_a_session(app, server):
     salt, iterations = "0123456789abcdefghijkl", 1000
     digest = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), salt.encode(), iterations)
     weak = f"pbkdf2_sha256${iterations}${salt}${base64.b64encode(digest).decode()}"
-    app.sql("UPDATE auth_user SET password = %s WHERE username = 'alice'", weak)
+    app.set_password_hash(weak)
     assert_served(server, logged_in(server))
-    assert app.sql("SELECT password FROM auth_user WHERE username = 'alice'") != weak
+    assert app.password_hash() != weak
 
 
 def test_single_sign_on_starts_its_sessions_too(app, tmp_path):
