@@ -1,0 +1,176 @@
+"""The three apps: how each is set up and started, and what its users table looks like."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import requests
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "examples"
+TARGET = Path(os.environ["TARGET"])
+OWNER, PASSWORD = "session_guard_app", "a password for the tests"
+
+
+@dataclass(frozen=True)
+class App:
+    name: str
+    database: str
+    table: str
+    active: str
+    password: str
+    setup: tuple
+    server: tuple
+    unprotected: tuple = ()
+
+    @property
+    def environment(self):
+        host, port = os.environ["PGHOST"], os.environ.get("PGPORT", "5432")
+        return {
+            **os.environ,
+            "PGUSER": OWNER,
+            "PGDATABASE": self.database,
+            "DATABASE_URL": f"host={host} port={port} user={OWNER} dbname={self.database}",
+            "SECRET_KEY": "a secret of the tests, longer than 32 bytes",
+            "NODE_PATH": str(TARGET / "express" / "node_modules"),
+            "PYTHONPATH": str(HERE),
+            "PASSWORD": PASSWORD,
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+        }
+
+    def run(self, *command, **changed):
+        """One of the app's own commands, as its operator would call it."""
+        return subprocess.run(
+            command,
+            cwd=EXAMPLES / self.name,
+            env={**self.environment, **changed},
+            timeout=60,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def sql(self, statement, *values):
+        """As a superuser who knows nothing of the app; gives the first field of the first row."""
+        with psycopg.connect(dbname=self.database, autocommit=True) as connection:
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchone()[0] if cursor.description else None
+
+    def set_active(self, active):
+        self.sql(f"UPDATE {self.table} SET {self.active} = %s WHERE username = 'alice'", active)
+
+    def set_password_hash(self, password_hash):
+        self.sql(f"UPDATE {self.table} SET {self.password} = %s WHERE username = 'alice'", password_hash)
+
+    def password_hash(self):
+        return self.sql(f"SELECT {self.password} FROM {self.table} WHERE username = 'alice'")
+
+    @contextmanager
+    def changing(self, column, value):
+        """A connection that has changed alice's row and has not committed yet."""
+        with psycopg.connect(dbname=self.database) as connection:
+            change = f"UPDATE {self.table} SET {column} = %s WHERE username = 'alice'"
+            connection.execute(change, (value,))
+            yield connection
+
+    def wait_until_somebody_waits_for_a_lock(self):
+        deadline = time.monotonic() + 10
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not self.sql(waiting):
+            assert time.monotonic() < deadline, "nobody waits for the disable"
+            time.sleep(0.02)
+
+    def create_database(self, owner=OWNER):
+        self.drop_database()
+        with psycopg.connect(dbname="postgres", autocommit=True) as admin:
+            # It stays after the tests: it might have been there before them.
+            if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
+                admin.execute(f"CREATE ROLE {OWNER} LOGIN")
+            admin.execute(f"CREATE DATABASE {self.database} OWNER {owner}")
+
+    def drop_database(self):
+        with psycopg.connect(dbname="postgres", autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+
+    @contextmanager
+    def serve(self, log_path, command=None, **changed):
+        """The app in a process of its own; gives its address."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        command = [part.replace("PORT", port) for part in command or self.server]
+        with open(log_path, "w") as log:
+            server = subprocess.Popen(
+                command,
+                cwd=EXAMPLES / self.name,
+                env={**self.environment, "PORT": port, **changed},
+                stdout=log,
+                stderr=log,
+            )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + 30
+            while not is_up(address):
+                failed = server.poll() is not None or time.monotonic() > deadline
+                assert not failed, f"no server:\n{log_path.read_text()}"
+                time.sleep(0.05)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def is_up(address):
+    try:
+        return requests.get(f"{address}/login", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+MANAGE = (sys.executable, "manage.py")
+RUNSERVER = (*MANAGE, "runserver", "--noreload", "127.0.0.1:PORT")
+AXUM = str(TARGET / "axum" / "release" / "session-guard-axum")
+SCHEMA = ("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-f", "schema.sql")
+
+DJANGO = App(
+    "django",
+    "session_guard_django",
+    "auth_user",
+    "is_active",
+    "password",
+    (
+        (*MANAGE, "migrate"),
+        (*MANAGE, "createsuperuser", "--noinput", "--username", "alice", "--email", "a@example.com"),
+    ),
+    RUNSERVER,
+    (*RUNSERVER, "--settings", "unprotected"),
+)
+EXPRESS = App(
+    "express",
+    "session_guard_express",
+    "users",
+    "active",
+    "password_hash",
+    (SCHEMA, ("node", "add-user.js", "alice")),
+    ("node", "app.js"),
+    ("node", str(HERE / "unprotected.js")),
+)
+AXUM_APP = App(
+    "axum",
+    "session_guard_axum",
+    "users",
+    "active",
+    "password_hash",
+    (SCHEMA, (AXUM, "add-user", "alice")),
+    (AXUM,),
+)
+APPS = [DJANGO, EXPRESS, AXUM_APP]
