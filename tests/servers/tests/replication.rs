@@ -142,6 +142,81 @@ fn replicate_logically(is_publisher_guarded: bool) {
     run(&mut here, "DROP SUBSCRIPTION everything");
 }
 
+/// Stamps that come without a change of the account, too: the epochs themselves are published. The subscriber's own triggers are
+/// off, or it would write the same rows.
+#[test]
+fn epochs_that_are_published_reach_a_subscriber_that_only_asks() {
+    let publisher = Cluster::start(&["wal_level = logical"]);
+    let mut there = publisher.connect("postgres");
+    run(&mut there, TABLE);
+    run(
+        &mut there,
+        "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n;
+         CREATE EXTENSION pg_session_guard;
+         CREATE PUBLICATION epochs FOR TABLE ab_user, session_guard.epoch, session_guard.guard_epoch, session_guard.token_epoch;
+         ALTER TABLE session_guard.token_epoch REPLICA IDENTITY FULL;",
+    );
+    let before: Vec<String> = (1..=9).map(|id| login(&mut there, id)).collect();
+    run(
+        &mut there,
+        "UPDATE ab_user SET active = false WHERE id = 1; UPDATE ab_user SET active = true WHERE id = 1;
+         SELECT session_guard.revoke_tokens('session', 's1');",
+    );
+    let subscriber = Cluster::start(&["wal_level = logical"]);
+    let mut here = subscriber.connect("postgres");
+    run(&mut here, TABLE);
+    run(
+        &mut here,
+        "CREATE EXTENSION pg_session_guard;
+         ALTER TABLE ab_user DISABLE TRIGGER USER;",
+    );
+    run(
+        &mut here,
+        &format!(
+            "CREATE SUBSCRIPTION epochs CONNECTION 'host={} user=postgres dbname=postgres' PUBLICATION epochs",
+            publisher.folder().display()
+        ),
+    );
+    wait_until(&mut here, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+    println!("the first copy");
+    assert_eq!(verdict(&mut here, 1, &before[0]), "revoked");
+    assert_eq!(verdict(&mut here, 2, &before[1]), "valid");
+    let token = |id: &str| format!("SELECT token_valid('session', '{id}', NULL::timestamptz)");
+    assert_eq!(answer(&mut here, &token("s1")), "f");
+    assert_eq!(answer(&mut here, &token("s2")), "t");
+
+    println!("what comes after it");
+    // A backend that has asked before, and one that is new.
+    let mut new = subscriber.connect("postgres");
+    for (number, change) in [
+        "UPDATE ab_user SET active = false WHERE id = 2; UPDATE ab_user SET active = true WHERE id = 2",
+        "SELECT session_guard.revoke_sessions(2)",
+        "SELECT session_guard.revoke_sessions(3)",
+        "DELETE FROM ab_user WHERE id = 4; INSERT INTO ab_user VALUES (4, true)",
+        "SELECT session_guard.revoke_tokens('session', 's2'), session_guard.revoke_tokens('session', 's2')",
+        "SELECT session_guard.revoke_all_sessions()",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        run(&mut there, change);
+        let mark = format!("mark{number}");
+        run(&mut there, &format!("UPDATE ab_user SET password = '{mark}' WHERE id = 9"));
+        wait_until(&mut here, &format!("SELECT password = '{mark}' FROM ab_user WHERE id = 9"));
+        for client in [&mut here, &mut new] {
+            let expected = ["revoked", if number < 2 { "valid" } else { "revoked" }];
+            assert_eq!(verdict(client, 2, &before[1]), expected[0], "{change}");
+            assert_eq!(verdict(client, 3, &before[2]), expected[1], "{change}");
+        }
+    }
+    assert_eq!(verdict(&mut here, 4, &before[3]), "revoked");
+    assert_eq!(verdict(&mut here, 5, &before[4]), "revoked", "everybody is out");
+    assert_eq!(answer(&mut here, &token("s2")), "f");
+    let epochs = "SELECT string_agg(e::text, ' ' ORDER BY user_id) FROM session_guard.epoch AS e";
+    assert_eq!(answer(&mut here, epochs), answer(&mut there, epochs));
+    run(&mut here, "DROP SUBSCRIPTION epochs");
+}
+
 #[test]
 fn a_standby_answers_as_of_what_it_has_replayed() {
     let mut primary = Cluster::start(&[]);
