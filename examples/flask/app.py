@@ -51,11 +51,11 @@ def create_app():
         SESSION_COOKIE_SECURE=True,
         MAX_CONTENT_LENGTH=16 * 1024,
     )
-    # In autocommit each statement is a transaction of its own, as session_start should be. It waits for a
-    # change of its account that is not committed yet, but not for ever.
+    # In autocommit each statement is a transaction of its own, as session_start should be. A login waits for a
+    # change of its account that is not committed yet, but no longer than the timeout.
     pool = ConnectionPool(
         os.environ["DATABASE_URL"],
-        kwargs={"autocommit": True, "connect_timeout": 5, "options": "-c lock_timeout=2s -c statement_timeout=5s"},
+        kwargs={"autocommit": True, "connect_timeout": 5, "options": "-c statement_timeout=2s"},
         min_size=1,
         max_size=8,
         timeout=5,

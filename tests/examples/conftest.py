@@ -77,9 +77,9 @@ class Background(threading.Thread):
         return self.answer
 
 
-def wait_until_somebody_waits_for_a_lock(connection):
+def wait_until_somebody_waits_for_a_lock(connection, how_many=1):
     deadline = time.monotonic() + 10
     waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while not connection.execute(waiting).rowcount:
+    while connection.execute(waiting).rowcount < how_many:
         assert time.monotonic() < deadline, "nobody waits for a lock"
         time.sleep(0.02)

@@ -16,7 +16,7 @@ from werkzeug.security import generate_password_hash
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flask"
 DATABASE, OWNER, APP = "guard_examples_flask", "flask_owner", "flask_app"
 PASSWORD = "a password of the tests"
-# Longer than a login may wait: for a lock, then for a connection.
+# Longer than a request may wait: for a lock, and for a connection.
 PATIENCE = 15
 
 
@@ -69,6 +69,14 @@ def owner(schema):
 def admin(schema):
     with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def changing(schema):
+    """A connection whose changes are not committed yet."""
+    with psycopg.connect(dbname=DATABASE) as connection:
+        yield connection
+        connection.rollback()
 
 
 @pytest.fixture
@@ -183,16 +191,53 @@ def test_a_password_is_not_changed_by_who_does_not_know_it(server, alice):
     assert is_served(server, this) and is_served(server, other) and logged_in(server)
 
 
+def change_password(address, cookie, new):
+    return post(address, "password", cookie, current=PASSWORD, new=new)
+
+
+def test_a_change_by_the_old_password_that_met_another_change_is_refused(server, admin, alice, changing):
+    cookie = logged_in(server)
+    changing.execute("UPDATE users SET password = %s WHERE id = %s", (generate_password_hash("theirs"), alice))
+    change = Background(change_password, server, cookie, "mine")
+    wait_until_somebody_waits_for_a_lock(admin)
+    changing.commit()
+    assert gives_no_session(change.result(), 409)
+    assert not is_served(server, cookie)
+    assert gives_no_session(log_in(server, password="mine"), 401) and logged_in(server, "theirs")
+
+
+def test_who_changes_it_once_more_right_after_that_ends_the_session_that_asked_first(server, admin, alice, changing):
+    cookie = logged_in(server)
+    changing.execute("SELECT FROM users WHERE id = %s FOR UPDATE", (alice,))
+    change = Background(change_password, server, cookie, "first")
+    wait_until_somebody_waits_for_a_lock(admin)
+    with psycopg.connect(dbname=DATABASE) as later:
+        again = "UPDATE users SET password = %s WHERE id = %s"
+        second = Background(later.execute, again, (generate_password_hash("second"), alice))
+        wait_until_somebody_waits_for_a_lock(admin, how_many=2)
+        changing.rollback()
+        assert second.result().rowcount == 1
+        # As a rule, the app now waits for this to be committed, before it has its new login time.
+        time.sleep(0.2)
+        later.commit()
+    assert not is_served(server, change.result().cookies.get("session", cookie))
+
+
+def test_a_logout_during_the_change_counts(server, admin, alice, changing):
+    cookie = logged_in(server)
+    changing.execute("SELECT FROM users WHERE id = %s FOR UPDATE", (alice,))
+    change = Background(change_password, server, cookie, "new")
+    wait_until_somebody_waits_for_a_lock(admin)
+    assert post(server, "logout", cookie).status_code == 200
+    changing.rollback()
+    answer = change.result()
+    assert answer.status_code == 200 and not is_served(server, answer.cookies["session"])
+
+
 def test_of_two_changes_at_once_one_counts_and_the_other_session_ends(server, alice):
     cookies = [logged_in(server), logged_in(server)]
     with ThreadPoolExecutor(2) as both:
-        answers = list(
-            both.map(
-                lambda cookie, new: post(server, "password", cookie, current=PASSWORD, new=new),
-                cookies,
-                ["first", "second"],
-            )
-        )
+        answers = list(both.map(change_password, [server] * 2, cookies, ["first", "second"]))
     after = [answer.cookies.get("session", cookie) for answer, cookie in zip(answers, cookies)]
     works = [log_in(server, password=new).status_code == 200 for new in ("first", "second")]
     assert sorted(works) == [False, True]
@@ -235,11 +280,22 @@ def test_a_wrong_password_or_name_does_not_log_in(server, alice, name, password)
 
 
 @pytest.mark.parametrize(
-    "body", [[], None, {}, {"name": "alice"}, {"name": "alice", "password": ["x"]}, {"name": "a\0", "password": "x"},
-             {"name": "alice", "password": "\ud800"}, {"name": "alice", "password": ""}]
-)  # fmt: skip
+    "body",
+    [
+        "not JSON",
+        "[]",
+        "null",
+        "{}",
+        '{"name": "alice"}',
+        '{"name": "alice", "password": ["x"]}',
+        '{"name": "alice", "password": ""}',
+        r'{"name": "a\u0000", "password": "x"}',
+        r'{"name": "alice", "password": "\ud800"}',
+    ],
+)
 def test_what_is_no_login_is_said_to_be_none(server, body):
-    assert gives_no_session(requests.post(f"{server}/login", json=body or [], timeout=PATIENCE), 400)
+    json = {"Content-Type": "application/json"}
+    assert gives_no_session(requests.post(f"{server}/login", data=body, headers=json, timeout=PATIENCE), 400)
 
 
 def test_without_a_session_there_is_no_page(server, alice):
@@ -265,13 +321,6 @@ def test_the_cookie_is_kept_from_scripts_and_from_other_sites(server, alice):
 
 
 # Logins that meet a change of their account.
-
-
-@pytest.fixture
-def changing():
-    with psycopg.connect(dbname=DATABASE) as connection:
-        yield connection
-        connection.rollback()
 
 
 DISABLE = "UPDATE users SET active = false WHERE name = 'alice'"
