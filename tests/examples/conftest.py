@@ -1,4 +1,10 @@
-"""A database with users under guard."""
+"""A database with users under guard, and what the tests of several examples need."""
+
+import re
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -35,3 +41,45 @@ def db():
 @pytest.fixture
 def log_in(db):
     return lambda user: db.execute("SELECT session_start(%s::bigint)::text", (user,)).fetchone()[0]
+
+
+@contextmanager
+def serve(command, log_path, environment):
+    """A web server in a process of its own, that says where it is running; gives its address."""
+    with open(log_path, "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while not (running := re.search(r"Running on (http://\S+)", log_path.read_text())):
+            failed = server.poll() is not None or time.monotonic() > deadline
+            assert not failed, f"no server:\n{log_path.read_text()}"
+            time.sleep(0.05)
+        yield running[1]
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+class Background(threading.Thread):
+    """Calls a function in another thread; result() waits for it."""
+
+    def __init__(self, function, *arguments):
+        super().__init__(daemon=True)
+        self.call = lambda: function(*arguments)
+        self.start()
+
+    def run(self):
+        self.answer = self.call()
+
+    def result(self):
+        self.join(15)
+        assert not self.is_alive(), "no answer"
+        return self.answer
+
+
+def wait_until_somebody_waits_for_a_lock(connection, how_many=1):
+    deadline = time.monotonic() + 10
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while connection.execute(waiting).rowcount < how_many:
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+        time.sleep(0.02)
