@@ -11,12 +11,13 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-matrix histories fuzz valgrind bench lint install installcheck clean
+.PHONY: help demo psql test test-examples test-matrix histories fuzz valgrind bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make test           all tests, on private clusters'
+	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
@@ -35,6 +36,9 @@ psql:
 
 test:
 	@scripts/test
+
+test-examples:
+	@scripts/with-cluster examples tests/examples/run tests/flask_appbuilder/run tests/apps/run
 
 test-matrix:
 	@scripts/test-matrix

@@ -110,6 +110,29 @@ pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
     Ok(lines)
 }
 
+/// A session's own logout asked about along with its user, in one call, where a hundred thousand have logged out.
+///
+/// # Errors
+/// If pgbench or the server fails.
+pub fn both_checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+    connect()?.batch_execute(
+        "INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason)
+         SELECT 'session', md5(n::text), now(), 'admin: logout' FROM generate_series(1, 100000) AS n;
+         VACUUM ANALYZE session_guard.token_epoch;",
+    )?;
+    let session = format!("session_valid(:id::bigint, '{login}'::timestamptz)");
+    let statements = [
+        format!("SELECT {session} AND token_valid('session', md5('s' || :id), NULL::timestamptz);"),
+        format!("SELECT {session} AND md5('s' || :id) IS NOT NULL;"),
+    ];
+    choose_cores(1)?;
+    let found = in_turn(extent.long_rounds, statements.len(), |contender| {
+        tps(&statements[contender], 1, AT_WORK, extent)
+    })?;
+    let what = "pgbench, 1 client, session_valid AND token_valid / session_valid alone";
+    Ok(vec![Line::new(what, found[0], found[1], TPS, Goal::None)])
+}
+
 /// Checks while accounts are disabled elsewhere, a hundred a second.
 ///
 /// # Errors

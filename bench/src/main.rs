@@ -29,6 +29,7 @@ fn main() -> Result<(), Error> {
     tell(executor::calls(&extent, &login)?);
     tell(executor::row_level_security(&extent, &login)?);
     tell(load::checks(&extent, &login)?);
+    tell(load::both_checks(&extent, &login)?);
     tell(clients::requests(&extent, &login)?);
     tell(load::storm(&extent, &login)?);
     tell(load::logins(&extent)?);
