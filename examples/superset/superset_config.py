@@ -54,9 +54,8 @@ def FLASK_APP_MUTATOR(app):
             ends_transaction(db.session.rollback)
             return if_open if app.config["SESSION_GUARD_FAIL_OPEN"] else abort(503)
 
-    def is_valid(user_id, login_at):
-        values = {"user_id": str(user_id), "login_at": login_at}
-        return guarded(lambda: db.session.scalar(valid, values), True)
+    def holds(question, **values):
+        return guarded(lambda: db.session.scalar(question, values), True)
 
     def login_time(user_id):
         """The time to remember, or None for an account that must not log in."""
@@ -71,28 +70,24 @@ def FLASK_APP_MUTATOR(app):
         login_at = guarded(ask, datetime.now(timezone.utc))
         return login_at and login_at.isoformat()
 
-    def log_out():
-        session.clear()
-        logout_user()  # Comes last: it leaves a note in the session to delete a remember-me cookie.
-
     # --- Cookies ---
 
     @user_logged_in.connect_via(app)
     def at_login(_app, user):
         if user.get_id() is None:  # An embedded page logs in nobody, in this way.
             return
-        login_at = None
+        session["login_at"] = None
         try:
-            login_at = login_time(user.get_id())
+            session["login_at"] = login_time(user.get_id())
         finally:  # Also after an error: by now, flask_login has put the user into the session.
-            session["login_at"] = login_at
-            if login_at is None:
-                log_out()
+            if session["login_at"] is None:
+                session.clear()
+                logout_user()  # Comes last: its note in the session deletes a remember-me cookie.
 
     @sm.lm.user_loader
     def load_user(user_id):
         # A session older than this code has no login time; it ends with the user's first stamp.
-        if is_valid(user_id, session.get("login_at")):
+        if holds(valid, user_id=str(user_id), login_at=session.get("login_at")):
             return sm.load_user(user_id)
         session.clear()
 
@@ -114,7 +109,7 @@ def FLASK_APP_MUTATOR(app):
 
     @sm.jwt_manager.token_in_blocklist_loader
     def is_revoked(_header, token):
-        return not is_valid(token["sub"], token_login_at(token))
+        return not holds(valid, user_id=token["sub"], login_at=token_login_at(token))
 
     # --- Guests of embedded dashboards ---
 
@@ -124,7 +119,6 @@ def FLASK_APP_MUTATOR(app):
         if user and sm.is_guest_user(user):
             token = user.guest_token
             ids = [str(thing["id"]) for thing in token["resources"] if thing["type"] == "dashboard"]
-            values = {"ids": ids or [None], "issued_at": token.get("iat")}
-            if not guarded(lambda: db.session.scalar(guest_valid, values), True):
+            if not holds(guest_valid, ids=ids or [None], issued_at=token.get("iat")):
                 return None
         return user
