@@ -1,0 +1,144 @@
+"""Superset's metadata in a database of the tests' own, and servers on it: guarded and stock."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from client import PASSWORD, Browser, connect
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+DATABASE, OWNER = "session_guard_superset", "superset"
+
+# libpq adds the host and the port from the environment.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent.parent / 'examples' / 'superset'}",
+    "FLASK_APP": "superset",
+    "DATABASE_URL": f"postgresql://{OWNER}@/{DATABASE}",
+}
+rows = []
+
+
+def run(*command, config="guarded", timeout=300):
+    """A program of Superset's environment: a worker, a command, a script."""
+    environment = {**ENVIRONMENT, "SUPERSET_CONFIG_PATH": str(HERE / f"{config}.py")}
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def database():
+    postgres = connect("postgres")
+    postgres.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+    # The role stays after the tests: it might have been there before them.
+    postgres.execute(
+        f"DO 'BEGIN CREATE ROLE {OWNER} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END'"
+    )
+    postgres.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    # As an operator would, so that a login never waits for ever for a change of its account.
+    postgres.execute(f"ALTER DATABASE {DATABASE} SET lock_timeout = '2s'")
+    print("\n== superset db upgrade, superset init (half a minute)", flush=True)
+    # With the example in the configuration, while there is no table and no extension yet.
+    run("superset", "db", "upgrade")
+    run("superset", "init")
+    # alice is the one who is disabled, bob with her; admin is not. All are administrators, so
+    # that they may call the API.
+    run("python", "-c", f"""
+from superset.app import create_app
+app = create_app()
+with app.app_context():
+    users = app.appbuilder.sm
+    for name in ("admin", "alice", "bob", "newcomer"):
+        role = users.find_role("Admin")
+        assert users.add_user(name, name, name, f"{{name}}@example.com", role, {PASSWORD!r})
+""")
+    with connect(DATABASE, OWNER) as owner:
+        owner.execute("CREATE EXTENSION pg_session_guard")
+    db = connect(DATABASE)
+    yield db
+    db.close()
+    postgres.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    postgres.close()
+
+
+@contextmanager
+def serve(config, folder, **settings):
+    """Superset in a server process of its own, as it is run in production; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [BIN / "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "20"]
+    command += ["--worker-tmp-dir", folder, "superset.app:create_app()"]
+    environment = {**ENVIRONMENT, **settings, "SUPERSET_CONFIG_PATH": str(HERE / f"{config}.py")}
+    log_path = folder / f"{config}.log"
+    with open(log_path, "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(address):
+            failed = server.poll() is not None or time.monotonic() > deadline
+            assert not failed, f"no server:\n{log_path.read_text()}"
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(40)
+
+
+def answers(address):
+    try:
+        return requests.get(f"{address}/health", timeout=5).status_code == 200
+    except (requests.ConnectionError, requests.Timeout):
+        return False
+
+
+@pytest.fixture(scope="session")
+def servers(database, tmp_path_factory):
+    """Two on the same database: what the tests see is the example's doing, or Superset's own."""
+    print("\n== starting Superset, guarded and stock", flush=True)
+    with ExitStack() as both:
+        folder = tmp_path_factory.mktemp("servers")
+        yield {name: both.enter_context(serve(name, folder)) for name in ("guarded", "stock")}
+
+
+@pytest.fixture(scope="session")
+def guarded(servers):
+    return servers["guarded"]
+
+
+@pytest.fixture(scope="session")
+def admin(guarded):
+    return Browser(guarded, "admin")
+
+
+@pytest.fixture
+def statuses():
+    """Collects the rows of the table that is printed in the end."""
+    return rows
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not rows:
+        return
+    columns = list(rows[0])
+    widths = [max(len(str(row[name])) for row in [*rows, {name: name}]) for name in columns]
+    terminalreporter.section("HTTP status of an old session: while disabled, then enabled again")
+    for row in [dict(zip(columns, columns)), *rows]:
+        cells = (str(row[name]).ljust(width) for name, width in zip(columns, widths))
+        terminalreporter.write_line("  ".join(cells).rstrip())
