@@ -3,7 +3,9 @@ use strict;
 use warnings;
 use DBI;
 
-my $dbh = DBI->connect("dbi:Pg:", undef, undef, { RaiseError => 1, PrintError => 0, AutoCommit => 1 });
+my $sqlstate;
+my $dbh = DBI->connect("dbi:Pg:", undef, undef, { RaiseError => 1, PrintError => 0, AutoCommit => 1,
+    HandleError => sub { $sqlstate = $_[1]->state; return 0 } });
 my %calls = (session => ["session_verdict", "session_valid"], token => ["token_valid"], "round trip" => ["round_trip"]);
 binmode STDOUT, ":utf8";
 
@@ -46,8 +48,9 @@ my $cases = $dbh->selectall_arrayref(
 for my $case (@$cases) {
     for my $way (["prepared", 1], ["unprepared", 0]) {
         $dbh->{pg_server_prepare} = $way->[1];
+        $dbh->{pg_switch_prepared} = 1;    # at the first call already
         for my $call (@{ $calls{ $case->{ask} } }) {
-            my $answer = eval { put($call, $case) } // "error " . ($dbh->state || "client");
+            my $answer = eval { put($call, $case) } // "error " . $sqlstate;
             print join("\t", $case->{name}, $case->{guard} // "", $call, $way->[0], $answer), "\n";
         }
     }

@@ -40,16 +40,16 @@ async fn ask(db: &Client, is_prepared: bool, call: &str, values: &[Value]) -> Re
 }
 
 async fn is_valid(db: &Client, user_id: &str, login_at: Option<DateTime<Utc>>) -> Result<bool, Error> {
-    let row = db.query_one("SELECT session_valid($1, $2)", &[&user_id, &login_at]).await?;
-    Ok(row.get(0))
+    let rows = db.query_typed("SELECT session_valid($1, $2)", &[(&user_id, Type::TEXT), (&login_at, Type::TIMESTAMPTZ)]).await?;
+    Ok(rows[0].get(0))
 }
 
 async fn round_trip(db: &Client, user_id: &str) -> Result<String, Error> {
-    db.query_one("SELECT stamp($1)", &[&user_id]).await?;
-    let row = db.query_one("SELECT session_start($1)", &[&user_id]).await?;
-    let login_at: Option<DateTime<Utc>> = row.get(0);
+    db.query_typed("SELECT stamp($1)", &[(&user_id, Type::TEXT)]).await?;
+    let rows = db.query_typed("SELECT session_start($1)", &[(&user_id, Type::TEXT)]).await?;
+    let login_at: Option<DateTime<Utc>> = rows[0].get(0);
     let before = is_valid(db, user_id, login_at).await?;
-    db.query_one("SELECT stamp($1)", &[&user_id]).await?;
+    db.query_typed("SELECT stamp($1)", &[(&user_id, Type::TEXT)]).await?;
     Ok(format!("{before} {}", is_valid(db, user_id, login_at).await?))
 }
 
@@ -65,7 +65,7 @@ async fn put(db: &Client, is_prepared: bool, call: &str, case: &Row) -> Result<O
     let Some(user) = natural(id_as, id) else { return Ok(None) };
     values.push(user);
     let given = match login_as {
-        "read" => Some(db.query_one("SELECT read_time($1)", &[&login]).await?),
+        "read" => Some(db.query_typed("SELECT read_time($1)", &[(&login, Type::TEXT)]).await?.remove(0)),
         "started" => Some(ask(db, is_prepared, "session_start", &values).await?),
         _ => None,
     };
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (db, connection) = tokio_postgres::connect(&config, NoTls).await?;
     tokio::spawn(connection);
     let cases = "SELECT name, ask, guard, id_as, id, login_as, login FROM cases ORDER BY name, guard";
-    for case in db.query(cases, &[]).await? {
+    for case in db.query_typed(cases, &[]).await? {
         let (name, guard): (&str, Option<&str>) = (case.get("name"), case.get("guard"));
         let calls: &[&str] = match case.get("ask") {
             "session" => &["session_verdict", "session_valid"],
