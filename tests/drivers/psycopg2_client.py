@@ -16,14 +16,20 @@ def ask(function, arguments):
     return cursor.fetchone()[0]
 
 
+def start(user_id):
+    cursor.execute("SELECT session_start(%s)", (user_id,))
+    login_at = cursor.fetchone()[0]
+    return login_at
+
+
 def round_trip(user_id):
     def is_valid():
         cursor.execute("SELECT session_valid(%s, %s)", (user_id, login_at))
-        return cursor.fetchone()[0]
+        valid = cursor.fetchone()[0]
+        return valid
 
     cursor.execute("SELECT stamp(%s)", (str(user_id),))
-    cursor.execute("SELECT session_start(%s)", (user_id,))
-    login_at = cursor.fetchone()[0]
+    login_at = start(user_id)
     before = is_valid()
     cursor.execute("SELECT stamp(%s)", (str(user_id),))
     return f"{before} {is_valid()}"

@@ -165,32 +165,31 @@ def test_a_disable_is_seen_within_pooled_transactions_that_began_before_it(poole
         straight.execute("UPDATE users SET active = true WHERE id = 102")
 
 
-def test_a_statement_that_was_prepared_on_one_server_is_missed_on_another(pooled, database):
-    ask = "SELECT session_valid(1, NULL::timestamptz)"
-    client = connect(pooled, database, autocommit=True)
-    assert client.execute(ask, prepare=True).fetchone()[0]
+def test_a_named_statement_is_missed_or_mistaken_on_the_next_server_unless_pgbouncer_keeps_track(pooled):
+    database = make_database("bigint")
+    client, stranger = [connect(pooled, database, autocommit=True, prepare_threshold=5) for _ in range(2)]
     others = [connect(pooled, database) for _ in range(POOL)]
-    try:
-        for other in others:
-            other.execute("SELECT 1")
-        outcomes = []
-        # One server at a time is free, so that the client is led to each of them.
-        for other in others:
-            other.rollback()
-            outcomes += [outcome(client, ask), outcome(client, ask, prepare=False)]
-            other.execute("SELECT 1")
-        assert outcomes[1::2] == [True] * POOL
-        assert sorted(map(str, outcomes[::2])) == (["True"] * POOL if KEEPS_STATEMENTS else ["26000"] * (POOL - 1) + ["True"])
-    finally:
-        for connection in [client, *others]:
-            connection.close()
 
+    def on_only(server, connection, statement, prepare=True):
+        """On one server of the pool, the others being taken."""
+        others[server].rollback()
+        try:
+            return connection.execute(statement, prepare=prepare).fetchone()[0]
+        except psycopg.Error as error:
+            return error.sqlstate
+        finally:
+            others[server].execute("SELECT 1")
 
-def outcome(client, ask, prepare=True):
-    try:
-        return client.execute(ask, prepare=prepare).fetchone()[0]
-    except psycopg.Error as error:
-        return error.sqlstate
+    for other in others:
+        other.execute("SELECT 1")
+    ask = "SELECT session_valid(3, now())"      # a disabled account
+    assert on_only(0, client, ask) is False
+    assert on_only(1, stranger, "SELECT true")  # by the name that the client's statement has elsewhere
+    assert on_only(1, client, ask) is (not KEEPS_STATEMENTS)
+    assert on_only(2, client, ask) == (False if KEEPS_STATEMENTS else "26000")
+    assert [on_only(server, client, ask, prepare=False) for server in range(POOL)] == [False] * POOL
+    for connection in [client, stranger, *others]:
+        connection.close()
 
 
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
