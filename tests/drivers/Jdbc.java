@@ -4,7 +4,7 @@ import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.sql.Types;
+import java.sql.Timestamp;
 import java.time.LocalDateTime;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
@@ -15,6 +15,9 @@ import java.util.UUID;
 
 /** JDBC: each value is sent with the type that its setter names; a String is a varchar. */
 public class Jdbc {
+    /** Whether times are sent as applications from before Java 8 do. */
+    static boolean hasTimestamps;
+
     record Case(String name, String ask, String guard, String idAs, String id, String loginAs, String login) {
         List<String> calls() {
             return ask.equals("session") ? List.of("session_verdict", "session_valid")
@@ -41,10 +44,17 @@ public class Jdbc {
         };
     }
 
+    static boolean isFinite(OffsetDateTime time) {
+        return time.isBefore(OffsetDateTime.MAX) && time.isAfter(OffsetDateTime.MIN);
+    }
+
     static Object ask(Connection db, String call, List<Object> arguments, Class<?> wanted) throws SQLException {
         String places = String.join(", ", Collections.nCopies(arguments.size(), "?"));
         try (PreparedStatement ask = db.prepareStatement("SELECT " + call + "(" + places + ")")) {
-            for (int n = 0; n < arguments.size(); n++) ask.setObject(n + 1, arguments.get(n));
+            for (int n = 0; n < arguments.size(); n++)
+                if (hasTimestamps && arguments.get(n) instanceof OffsetDateTime time && isFinite(time))
+                    ask.setTimestamp(n + 1, Timestamp.from(time.toInstant()));
+                else ask.setObject(n + 1, arguments.get(n));
             ResultSet answer = ask.executeQuery();
             answer.next();
             return answer.getObject(1, wanted);
@@ -103,8 +113,9 @@ public class Jdbc {
         String url = "jdbc:postgresql://" + System.getenv("GUARD_TCP") + "/" + System.getenv("PGDATABASE")
             + "?user=" + System.getenv("PGUSER") + "&";
         Map<String, String> settings = Map.of("prepared", "prepareThreshold=1", "unprepared", "prepareThreshold=0",
-            "simple", "preferQueryMode=simple");
-        for (String way : settings.keySet())
+            "simple", "preferQueryMode=simple", "timestamps", "prepareThreshold=0");
+        for (String way : settings.keySet()) {
+            hasTimestamps = way.equals("timestamps");
             try (Connection db = DriverManager.getConnection(url + settings.get(way))) {
                 for (Case row : cases(db))
                     for (String call : row.calls()) {
@@ -117,5 +128,6 @@ public class Jdbc {
                         System.out.println(String.join("\t", row.name, row.guard == null ? "" : row.guard, call, way, "" + answer));
                     }
             }
+        }
     }
 }

@@ -28,12 +28,12 @@ WITH typed AS (
     FROM valued, unnest(CASE ask WHEN 'session' THEN '{session_verdict,session_valid}' ELSE '{token_valid}' END::text[]) AS call
     WHERE ask <> 'round trip' AND login_as <> 'started'
     UNION ALL
-    SELECT name, guard, 'round_trip', 'literals', concat_ws(E'\n',
-        format('SELECT stamp(%L) \gset', id),
-        format('SELECT session_start(%s) AS login_at \gset', id_value),
-        format('SELECT session_valid(%s, :''login_at'') AS before \gset', id_value),
-        format('SELECT stamp(%L) \gset', id),
-        format('SELECT :''before'' || '' '' || session_valid(%s, :''login_at'') AS answer \gset', id_value)), NULL
+    SELECT name, guard, 'round_trip', 'literals', '\set id ' || quote_literal(id_value) || $psql$
+SELECT stamp((:id)::text) \gset
+SELECT session_start(:id) AS login_at \gset
+SELECT session_valid(:id, :'login_at') AS before \gset
+SELECT stamp((:id)::text) \gset
+SELECT :'before' || ' ' || session_valid(:id, :'login_at') AS answer \gset$psql$, NULL
     FROM valued WHERE ask = 'round trip'
 )
 SELECT concat_ws(E'\n', '\unset answer', first, '\if :ERROR', format('\echo ''%s\t%s\t%s\t%s\terror'' :SQLSTATE', name, guard, call, way),

@@ -23,7 +23,7 @@ VERSION = tuple(map(int, re.search(r"(\d+)\.(\d+)", subprocess.check_output([PGB
 # From 1.21 on PgBouncer keeps track of the statements that drivers prepare.
 KEEPS_STATEMENTS = VERSION >= (1, 21)
 # Ways of asking that take no prepared statement from one transaction into the next.
-UNPREPARED = {"literals", "unprepared", "emulated", "text", "func", "simple"}
+UNPREPARED = {"literals", "unprepared", "emulated", "text", "func", "simple", "timestamps"}
 
 
 def free_port():
