@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-examples test-superset test-matrix histories fuzz valgrind bench lint install installcheck clean
+.PHONY: help demo psql test test-examples test-superset test-drivers test-matrix histories fuzz valgrind bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test           all tests, on private clusters'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
+	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
@@ -43,6 +44,9 @@ test-examples:
 
 test-superset:
 	@scripts/with-cluster superset tests/superset/run tests/airflow/run
+
+test-drivers:
+	@scripts/with-cluster drivers tests/drivers/run
 
 test-matrix:
 	@scripts/test-matrix

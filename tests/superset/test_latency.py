@@ -1,4 +1,4 @@
-"""What the guard adds to a request, against Superset alone on the same database."""
+"""What the guard adds to a request, against Superset alone on the same database: told, and not judged."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from client import Browser
 REQUESTS = 300
 
 
-def test_the_guard_adds_little_to_a_request(servers):
+def test_guarded_and_stock_requests_are_answered_by_turns(servers):
     browsers = {name: Browser(address, "newcomer") for name, address in servers.items()}
     taken = {name: [] for name in servers}
     for number in range(-20, REQUESTS):  # The first ones warm up.
@@ -25,5 +25,3 @@ def test_the_guard_adds_little_to_a_request(servers):
         print(f"\n{name}: median {medians[name]:.2f} ms, middle half {low:.2f} to {high:.2f} ms", end="")
     added = medians["guarded"] - medians["stock"]
     print(f"\nadded to a request, of {REQUESTS} each by turns: {added:.2f} ms")
-    # Far above what was seen (see the printed figures), and far below what a user would notice.
-    assert added < 20
