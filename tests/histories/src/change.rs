@@ -195,8 +195,8 @@ fn is_certain(client: &mut Client, action: Action, whose: Whose) -> Result<bool,
             | Action::MoveRole(..),
             Whose::One(Subject::User(id)),
         ) => {
-            // An account that is not there needs no stamp. One that goes away after this was read is stamped
-            // by what takes it away.
+            // An account that is not there needs no stamp. One that only this snapshot still has, or that goes
+            // away before the trigger looks, is stamped by what takes it away.
             Ok(client.query_opt("SELECT FROM users WHERE id = $1", &[&id])?.is_some())
         }
         _ => Ok(true),

@@ -145,9 +145,9 @@ impl Planner {
                 let other = self.rng.random_range(ACCOUNTS + 1..=IDS);
                 self.and_repair(Action::ChangeId(user, other), Action::ChangeId(other, user))
             }
-            104..118 => Action::ChangePassword(user),
-            118..132 => Action::Revoke(user),
-            132..172 => self.action_on_roles(),
+            104..114 => Action::ChangePassword(user),
+            114..124 => Action::Revoke(user),
+            124..172 => self.action_on_roles(),
             172..194 => Action::RevokeTokens(self.rng.random_range(1..=TOKENS)),
             // What stamps everybody hides what else stamps, and TRUNCATE keeps all others from the roles until
             // its transaction ends.
@@ -161,10 +161,10 @@ impl Planner {
     fn action_on_roles(&mut self) -> Action {
         let mut id = || self.rng.random_range(1..=IDS);
         let (user, other) = (id(), id());
-        match self.rng.random_range(0..4) {
+        match self.rng.random_range(0..5) {
             0 => Action::GrantRole(user),
             1 => Action::TakeRole(user),
-            2 if user != other => Action::MoveRole(user, other),
+            2..4 if user != other => Action::MoveRole(user, other),
             _ => Action::ChangeRole(user),
         }
     }
