@@ -237,6 +237,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stamps_everybody_is_rare() {
+        let mut planner = Planner::new(1, 1, true);
+        let actions: Vec<Action> = (0..2000).map(|_| planner.action()).collect();
+        let of_all = actions.iter().filter(|action| {
+            matches!(action, Action::RevokeAll | Action::TruncateRoles | Action::RevokeAllTokens)
+        });
+        assert!(of_all.count() * 20 < actions.len());
+    }
+
+    #[test]
     fn nothing_is_prepared_where_that_is_not_allowed() {
         let mut planner = Planner::new(1, 1, false);
         let allowed = |plan: Plan| matches!(plan.end, End::Commit | End::Rollback);
