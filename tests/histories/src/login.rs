@@ -53,7 +53,7 @@ pub fn work(
     // Whoever changes an account may hold it for seconds.
     client.batch_execute("SET lock_timeout = '200 ms'")?;
     while Time::now() < deadline {
-        let of = match rng.random_bool(0.2) {
+        let of = match rng.random_bool(0.1) {
             true => Subject::Token(rng.random_range(1..=TOKENS)),
             false => Subject::User(rng.random_range(1..=IDS)),
         };
