@@ -1,6 +1,6 @@
-//! Workers that ask `session_valid` all the time, each in circumstances of its own.
+//! Workers that ask `session_valid` and `token_valid` all the time, each in circumstances of its own.
 
-use crate::event::{Check, Time};
+use crate::event::{Check, Subject, Time};
 use crate::login::Logins;
 use crate::plan::ISOLATION;
 use postgres::Client;
@@ -80,7 +80,12 @@ fn ask(
     let Some((place, login)) = logins.choose(rng) else { return Ok(None) };
     let at = SystemTime::from(login.at);
     let began = Time::now();
-    let row = client.query_one("SELECT session_valid($1::int, $2)", &[&login.user, &at])?;
+    let row = match login.of {
+        Subject::User(id) => client.query_one("SELECT session_valid($1::int, $2)", &[&id, &at]),
+        Subject::Token(id) => {
+            client.query_one("SELECT token_valid('dashboard', $1::int::text, $2)", &[&id, &at])
+        }
+    }?;
     let ended = Time::now();
     Ok(Some(Check { login: place, began, ended, is_valid: row.get(0), by }))
 }
@@ -124,12 +129,21 @@ fn ask_in_statement(
     checks: &mut Vec<Check>,
 ) -> Result<(), postgres::Error> {
     let chosen: Vec<_> = (0..50).filter_map(|_| logins.choose(rng)).collect();
-    let users: Vec<i32> = chosen.iter().map(|(_, login)| login.user).collect();
+    let (users, tokens): (Vec<_>, Vec<_>) = chosen
+        .iter()
+        .map(|(_, login)| match login.of {
+            Subject::User(id) => (Some(id), None),
+            Subject::Token(id) => (None, Some(id)),
+        })
+        .unzip();
     let times: Vec<SystemTime> = chosen.iter().map(|(_, login)| login.at.into()).collect();
     let rows = client.query(
-        "SELECT clock_timestamp(), session_valid(id, at), clock_timestamp(), pg_sleep(0.01)
-         FROM unnest($1::int[], $2::timestamptz[]) AS login(id, at)",
-        &[&users, &times],
+        "SELECT clock_timestamp(),
+                CASE WHEN token IS NULL THEN session_valid(id, at)
+                     ELSE token_valid('dashboard', token::text, at) END,
+                clock_timestamp(), pg_sleep(0.01)
+         FROM unnest($1::int[], $2::int[], $3::timestamptz[]) AS login(id, token, at)",
+        &[&users, &tokens, &times],
     )?;
     checks.extend(rows.iter().zip(chosen).map(|(row, (login, _))| Check {
         login,

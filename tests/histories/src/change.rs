@@ -1,9 +1,10 @@
-//! Workers that change accounts as planned, and record what they stamped.
+//! Workers that change accounts, roles and tokens as planned, and record what they stamped.
 
-use crate::event::{Stamp, Time};
+use crate::event::{Stamp, Subject, Time, Whose};
 use crate::plan::{Action, End, Plan, Planner, Step};
 use postgres::Client;
 use postgres::error::SqlState;
+use postgres::types::ToSql;
 use std::thread::sleep;
 
 /// What one worker did.
@@ -95,52 +96,109 @@ fn transact(
 }
 
 fn change(client: &mut Client, action: Action) -> Result<Vec<Stamp>, postgres::Error> {
+    let (what, sql, stamped) = statement(action);
+    let mut ids: Vec<&(dyn ToSql + Sync)> = Vec::new();
+    for whose in &stamped {
+        if let Whose::One(Subject::User(id) | Subject::Token(id)) = whose {
+            ids.push(id);
+        }
+    }
     let began = Time::now();
-    let stamp =
-        |user, what, is_certain| Stamp { user, what, began, committed: Time::NEVER, is_certain };
-    let (written, stamps) = match action {
-        Action::Disable(user) => (
-            client.execute("UPDATE users SET active = false WHERE id = $1 AND active", &[&user])?,
-            vec![stamp(Some(user), "disable", true)],
+    let mut stamps = Vec::new();
+    for &whose in &stamped {
+        let is_certain = is_certain(client, action, whose)?;
+        stamps.push(Stamp { whose, what, began, committed: Time::NEVER, is_certain });
+    }
+    let written = client.execute(sql, &ids)?;
+    // TRUNCATE counts no rows, and needs none.
+    let has_stamped = written > 0 || action == Action::TruncateRoles;
+    Ok(if has_stamped { stamps } else { Vec::new() })
+}
+
+/// What to call it, the SQL, and whose logins end if that writes a row. Their numbers are the parameters.
+fn statement(action: Action) -> (&'static str, &'static str, Vec<Whose>) {
+    let user = |id| Whose::One(Subject::User(id));
+    match action {
+        Action::Disable(id) => {
+            ("disable", "UPDATE users SET active = false WHERE id = $1 AND active", vec![user(id)])
+        }
+        Action::Enable(id) => (
+            "enable",
+            "UPDATE users SET active = true WHERE id = $1 AND NOT active",
+            vec![user(id)],
         ),
-        Action::Enable(user) => (
-            client
-                .execute("UPDATE users SET active = true WHERE id = $1 AND NOT active", &[&user])?,
-            vec![stamp(Some(user), "enable", true)],
+        Action::Delete(id) => ("delete", "DELETE FROM users WHERE id = $1", vec![user(id)]),
+        Action::Insert(id) => (
+            "insert",
+            "INSERT INTO users VALUES ($1, true) ON CONFLICT (id) DO NOTHING",
+            vec![user(id)],
         ),
-        Action::Delete(user) => (
-            client.execute("DELETE FROM users WHERE id = $1", &[&user])?,
-            vec![stamp(Some(user), "delete", true)],
+        Action::ChangeId(from, to) => {
+            ("change of id", "UPDATE users SET id = $2 WHERE id = $1", vec![user(from), user(to)])
+        }
+        Action::ChangePassword(id) => (
+            "change of password",
+            "UPDATE users SET password = clock_timestamp()::text WHERE id = $1",
+            vec![user(id)],
         ),
-        Action::Insert(user) => (
-            client.execute(
-                "INSERT INTO users VALUES ($1, true) ON CONFLICT (id) DO NOTHING",
-                &[&user],
-            )?,
-            vec![stamp(Some(user), "insert", false)],
-        ),
-        Action::ChangeId(from, to) => (
-            client.execute("UPDATE users SET id = $2 WHERE id = $1", &[&from, &to])?,
-            vec![stamp(Some(from), "change of id", true), stamp(Some(to), "change of id", true)],
-        ),
-        Action::ChangePassword(user) => (
-            client.execute(
-                "UPDATE users SET password = clock_timestamp()::text WHERE id = $1",
-                &[&user],
-            )?,
-            vec![stamp(Some(user), "change of password", true)],
-        ),
-        Action::Revoke(user) => (
-            client.execute(
-                "SELECT WHERE session_guard.revoke_sessions($1::bigint) IS NOT NULL",
-                &[&i64::from(user)],
-            )?,
-            vec![stamp(Some(user), "revoke_sessions", true)],
+        Action::Revoke(id) => (
+            "revoke_sessions",
+            "SELECT WHERE session_guard.revoke_sessions($1::int) IS NOT NULL",
+            vec![user(id)],
         ),
         Action::RevokeAll => (
-            client.execute("SELECT session_guard.revoke_all_sessions()", &[])?,
-            vec![stamp(None, "revoke_all_sessions", true)],
+            "revoke_all_sessions",
+            "SELECT session_guard.revoke_all_sessions()",
+            vec![Whose::AllUsers],
         ),
-    };
-    Ok(if written > 0 { stamps } else { Vec::new() })
+        Action::GrantRole(id) => (
+            "grant of a role",
+            "INSERT INTO user_role VALUES ($1, 'reader') ON CONFLICT (user_id) DO NOTHING",
+            vec![user(id)],
+        ),
+        Action::TakeRole(id) => {
+            ("loss of a role", "DELETE FROM user_role WHERE user_id = $1", vec![user(id)])
+        }
+        Action::ChangeRole(id) => (
+            "change of a role",
+            "UPDATE user_role SET role = clock_timestamp()::text WHERE user_id = $1",
+            vec![user(id)],
+        ),
+        Action::MoveRole(from, to) => (
+            "move of a role",
+            "UPDATE user_role SET user_id = $2
+             WHERE user_id = $1 AND NOT EXISTS (SELECT FROM user_role WHERE user_id = $2)",
+            vec![user(from), user(to)],
+        ),
+        Action::TruncateRoles => ("truncate of roles", "TRUNCATE user_role", vec![Whose::AllUsers]),
+        Action::RevokeTokens(id) => (
+            "revoke_tokens of a subject",
+            "SELECT session_guard.revoke_tokens('dashboard', $1::int::text)",
+            vec![Whose::One(Subject::Token(id))],
+        ),
+        Action::RevokeAllTokens => (
+            "revoke_tokens of the scope",
+            "SELECT session_guard.revoke_tokens('dashboard')",
+            vec![Whose::AllTokens],
+        ),
+    }
+}
+
+/// Whether it must stamp if it writes a row.
+fn is_certain(client: &mut Client, action: Action, whose: Whose) -> Result<bool, postgres::Error> {
+    match (action, whose) {
+        (Action::Insert(_), _) => Ok(false),
+        (
+            Action::GrantRole(_)
+            | Action::TakeRole(_)
+            | Action::ChangeRole(_)
+            | Action::MoveRole(..),
+            Whose::One(Subject::User(id)),
+        ) => {
+            // An account that is not there needs no stamp. One that only this snapshot still has, or that goes
+            // away before the trigger looks, is stamped by what takes it away.
+            Ok(client.query_opt("SELECT FROM users WHERE id = $1", &[&id])?.is_some())
+        }
+        _ => Ok(true),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+const SECOND: i64 = 1_000_000;
+
 /// Microseconds of the Unix epoch, as the client and the server, on one machine, both read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub i64);
@@ -17,7 +19,12 @@ impl Time {
 
     /// The second that has begun last.
     pub fn cut_to_seconds(self) -> Time {
-        Time(self.0.div_euclid(1_000_000) * 1_000_000)
+        Time(self.0.div_euclid(SECOND) * SECOND)
+    }
+
+    /// So many seconds later.
+    pub fn plus_seconds(self, seconds: usize) -> Time {
+        Time(self.0.saturating_add(seconds as i64 * SECOND))
     }
 }
 
@@ -34,18 +41,50 @@ impl From<Time> for SystemTime {
     }
 }
 
-/// A change that ends sessions, in a transaction that was not rolled back.
+/// What a login is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A user who has logged in.
+    User(i32),
+    /// What a token was issued for.
+    Token(i32),
+}
+
+/// Whose logins a stamp ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of one subject.
+    One(Subject),
+    /// Every user's.
+    AllUsers,
+    /// All tokens of the scope.
+    AllTokens,
+}
+
+impl Whose {
+    /// Whether this subject's are among them.
+    pub fn includes(self, subject: Subject) -> bool {
+        match self {
+            Whose::One(one) => one == subject,
+            Whose::AllUsers => matches!(subject, Subject::User(_)),
+            Whose::AllTokens => matches!(subject, Subject::Token(_)),
+        }
+    }
+}
+
+/// A change that ends logins, in a transaction that was not rolled back.
 #[derive(Clone, Debug)]
 pub struct Stamp {
-    /// Whose; `None`: everybody's.
-    pub user: Option<i32>,
+    /// Whose it ends.
+    pub whose: Whose,
     /// What changed, for whoever reads a violation.
     pub what: &'static str,
     /// When the statement was sent.
     pub began: Time,
     /// When its COMMIT had returned; `Time::NEVER` if it did not within the history.
     pub committed: Time,
-    /// Whether it must have stamped. An INSERT stamps only on an id that was there before.
+    /// Whether it must have stamped. An INSERT stamps only on an id that was there before, and a role only
+    /// an account that is there.
     pub is_certain: bool,
 }
 
@@ -54,20 +93,20 @@ pub struct Stamp {
 pub enum Means {
     /// From `session_start`.
     SessionStart,
-    /// From the app's clock, once the account was seen to be active.
+    /// From the app's clock; a user's, once the account was seen to be active.
     AppClock,
     /// The same, cut to whole seconds as in a JWT.
     AppClockInSeconds,
 }
 
-/// A login that was let in.
+/// A login that was let in, or a token that was issued.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Who.
-    pub user: i32,
+    /// Whose.
+    pub of: Subject,
     /// How it got its time.
     pub means: Means,
-    /// The time that is stored with the session.
+    /// The time that is stored with the session, or in the token.
     pub at: Time,
     /// When the app began with it.
     pub began: Time,
@@ -75,7 +114,7 @@ pub struct Login {
     pub returned: Time,
 }
 
-/// One answer of `session_valid`.
+/// One answer of `session_valid` or `token_valid`.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// The place of the login in the history.
@@ -90,6 +129,13 @@ pub struct Check {
     pub by: &'static str,
 }
 
+impl Login {
+    /// Whether it is a token.
+    pub fn is_token(&self) -> bool {
+        matches!(self.of, Subject::Token(_))
+    }
+}
+
 /// All that was recorded.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -99,4 +145,11 @@ pub struct History {
     pub logins: Vec<Login>,
     /// In no order.
     pub checks: Vec<Check>,
+}
+
+impl History {
+    /// The answers on tokens, or those on sessions.
+    pub fn checks_of(&self, is_token: bool) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(move |check| self.logins[check.login].is_token() == is_token)
+    }
 }

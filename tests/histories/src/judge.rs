@@ -1,11 +1,11 @@
 //! Whether a history keeps the promises. Pure.
 
-use crate::event::{History, Means, Time};
+use crate::event::{History, Means, Stamp, Time};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A dead session was called valid: the login had returned before the stamping statement began,
+    /// A dead login was called valid: it had returned before the stamping statement began,
     /// and the stamp's COMMIT had returned before the check began.
     Revived {
         /// Its place in the history.
@@ -13,7 +13,7 @@ pub enum Violation {
         /// That of the stamp.
         stamp: usize,
     },
-    /// A login by `session_start` was refused, though no stamp had followed it.
+    /// A login past every epoch before it was refused, though no stamp had followed it.
     Refused {
         /// Its place in the history.
         check: usize,
@@ -32,15 +32,12 @@ struct Fate {
 pub fn judge(history: &History) -> Vec<Violation> {
     let fates: Vec<Fate> = (0..history.logins.len()).map(|login| fate(history, login)).collect();
     let judged = history.checks.iter().enumerate().filter_map(|(place, check)| {
-        let (login, fate) = (&history.logins[check.login], &fates[check.login]);
+        let fate = &fates[check.login];
         match fate.dead_from {
             Some((dead_from, stamp)) if check.is_valid && check.began > dead_from => {
                 Some(Violation::Revived { check: place, stamp })
             }
-            _ if !check.is_valid
-                && login.means == Means::SessionStart
-                && check.ended < fate.valid_until =>
-            {
+            _ if !check.is_valid && check.ended < fate.valid_until => {
                 Some(Violation::Refused { check: place })
             }
             _ => None,
@@ -51,36 +48,59 @@ pub fn judge(history: &History) -> Vec<Violation> {
 
 fn fate(history: &History, login: usize) -> Fate {
     let login = &history.logins[login];
-    let concerns = |user: Option<i32>| user.is_none_or(|user| user == login.user);
+    let mut before = Vec::new();
     let mut fate = Fate { dead_from: None, valid_until: Time::NEVER };
     for (place, stamp) in history.stamps.iter().enumerate() {
-        if !concerns(stamp.user) {
+        if !stamp.whose.includes(login.of) {
             continue;
         }
         // Even one that was sent before the login may have come after it.
         if stamp.committed > login.began {
             fate.valid_until = fate.valid_until.min(stamp.began);
+        } else {
+            before.push(stamp);
         }
         let must_kill = stamp.is_certain && stamp.began > login.returned;
         if must_kill && fate.dead_from.is_none_or(|(dead_from, _)| stamp.committed < dead_from) {
             fate.dead_from = Some((stamp.committed, place));
         }
     }
+    // `session_start` waits for the epoch; a clock knows nothing of it.
+    let is_past = |epoch| login.means == Means::SessionStart || login.at >= epoch;
+    if !latest_epoch(&before).is_none_or(is_past) {
+        fate.valid_until = login.began;
+    }
     fate
+}
+
+/// The latest that an epoch can be after these stamps: each takes it to the second after the clock, or, where
+/// that is later, a second past what it was.
+fn latest_epoch(stamps: &[&Stamp]) -> Option<Time> {
+    let after = |stamp: &Stamp| {
+        // Itself among those that may have come after it began: for the second that it is rounded up by.
+        let risen = stamps.iter().filter(|other| other.committed > stamp.began).count();
+        stamp.committed.cut_to_seconds().plus_seconds(risen)
+    };
+    stamps.iter().map(|stamp| after(stamp)).max()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Check, Login, Stamp};
+    use crate::event::{Check, Login, Subject, Whose};
 
-    fn login(means: Means) -> Login {
-        Login { user: 1, means, at: Time(105), began: Time(100), returned: Time(110) }
+    const USER: Subject = Subject::User(1);
+    const TOKEN: Subject = Subject::Token(1);
+    const MEANS: [Means; 3] = [Means::SessionStart, Means::AppClock, Means::AppClockInSeconds];
+    const SECOND: i64 = 1_000_000;
+
+    fn login(of: Subject, means: Means) -> Login {
+        Login { of, means, at: Time(105), began: Time(100), returned: Time(110) }
     }
 
-    fn stamp(user: Option<i32>, began: i64, committed: i64) -> Stamp {
+    fn stamp(whose: Whose, began: i64, committed: i64) -> Stamp {
         Stamp {
-            user,
+            whose,
             what: "disable",
             began: Time(began),
             committed: Time(committed),
@@ -88,24 +108,38 @@ mod tests {
         }
     }
 
+    fn of_user(began: i64, committed: i64) -> Stamp {
+        stamp(Whose::One(USER), began, committed)
+    }
+
     fn check(began: i64, ended: i64, is_valid: bool) -> Check {
         Check { login: 0, began: Time(began), ended: Time(ended), is_valid, by: "a test" }
     }
 
-    fn verdict(means: Means, stamps: &[Stamp], check: Check) -> Vec<Violation> {
-        judge(&History { stamps: stamps.to_vec(), logins: vec![login(means)], checks: vec![check] })
+    fn verdict(login: Login, stamps: &[Stamp], check: Check) -> Vec<Violation> {
+        judge(&History { stamps: stamps.to_vec(), logins: vec![login], checks: vec![check] })
+    }
+
+    fn verdict_on_session(means: Means, stamps: &[Stamp], check: Check) -> Vec<Violation> {
+        verdict(login(USER, means), stamps, check)
     }
 
     #[test]
-    fn a_dead_session_must_not_be_valid_again() {
+    fn a_dead_login_must_not_be_valid_again() {
         let revived = vec![Violation::Revived { check: 0, stamp: 0 }];
-        for means in [Means::SessionStart, Means::AppClock, Means::AppClockInSeconds] {
-            for user in [Some(1), None] {
-                assert_eq!(
-                    verdict(means, &[stamp(user, 120, 130)], check(131, 132, true)),
-                    revived
-                );
-                assert_eq!(verdict(means, &[stamp(user, 120, 130)], check(131, 132, false)), []);
+        for means in MEANS {
+            for (of, whose) in [
+                (USER, Whose::One(USER)),
+                (USER, Whose::AllUsers),
+                (TOKEN, Whose::One(TOKEN)),
+                (TOKEN, Whose::AllTokens),
+            ] {
+                let answered = |is_valid| {
+                    let stamps = [stamp(whose, 120, 130)];
+                    verdict(login(of, means), &stamps, check(131, 132, is_valid))
+                };
+                assert_eq!(answered(true), revived);
+                assert_eq!(answered(false), []);
             }
         }
     }
@@ -113,74 +147,98 @@ mod tests {
     #[test]
     fn until_the_commit_has_returned_either_answer_will_do() {
         for is_valid in [true, false] {
-            assert_eq!(
-                verdict(
-                    Means::SessionStart,
-                    &[stamp(Some(1), 120, 130)],
-                    check(129, 140, is_valid)
-                ),
-                []
-            );
+            let answer = check(129, 140, is_valid);
+            assert_eq!(verdict_on_session(Means::SessionStart, &[of_user(120, 130)], answer), []);
         }
     }
 
     #[test]
     fn a_stamp_that_began_before_the_login_was_done_need_not_kill_it() {
-        assert_eq!(
-            verdict(Means::AppClock, &[stamp(Some(1), 109, 130)], check(140, 150, true)),
-            []
-        );
+        let answer = check(140, 150, true);
+        assert_eq!(verdict_on_session(Means::AppClock, &[of_user(109, 130)], answer), []);
     }
 
     #[test]
-    fn the_stamp_of_another_user_kills_nothing() {
-        assert_eq!(
-            verdict(Means::SessionStart, &[stamp(Some(2), 120, 130)], check(140, 150, true)),
-            []
-        );
-        assert_eq!(
-            verdict(Means::SessionStart, &[stamp(Some(2), 120, 130)], check(140, 150, false)),
-            [Violation::Refused { check: 0 }]
-        );
+    fn the_stamp_of_another_kills_nothing() {
+        for (of, whose) in [
+            (USER, Whose::One(Subject::User(2))),
+            (USER, Whose::One(TOKEN)),
+            (USER, Whose::AllTokens),
+            (TOKEN, Whose::One(Subject::Token(2))),
+            (TOKEN, Whose::One(USER)),
+            (TOKEN, Whose::AllUsers),
+        ] {
+            let answered = |is_valid| {
+                let stamps = [stamp(whose, 120, 130)];
+                verdict(login(of, Means::AppClock), &stamps, check(140, 150, is_valid))
+            };
+            assert_eq!(answered(true), []);
+            assert_eq!(answered(false), [Violation::Refused { check: 0 }]);
+        }
     }
 
     #[test]
     fn a_login_by_session_start_is_valid_until_a_stamp_may_have_followed() {
         let refused = [Violation::Refused { check: 0 }];
-        let start = Means::SessionStart;
-        assert_eq!(verdict(start, &[], check(120, 130, false)), refused);
-        assert_eq!(verdict(start, &[stamp(Some(1), 50, 99)], check(120, 130, false)), refused);
-        assert_eq!(verdict(start, &[stamp(Some(1), 140, 150)], check(120, 130, false)), refused);
-        assert_eq!(verdict(start, &[stamp(Some(1), 50, 101)], check(120, 130, false)), []);
-        assert_eq!(verdict(start, &[stamp(Some(1), 129, 150)], check(120, 130, false)), []);
-        let mut perhaps = stamp(Some(1), 115, 118);
+        let verdict = |stamps: &[Stamp], is_valid| {
+            verdict_on_session(Means::SessionStart, stamps, check(120, 130, is_valid))
+        };
+        assert_eq!(verdict(&[], false), refused);
+        assert_eq!(verdict(&[of_user(50, 99)], false), refused);
+        assert_eq!(verdict(&[of_user(140, 150)], false), refused);
+        assert_eq!(verdict(&[of_user(50, 101)], false), []);
+        assert_eq!(verdict(&[of_user(129, 150)], false), []);
+        let mut perhaps = of_user(115, 118);
         perhaps.is_certain = false;
-        assert_eq!(verdict(start, &[perhaps.clone()], check(120, 130, false)), []);
-        assert_eq!(verdict(start, &[perhaps], check(120, 130, true)), []);
+        assert_eq!(verdict(&[perhaps.clone()], false), []);
+        assert_eq!(verdict(&[perhaps], true), []);
     }
 
     #[test]
-    fn a_login_by_the_apps_clock_may_be_refused_at_any_time() {
-        for means in [Means::AppClock, Means::AppClockInSeconds] {
-            assert_eq!(verdict(means, &[], check(120, 130, false)), []);
+    fn a_login_by_a_clock_is_so_where_no_epoch_can_be_ahead_of_it() {
+        let refused = [Violation::Refused { check: 0 }];
+        for (of, means) in [(USER, Means::AppClock), (TOKEN, Means::AppClockInSeconds)] {
+            let refusal = |at: i64, stamps: &[(i64, i64)]| {
+                let stamps: Vec<Stamp> = stamps
+                    .iter()
+                    .map(|&(began, committed)| stamp(Whose::One(of), began, committed))
+                    .collect();
+                let (at, began, returned) = (Time(at), Time(9 * SECOND), Time(9 * SECOND + 10));
+                let login = Login { of, means, at, began, returned };
+                verdict(login, &stamps, check(returned.0 + 10, returned.0 + 20, false))
+            };
+            assert_eq!(refusal(0, &[]), refused);
+            // In the second after it committed.
+            assert_eq!(refusal(4 * SECOND - 1, &[(50, 3 * SECOND)]), []);
+            assert_eq!(refusal(4 * SECOND, &[(50, 3 * SECOND)]), refused);
+            // Either may have come after the other: a second more.
+            let (first, second) = ((50, 3 * SECOND), (60, 3 * SECOND + 1));
+            assert_eq!(refusal(5 * SECOND - 1, &[first, second]), []);
+            assert_eq!(refusal(5 * SECOND, &[first, second]), refused);
+            // The other came before.
+            assert_eq!(refusal(4 * SECOND, &[(20, 40), (50, 3 * SECOND)]), refused);
+            // It came after, but by less than a second.
+            assert_eq!(refusal(2 * SECOND - 1, &[(20, 40), (50, 60)]), []);
+            // What follows may have killed it, as ever.
+            assert_eq!(refusal(9 * SECOND, &[(9 * SECOND + 1, 9 * SECOND + 15)]), []);
         }
     }
 
     #[test]
     fn the_stamp_that_committed_first_decides() {
-        let stamps = [stamp(Some(1), 120, 200), stamp(Some(1), 130, 140)];
+        let stamps = [of_user(120, 200), of_user(130, 140)];
         assert_eq!(
-            verdict(Means::AppClock, &stamps, check(150, 160, true)),
+            verdict_on_session(Means::AppClock, &stamps, check(150, 160, true)),
             [Violation::Revived { check: 0, stamp: 1 }]
         );
     }
 
     #[test]
     fn a_stamp_in_doubt_kills_nothing_but_may_have() {
-        let doubtful = stamp(Some(1), 120, i64::MAX);
+        let doubtful = [of_user(120, i64::MAX)];
         for is_valid in [true, false] {
             let answer = check(150, 160, is_valid);
-            assert_eq!(verdict(Means::SessionStart, std::slice::from_ref(&doubtful), answer), []);
+            assert_eq!(verdict_on_session(Means::SessionStart, &doubtful, answer), []);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Workers that log in.
+//! Workers that log in, and issue tokens.
 
-use crate::event::{Login, Means, Time};
-use crate::plan::{IDS, ISOLATION};
+use crate::event::{Login, Means, Subject, Time};
+use crate::plan::{IDS, ISOLATION, TOKENS};
 use postgres::Client;
 use postgres::error::SqlState;
 use rand::RngExt;
@@ -19,19 +19,18 @@ impl Logins {
         self.0.write().expect("no worker panics").push(login);
     }
 
-    /// A login and its place: often one of the latest of its user, or else any.
+    /// A login and its place: often one of the latest of its subject, or else any.
     pub fn choose(&self, rng: &mut StdRng) -> Option<(usize, Login)> {
         let logins = self.0.read().expect("no worker panics");
         if logins.is_empty() {
             return None;
         }
         let any = rng.random_range(0..logins.len());
-        let user = logins[any].user;
+        let of = logins[any].of;
         let place = match rng.random_bool(0.5) {
             true => any,
             false => {
-                let latest =
-                    logins.iter().enumerate().rev().filter(|(_, login)| login.user == user);
+                let latest = logins.iter().enumerate().rev().filter(|(_, login)| login.of == of);
                 latest.take(rng.random_range(1..=8)).last().map_or(any, |(place, _)| place)
             }
         };
@@ -44,7 +43,7 @@ impl Logins {
     }
 }
 
-/// Logs users in until `deadline`.
+/// Logs users in, and now and then issues a token, until `deadline`.
 pub fn work(
     client: &mut Client,
     rng: &mut StdRng,
@@ -54,26 +53,37 @@ pub fn work(
     // Whoever changes an account may hold it for seconds.
     client.batch_execute("SET lock_timeout = '200 ms'")?;
     while Time::now() < deadline {
-        let user = rng.random_range(1..=IDS);
+        let of = match rng.random_bool(0.1) {
+            true => Subject::Token(rng.random_range(1..=TOKENS)),
+            false => Subject::User(rng.random_range(1..=IDS)),
+        };
         let began = Time::now();
-        let login = match rng.random_range(0..4) {
-            0 => by_app_clock(client, user)?.map(|at| (Means::AppClock, at)),
-            1 => by_app_clock(client, user)?
-                .map(|at| (Means::AppClockInSeconds, at.cut_to_seconds())),
-            _ => by_session_start(client, rng, user)?.map(|at| (Means::SessionStart, at)),
+        let login = match of {
+            Subject::User(user) if rng.random() => {
+                by_session_start(client, rng, user)?.map(|at| (Means::SessionStart, at))
+            }
+            Subject::User(user) if !is_active(client, user)? => None,
+            _ => Some(by_app_clock(rng)),
         };
         let returned = Time::now();
         if let Some((means, at)) = login {
-            logins.add(Login { user, means, at, began, returned });
+            logins.add(Login { of, means, at, began, returned });
         }
         sleep(Duration::from_millis(rng.random_range(2..20)));
     }
     Ok(())
 }
 
-fn by_app_clock(client: &mut Client, user: i32) -> Result<Option<Time>, postgres::Error> {
+fn is_active(client: &mut Client, user: i32) -> Result<bool, postgres::Error> {
     let row = client.query_opt("SELECT active FROM users WHERE id = $1", &[&user])?;
-    Ok(row.is_some_and(|row| row.get(0)).then(Time::now))
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
+fn by_app_clock(rng: &mut StdRng) -> (Means, Time) {
+    match rng.random() {
+        true => (Means::AppClockInSeconds, Time::now().cut_to_seconds()),
+        false => (Means::AppClock, Time::now()),
+    }
 }
 
 /// In a transaction of its own, of any kind. One that does not commit is no login.

@@ -10,7 +10,10 @@ pub const ACCOUNTS: i32 = 40;
 /// Accounts get ids beyond the first ones, and lose them.
 pub const IDS: i32 = 50;
 
-/// A change of accounts.
+/// How many subjects tokens are issued for, all of one scope. Few, so that each is revoked now and then.
+pub const TOKENS: i32 = 5;
+
+/// A change of accounts, of their roles or of what tokens count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Sets active to false.
@@ -29,6 +32,20 @@ pub enum Action {
     Revoke(i32),
     /// `revoke_all_sessions`.
     RevokeAll,
+    /// Inserts the user's role, if there is none.
+    GrantRole(i32),
+    /// Deletes it.
+    TakeRole(i32),
+    /// Changes it.
+    ChangeRole(i32),
+    /// Gives it to another user.
+    MoveRole(i32, i32),
+    /// Truncates the table of roles.
+    TruncateRoles,
+    /// `revoke_tokens` of one subject.
+    RevokeTokens(i32),
+    /// `revoke_tokens` of the scope.
+    RevokeAllTokens,
 }
 
 /// A step of a transaction.
@@ -97,7 +114,7 @@ impl Planner {
         if self.rng.random_bool(0.25) {
             steps.push(Step::Sleep(self.pause(1200..2500)));
         }
-        for _ in 0..self.rng.random_range(1..=2) {
+        for _ in 0..self.rng.random_range(1..=3) {
             let action = self.action();
             steps.push(match self.rng.random_bool(0.1) {
                 true => Step::DoAndUndo(action),
@@ -121,16 +138,34 @@ impl Planner {
             return self.repairs.remove(0);
         }
         let user = self.rng.random_range(1..=ACCOUNTS);
-        match self.rng.random_range(0..100) {
-            0..45 => self.and_repair(Action::Disable(user), Action::Enable(user)),
-            45..60 => self.and_repair(Action::Delete(user), Action::Insert(user)),
-            60..75 => {
+        match self.rng.random_range(0..200) {
+            0..64 => self.and_repair(Action::Disable(user), Action::Enable(user)),
+            64..84 => self.and_repair(Action::Delete(user), Action::Insert(user)),
+            84..104 => {
                 let other = self.rng.random_range(ACCOUNTS + 1..=IDS);
                 self.and_repair(Action::ChangeId(user, other), Action::ChangeId(other, user))
             }
-            75..87 => Action::ChangePassword(user),
-            87..98 => Action::Revoke(user),
-            _ => Action::RevokeAll,
+            104..114 => Action::ChangePassword(user),
+            114..124 => Action::Revoke(user),
+            124..172 => self.action_on_roles(),
+            172..194 => Action::RevokeTokens(self.rng.random_range(1..=TOKENS)),
+            // What stamps everybody hides what else stamps, and TRUNCATE keeps all others from the roles until
+            // its transaction ends.
+            194..196 => Action::RevokeAll,
+            196..198 => Action::TruncateRoles,
+            _ => Action::RevokeAllTokens,
+        }
+    }
+
+    /// A role may be that of an id which no account has.
+    fn action_on_roles(&mut self) -> Action {
+        let mut id = || self.rng.random_range(1..=IDS);
+        let (user, other) = (id(), id());
+        match self.rng.random_range(0..5) {
+            0 => Action::GrantRole(user),
+            1 => Action::TakeRole(user),
+            2..4 if user != other => Action::MoveRole(user, other),
+            _ => Action::ChangeRole(user),
         }
     }
 
@@ -192,6 +227,23 @@ mod tests {
         assert!(does(|action| matches!(action, Action::ChangePassword(_))));
         assert!(does(|action| matches!(action, Action::Revoke(_))));
         assert!(does(|action| matches!(action, Action::RevokeAll)));
+        assert!(does(|action| matches!(action, Action::GrantRole(_))));
+        assert!(does(|action| matches!(action, Action::TakeRole(_))));
+        assert!(does(|action| matches!(action, Action::ChangeRole(_))));
+        assert!(does(|action| matches!(action, Action::MoveRole(..))));
+        assert!(does(|action| matches!(action, Action::TruncateRoles)));
+        assert!(does(|action| matches!(action, Action::RevokeTokens(_))));
+        assert!(does(|action| matches!(action, Action::RevokeAllTokens)));
+    }
+
+    #[test]
+    fn what_stamps_everybody_is_rare() {
+        let mut planner = Planner::new(1, 1, true);
+        let actions: Vec<Action> = (0..2000).map(|_| planner.action()).collect();
+        let of_all = actions.iter().filter(|action| {
+            matches!(action, Action::RevokeAll | Action::TruncateRoles | Action::RevokeAllTokens)
+        });
+        assert!(of_all.count() * 20 < actions.len());
     }
 
     #[test]

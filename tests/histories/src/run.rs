@@ -7,6 +7,7 @@ use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
 use crate::plan::{Planner, generator};
 use crate::server;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -91,19 +92,19 @@ fn join<T>(worker: ScopedJoinHandle<T>) -> T {
 impl Display for Report {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let History { stamps, logins, checks } = &self.history;
-        let valid = checks.iter().filter(|check| check.is_valid).count();
-        write!(
-            to,
-            "{} transactions committed and {} undone, {} stamps, {} logins, {} checks of which {valid} \
-             valid, {} serialization failures, {} violations",
-            self.committed,
-            self.undone,
-            stamps.len(),
-            logins.len(),
-            checks.len(),
-            self.not_serializable,
-            self.violations.len()
-        )?;
+        writeln!(to, "{} transactions committed and {} undone", self.committed, self.undone)?;
+        let mut kinds = BTreeMap::<_, usize>::new();
+        stamps.iter().for_each(|stamp| *kinds.entry(stamp.what).or_default() += 1);
+        let kinds: Vec<_> = kinds.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        writeln!(to, "{} stamps: {}", stamps.len(), kinds.join(", "))?;
+        for (name, is_token) in [("sessions", false), ("tokens", true)] {
+            let count = logins.iter().filter(|login| login.is_token() == is_token).count();
+            let asked = self.history.checks_of(is_token).count();
+            let valid = self.history.checks_of(is_token).filter(|check| check.is_valid).count();
+            writeln!(to, "{count} {name}, {asked} checks of which {valid} valid")?;
+        }
+        let (failures, violations) = (self.not_serializable, self.violations.len());
+        write!(to, "{failures} serialization failures, {violations} violations")?;
         for violation in self.violations.iter().take(5) {
             let (check, stamp) = match violation {
                 Violation::Revived { check, stamp } => (check, Some(&stamps[*stamp])),

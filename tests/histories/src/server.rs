@@ -1,6 +1,6 @@
 //! The server that the history runs on: the one that PGHOST, PGPORT and PGUSER lead to.
 
-use crate::plan::ACCOUNTS;
+use crate::plan::{ACCOUNTS, IDS};
 use postgres::{Client, Config, Error, NoTls};
 
 /// A connection to a database there.
@@ -12,7 +12,7 @@ pub fn connect(database: &str) -> Result<Client, Error> {
     config.dbname(database).connect(NoTls)
 }
 
-/// Makes the database anew, with accounts under guard. `settings` are set for all who connect.
+/// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `settings` are set for all who connect.
 pub fn create_database(database: &str, settings: &[(&str, &str)]) -> Result<(), Error> {
     let mut client = connect("postgres")?;
     client.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))?;
@@ -21,7 +21,10 @@ pub fn create_database(database: &str, settings: &[(&str, &str)]) -> Result<(), 
         "CREATE TABLE users (id int PRIMARY KEY, active boolean NOT NULL, password text);
          INSERT INTO users SELECT n, true FROM generate_series(1, {ACCOUNTS}) AS n;
          CREATE EXTENSION pg_session_guard;
-         SELECT session_guard.attach('users', revoke_on => '{{password}}');"
+         SELECT session_guard.attach('users', revoke_on => '{{password}}');
+         CREATE TABLE user_role (user_id int PRIMARY KEY, role text NOT NULL);
+         INSERT INTO user_role SELECT n, 'reader' FROM generate_series(1, {IDS}, 2) AS n;
+         SELECT session_guard.watch('user_role', 'user_id');"
     ))?;
     for (name, value) in settings {
         client.batch_execute(&format!("ALTER DATABASE {database} SET {name} = '{value}'"))?;
