@@ -29,6 +29,12 @@ impl Way {
         [Way::Alone, Way::InTransaction, Way::InStatement, Way::InParallelWorker];
 }
 
+/// The isolation levels that there are: on a standby, all but the last, SERIALIZABLE (PostgreSQL manual, section "Serializable
+/// Isolation Level").
+pub fn isolation_levels(on_standby: bool) -> &'static [&'static str] {
+    if on_standby { &ISOLATION[..2] } else { &ISOLATION }
+}
+
 /// What one worker heard.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -43,6 +49,7 @@ pub fn work(
     client: &mut Client,
     rng: &mut StdRng,
     way: Way,
+    levels: &[&'static str],
     logins: &Logins,
     deadline: Time,
 ) -> Result<Answers, postgres::Error> {
@@ -65,7 +72,7 @@ pub fn work(
                 answers.checks.extend(ask(client, rng, logins, "a parallel worker")?);
             }
             Way::InStatement => ask_in_statement(client, rng, logins, &mut answers.checks)?,
-            Way::InTransaction => ask_in_transaction(client, rng, logins, &mut answers)?,
+            Way::InTransaction => ask_in_transaction(client, rng, levels, logins, &mut answers)?,
         }
     }
     Ok(answers)
@@ -93,10 +100,11 @@ fn ask(
 fn ask_in_transaction(
     client: &mut Client,
     rng: &mut StdRng,
+    levels: &[&'static str],
     logins: &Logins,
     answers: &mut Answers,
 ) -> Result<(), postgres::Error> {
-    let isolation = ISOLATION[rng.random_range(0..ISOLATION.len())];
+    let isolation = levels[rng.random_range(0..levels.len())];
     let mut work = || {
         client.batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}"))?;
         // The first query takes the snapshot.

@@ -1,6 +1,7 @@
 //! `histories [--seconds N] [--seed N]`: checks concurrent histories on the server that PGHOST, PGPORT
 //! and PGUSER lead to. Ends with 1 if a promise was broken.
 
+use histories::server::Servers;
 use histories::{run, server};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -19,14 +20,19 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Err(format!("what is {first:?}?").into());
     }
     let mut seed = seed.map_or_else(random_seed, Ok)?;
+    let servers = Servers::of_environment();
     let mut left = Duration::from_secs(seconds);
     let (mut histories, mut violations) = (0, 0);
     while !left.is_zero() {
         let length = left.min(LENGTH);
         let cache_entries = CACHE_ENTRIES[seed as usize % CACHE_ENTRIES.len()];
-        server::create_database(DATABASE, &[("session_guard.cache_entries", cache_entries)])?;
+        server::create_database(
+            &servers,
+            DATABASE,
+            &[("session_guard.cache_entries", cache_entries)],
+        )?;
         println!("history of {} s, --seed {seed}, cache_entries {cache_entries}", length.as_secs());
-        let report = run::run(DATABASE, seed, length)?;
+        let report = run::run(&servers, DATABASE, seed, length)?;
         println!("{report}");
         for (name, is_token) in [("session", false), ("token", true)] {
             if report.history.checks_of(is_token).all(|check| !check.is_valid) {

@@ -6,7 +6,7 @@ use crate::event::{History, Time};
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
 use crate::plan::{Planner, generator};
-use crate::server;
+use crate::server::{self, Servers};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::thread::{self, ScopedJoinHandle};
@@ -32,8 +32,13 @@ pub struct Report {
 
 /// Runs one history in a database that `server::create_database` has made. An error that no worker
 /// must expect ends it: `session_valid` that raises, above all.
-pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgres::Error> {
-    let can_prepare = server::can_prepare(&mut server::connect(database)?)?;
+pub fn run(
+    servers: &Servers,
+    database: &str,
+    seed: u64,
+    length: Duration,
+) -> Result<Report, postgres::Error> {
+    let can_prepare = server::can_prepare(&mut servers.connect(database)?)?;
     let logins = Logins::default();
     let (started, wall) = (Instant::now(), Time::now());
     let deadline = Time(wall.0 + length.as_micros() as i64);
@@ -43,7 +48,7 @@ pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgr
                 scope.spawn(move || {
                     let mut planner = Planner::new(seed, number as u64, can_prepare);
                     let name = format!("{database} {number}");
-                    change::work(&mut server::connect(database)?, &mut planner, &name, deadline)
+                    change::work(&mut servers.connect(database)?, &mut planner, &name, deadline)
                 })
             })
             .collect();
@@ -51,7 +56,7 @@ pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgr
             .map(|number| {
                 let (logins, mut rng) = (&logins, generator(seed, 100 + number as u64));
                 scope.spawn(move || {
-                    login::work(&mut server::connect(database)?, &mut rng, logins, deadline)
+                    login::work(&mut servers.connect(database)?, &mut rng, logins, deadline)
                 })
             })
             .collect();
@@ -59,8 +64,10 @@ pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgr
             .into_iter()
             .map(|way| {
                 let (logins, mut rng) = (&logins, generator(seed, 200 + way as u64));
+                let levels = ask::isolation_levels(servers.are_replicated());
                 scope.spawn(move || {
-                    ask::work(&mut server::connect(database)?, &mut rng, way, logins, deadline)
+                    let mut client = servers.connect_to_ask(way as usize, database)?;
+                    ask::work(&mut client, &mut rng, way, levels, logins, deadline)
                 })
             })
             .collect();
@@ -81,7 +88,10 @@ pub fn run(database: &str, seed: u64, length: Duration) -> Result<Report, postgr
         logins: logins.into_inner(),
         checks: answers.into_iter().flat_map(|answers| answers.checks).collect(),
     };
-    let violations = judge(&history);
+    let mut violations = judge(&history);
+    if servers.are_replicated() {
+        violations.retain(|violation| matches!(violation, Violation::Revived { .. }));
+    }
     Ok(Report { history, violations, committed, undone, not_serializable })
 }
 

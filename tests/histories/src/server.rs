@@ -1,23 +1,70 @@
-//! The server that the history runs on: the one that PGHOST, PGPORT and PGUSER lead to.
+//! The servers that the history runs on.
 
 use crate::plan::{ACCOUNTS, IDS};
 use postgres::{Client, Config, Error, NoTls};
 
-/// A connection to a database there.
-pub fn connect(database: &str) -> Result<Client, Error> {
-    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
-    let mut config = Config::new();
-    config.host(&variable("PGHOST", "/tmp")).user(&variable("PGUSER", "postgres"));
-    config.port(variable("PGPORT", "5432").parse().unwrap_or(5432));
-    config.dbname(database).connect(NoTls)
+/// Where accounts are changed and users log in, and where sessions are asked about.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    primary: Config,
+    standbys: Vec<Config>,
+}
+
+impl Servers {
+    /// The one server that PGHOST, PGPORT and PGUSER lead to.
+    #[must_use]
+    pub fn of_environment() -> Servers {
+        let variable =
+            |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+        let mut config = Config::new();
+        config.host(&variable("PGHOST", "/tmp")).user(&variable("PGUSER", "postgres"));
+        config.port(variable("PGPORT", "5432").parse().unwrap_or(5432));
+        Servers { primary: config, standbys: Vec::new() }
+    }
+
+    /// A primary and its standbys, all in a folder of their sockets each. Only the standbys are asked.
+    #[must_use]
+    pub fn replicated(primary: &str, standbys: &[&str]) -> Servers {
+        let config = |folder: &str| {
+            let mut config = Config::new();
+            config.host(folder).user("postgres");
+            config
+        };
+        let standbys = standbys.iter().copied().map(config).collect();
+        Servers { primary: config(primary), standbys }
+    }
+
+    /// Whether what is asked may be behind what is changed. Then only that the dead stay dead can be judged: an account that is
+    /// new may not have arrived yet.
+    #[must_use]
+    pub fn are_replicated(&self) -> bool {
+        !self.standbys.is_empty()
+    }
+
+    /// A connection to a database of the primary.
+    pub fn connect(&self, database: &str) -> Result<Client, Error> {
+        self.primary.clone().dbname(database).connect(NoTls)
+    }
+
+    /// A connection for asker `number`.
+    pub fn connect_to_ask(&self, number: usize, database: &str) -> Result<Client, Error> {
+        match self.standbys.len() {
+            0 => self.connect(database),
+            count => self.standbys[number % count].clone().dbname(database).connect(NoTls),
+        }
+    }
 }
 
 /// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `settings` are set for all who connect.
-pub fn create_database(database: &str, settings: &[(&str, &str)]) -> Result<(), Error> {
-    let mut client = connect("postgres")?;
+pub fn create_database(
+    servers: &Servers,
+    database: &str,
+    settings: &[(&str, &str)],
+) -> Result<(), Error> {
+    let mut client = servers.connect("postgres")?;
     client.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))?;
     client.batch_execute(&format!("CREATE DATABASE {database}"))?;
-    connect(database)?.batch_execute(&format!(
+    servers.connect(database)?.batch_execute(&format!(
         "CREATE TABLE users (id int PRIMARY KEY, active boolean NOT NULL, password text);
          INSERT INTO users SELECT n, true FROM generate_series(1, {ACCOUNTS}) AS n;
          CREATE EXTENSION pg_session_guard;

@@ -3,8 +3,9 @@
 
 use histories::event::{Stamp, Subject, Whose};
 use histories::judge::Violation;
+use histories::run;
 use histories::run::Report;
-use histories::{run, server};
+use histories::server::{self, Servers};
 use std::time::Duration;
 
 /// A history of this many seconds does not show every fault; as many as this do.
@@ -20,8 +21,9 @@ fn history(fault: &str, cache_entries: &str, seed: u64) -> Report {
     let database = format!("guard_{fault}");
     let settings =
         [("session_guard.planted_fault", fault), ("session_guard.cache_entries", cache_entries)];
-    server::create_database(&database, &settings).unwrap();
-    let report = run::run(&database, seed, LENGTH).unwrap();
+    let servers = Servers::of_environment();
+    server::create_database(&servers, &database, &settings).unwrap();
+    let report = run::run(&servers, &database, seed, LENGTH).unwrap();
     println!("{fault}: {report}");
     report
 }

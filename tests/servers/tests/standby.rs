@@ -1,9 +1,14 @@
 //! Hot standbys: what they answer, how late they may be, and what they refuse to do.
 
+use histories::server::Servers;
 use postgres::Client;
 use postgres::error::SqlState;
 use rustix::process::Signal;
-use servers::{Ailment, Cluster, ailments, answer, answers, kill, refusal, run, wait_until};
+use servers::{
+    Ailment, Cluster, ailments, answer, answers, kill, number_from_environment, refusal, run,
+    wait_until,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -145,6 +150,56 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
     run(&mut there, "UPDATE ab_user SET active = false WHERE id = 2");
     assert_eq!(verdict(here, 2, &session), "valid");
     run(here, "SELECT pg_wal_replay_resume()");
+}
+
+/// The checker of concurrent histories, with the questions put to the standbys, while their replaying is held up now and then.
+#[test]
+fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
+    let histories = number_from_environment("GUARD_HISTORIES", 2);
+    let primary = Cluster::start(&[
+        "synchronous_commit = local",
+        "session_guard.revocation_durability = remote_apply",
+        "session_guard.max_standby_staleness = 5s",
+    ]);
+    let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
+    standbys.iter().for_each(|standby| reload(standby, &["hot_standby_feedback = on"]));
+    reload(&primary, &["synchronous_standby_names = 'ANY 2 (*)'"]);
+    let folder = |cluster: &Cluster| cluster.folder().display().to_string();
+    let folders = standbys.each_ref().map(folder);
+    let servers =
+        Servers::replicated(&folder(&primary), &[folders[0].as_str(), folders[1].as_str()]);
+    let mut there = primary.connect("postgres");
+    let mut operators = standbys.each_ref().map(|standby| standby.connect("postgres"));
+    let (mut asked, mut valid) = (0, 0);
+    for seed in 1..=histories {
+        histories::server::create_database(&servers, "histories", &[]).expect("a database");
+        operators.iter_mut().for_each(|operator| wait_for_replay(&mut there, operator));
+        let is_over = AtomicBool::new(false);
+        let report = thread::scope(|scope| {
+            for (number, operator) in operators.iter_mut().enumerate() {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        sleep(Duration::from_millis(700 + 400 * number as u64));
+                        run(operator, "SELECT pg_wal_replay_pause()");
+                        sleep(Duration::from_millis(100));
+                        run(operator, "SELECT pg_wal_replay_resume()");
+                    }
+                });
+            }
+            let length = Duration::from_secs(15);
+            let report = histories::run::run(&servers, "histories", seed, length);
+            is_over.store(true, Ordering::Relaxed);
+            report
+        });
+        let report = report.expect("no question raises");
+        println!("{report}");
+        assert_eq!(report.violations, []);
+        asked += report.history.checks.len();
+        valid += report.history.checks.iter().filter(|check| check.is_valid).count();
+    }
+    println!("{asked} checks at two standbys, of which {valid} valid, and no violation");
+    assert!(valid > 0);
 }
 
 /// The longest that a standby of the tests below may be behind.
