@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 DISABLE = "UPDATE ab_user SET active = false WHERE username = 'alice'"
 ENABLE = "UPDATE ab_user SET active = true WHERE username = 'alice'"
 ENDED = "Your session has ended. Please log in again."
-DENIED = "Access is Denied"  # Flask-AppBuilder says so to everybody who is not logged in.
+DENIED = "Access is Denied"  # Flask-AppBuilder tells everybody who is not logged in.
 
 PICTURES = Path(__file__).parents[2] / "docs" / "screenshots"
 
@@ -80,11 +80,13 @@ def messages(browser):
 
 
 def picture(browser, name):
-    """For the README; 900 pixels wide, of a page that is laid out wider."""
+    """For the README: 900 by 500 pixels, and small enough for the whole login form to be on it."""
     if os.environ.get("SCREENSHOTS") != "1":
         return
-    metrics = {"width": 900, "height": 500, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    scale = 0.8
+    metrics = {"width": int(900 / scale), "height": int(500 / scale), "deviceScaleFactor": scale}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**metrics, "mobile": False})
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     image = Image.open(io.BytesIO(browser.get_screenshot_as_png()))
     PICTURES.mkdir(exist_ok=True)
     image.convert("RGB").quantize(64).save(PICTURES / f"{name}.png", optimize=True)
@@ -108,7 +110,8 @@ def test_the_next_click_of_a_disabled_account_shows_the_login_page_and_says_why(
     assert messages(browser) == [ENDED, DENIED]
     picture(browser, "disabled")
     log_in(browser)
-    assert (is_asked_to_log_in(browser), messages(browser)) == (True, ["Invalid login. Please try again."])
+    assert is_asked_to_log_in(browser)
+    assert messages(browser) == ["Invalid login. Please try again."]
 
     psql(ENABLE)
     browser.add_cookie(cookie)  # The server has taken it back; a thief would have kept it.
@@ -130,7 +133,8 @@ def test_a_script_in_the_page_gets_a_plain_401_and_the_next_click_says_why(brows
     log_in(browser)
     call = """
         const done = arguments[0];
-        fetch("/api/v1/security/users/").then(async answer => done([answer.status, await answer.text()]));
+        fetch("/api/v1/security/users/")
+            .then(async answer => done([answer.status, await answer.text()]));
     """
     assert browser.execute_async_script(call)[0] == 200
 
@@ -141,8 +145,10 @@ def test_a_script_in_the_page_gets_a_plain_401_and_the_next_click_says_why(brows
     assert messages(browser) == [ENDED, DENIED]
 
 
-def test_without_the_protection_the_page_that_was_left_open_works_again(browser, application, tmp_path):
-    """The control: it is the protection that the test above sees at work."""
+def test_without_the_protection_the_page_that_was_left_open_works_again(
+    browser, application, tmp_path
+):
+    """The control: it is the protection that the tests above see at work."""
     with serve("unprotected", tmp_path / "log") as address:
         browser.get(f"{address}/private/page/")
         log_in(browser)
