@@ -7,8 +7,8 @@
     flask run
 
 The first start creates FAB's tables, the extension then finds `ab_user` by itself. Log in at
-/private/page/, disable the account in psql, reload the page. Until the extension is there, nobody
-can log in.
+/private/page/, disable the account in psql, click on the page's link. Until the extension is there,
+nobody can log in.
 
 A login waits for a change of its account that is not committed yet. So that none waits for ever:
 ALTER DATABASE fab SET lock_timeout = '2s'.
@@ -20,8 +20,6 @@ import secrets
 from flask import Flask
 from flask_appbuilder import AppBuilder, BaseView, expose, has_access
 from flask_appbuilder.models.sqla.base import SQLA
-from flask_login import current_user
-from markupsafe import escape
 
 import session_guard
 
@@ -33,7 +31,7 @@ class PrivateView(BaseView):
     @expose("/page/")
     @has_access
     def page(self):
-        return f"<!doctype html><title>Private</title><p>Logged in as {escape(current_user.username)}"
+        return self.render_template("private.html")
 
 
 def create_app():
@@ -47,6 +45,6 @@ def create_app():
     db = SQLA(app)
     with app.app_context():
         appbuilder = AppBuilder(app, db.session)
-        appbuilder.add_view_no_menu(PrivateView)
+        appbuilder.add_view(PrivateView, "Private page")
         session_guard.protect(app, appbuilder)
     return app

@@ -11,7 +11,7 @@ account is enabled.
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
-from flask import abort, session
+from flask import abort, flash, session
 from flask_jwt_extended import get_jwt
 from flask_login import current_user, logout_user, user_logged_in
 from sqlalchemy import text
@@ -68,12 +68,16 @@ def protect(app, appbuilder):
                 log_out()
 
     def before_request():
-        # current_user comes first: it makes a session of a remember-me cookie. A user whom a
-        # request_loader knows by other means has no session.
-        if current_user.is_authenticated and "_user_id" in session:
+        # current_user comes first: it makes a session of a remember-me cookie. It is nobody while
+        # the account is disabled: FAB sees to that. A user whom a request_loader knows by other
+        # means has no session.
+        known = current_user.is_authenticated
+        if "_user_id" in session:
             # A session older than this code has no login time; it ends with the user's first stamp.
-            if not is_valid(session["_user_id"], session.get("login_at")):
+            if not known or not is_valid(session["_user_id"], session.get("login_at")):
                 log_out()
+                # The login page shows it. An API's answer is the same as without it.
+                flash("Your session has ended. Please log in again.", "warning")
 
     def log_out():
         session.clear()
