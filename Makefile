@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-examples test-superset test-drivers test-matrix histories fuzz valgrind bench lint install installcheck clean
+.PHONY: help demo psql test test-examples test-superset test-drivers test-browser test-matrix histories fuzz valgrind bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
+	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
@@ -47,6 +48,9 @@ test-superset:
 
 test-drivers:
 	@scripts/with-cluster drivers tests/drivers/run
+
+test-browser:
+	@scripts/with-cluster browser tests/browser/run
 
 test-matrix:
 	@scripts/test-matrix
