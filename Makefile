@@ -29,6 +29,9 @@ help:
 	@echo 'make lint           rustfmt and clippy'
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
 	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
+	@echo 'make deb            Debian packages into target/deb/, for each PostgreSQL at hand in Debian'"'"'s layout'
+	@echo 'make test-deb       installs each into a clean root, uses it there, and removes it'
+	@echo 'make dist           the zip for PGXN into target/dist/, checked'
 	@echo 'make clean          removes what was built'
 
 demo:
@@ -76,6 +79,22 @@ install:
 
 installcheck:
 	scripts/regress $(pg_config)
+
+.PHONY: all deb test-deb dist
+
+deb:
+	@scripts/deb
+
+test-deb:
+	@scripts/test-deb
+
+dist:
+	@scripts/dist
+
+# What PGXN's client calls before install.
+all:
+	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx package --pg-config $(pg_config) \
+	  --no-default-features --features pg$(major)
 
 clean:
 	cargo clean
