@@ -11,12 +11,16 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-matrix histories fuzz valgrind bench lint install installcheck clean
+.PHONY: help demo demo-ha psql test test-patroni test-monitoring test-docs test-matrix histories fuzz valgrind bench lint install installcheck clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
+	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
 	@echo 'make test           all tests, on private clusters'
+	@echo 'make test-patroni   switchovers and failovers by Patroni, under load (4 minutes)'
+	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
+	@echo 'make test-docs      the SQL of docs/operations.md and docs/scaling.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
@@ -30,11 +34,23 @@ help:
 demo:
 	@scripts/demo
 
+demo-ha:
+	@scripts/demo-ha
+
 psql:
 	@scripts/demo psql
 
 test:
 	@scripts/test
+
+test-patroni:
+	@scripts/operations patroni
+
+test-monitoring:
+	@scripts/operations monitoring
+
+test-docs:
+	@scripts/operations docs
 
 test-matrix:
 	@scripts/test-matrix
