@@ -18,7 +18,7 @@ help:
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
 	@echo 'make test           all tests, on private clusters'
-	@echo 'make test-patroni   switchovers and failovers by Patroni, under load (4 minutes)'
+	@echo 'make test-patroni   switchovers and failovers by Patroni, under load (5 minutes)'
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
 	@echo 'make test-docs      the SQL of docs/operations.md and docs/scaling.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'

@@ -129,13 +129,13 @@ class Cluster:
         self.etcd.wait(PATIENCE)
         shutil.rmtree(self.folder)
 
-    def ask(self, path, body=None, method=None):
+    def ask(self, path, body=None, method=None, patience=3):
         """The answer of the first Patroni that gives one."""
         for node in self.nodes:
             data = body and json.dumps(body).encode()
             request = urllib.request.Request(f"http://{LOOPBACK}:{node.api}{path}", data, method=method)
             try:
-                with urllib.request.urlopen(request, timeout=40) as response:
+                with urllib.request.urlopen(request, timeout=patience) as response:
                     return response.read().decode()
             except OSError:
                 continue
@@ -167,7 +167,7 @@ class Cluster:
         wait_until("three nodes, one of them synchronous", is_whole)
 
     def switch_over(self):
-        assert "Successfully" in (self.ask("/switchover", {"leader": self.leader().name}) or "")
+        assert "Successfully" in (self.ask("/switchover", {"leader": self.leader().name}, patience=40) or "")
 
     def conninfo(self, target):
         """libpq's own way to find the leader, or a standby, among several hosts."""

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import psutil
+import psycopg
 import pytest
 from cluster import TTL, Cluster, wait_until
 from load import CONTROL, Load
@@ -89,6 +91,39 @@ def test_no_acknowledged_disable_is_lost_in_a_switchover_or_a_failover(cluster):
     assert load.failures == [] and load.wrong == []
     assert load.checks["read-write"] > 100 and load.checks["standby"] > 100
     assert load.lateness <= STALENESS + 0.5
+
+
+def verdict(node, user, login):
+    """What a new connection is told; an error is a refusal, too."""
+    try:
+        with node.connect() as connection:
+            return connection.execute("SELECT session_verdict(%s::bigint, %s)", (user, login)).fetchone()[0]
+    except psycopg.Error:
+        return "no answer"
+
+
+def test_a_leader_whose_patroni_hangs_goes_on_answering_until_that_wakes_up(cluster):
+    cluster.wait_until_whole()
+    old, user = cluster.leader(), USERS - 1
+    with old.connect() as there:
+        login = log_in(there, user)
+    patroni = psutil.Process(old.patroni.pid)
+    patroni.suspend()
+    try:
+        new = cluster.wait_until_led_by_another_than(old)
+        with new.connect() as here:
+            wait_until("a promotion", lambda: not here.execute("SELECT pg_is_in_recovery()").fetchone()[0])
+            here.execute("UPDATE users SET active = false WHERE id = %s", (user,))
+        wait_until("the callback", lambda: verdict(new, user, login) == "disabled")
+        # Nothing in a primary can know that there is another one: that is for a watchdog to prevent.
+        assert verdict(old, user, login) == "valid"
+    finally:
+        patroni.resume()
+    began = time.monotonic()
+    wait_until("no more such answers", lambda: verdict(old, user, login) != "valid")
+    print(f"\nthe old leader refused {time.monotonic() - began:.1f} s after its Patroni woke up")
+    wait_until("what the new leader says", lambda: verdict(old, user, login) == "disabled")
+    cluster.wait_until_whole()
 
 
 def test_after_a_failover_that_lost_a_disable_nobody_gets_in_until_somebody_has_said_so(cluster):
