@@ -11,16 +11,21 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo psql test test-examples test-superset test-drivers test-browser test-matrix histories fuzz valgrind bench lint install installcheck clean
+.PHONY: help demo demo-ha psql test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
+  test-matrix histories fuzz valgrind bench lint install installcheck all deb test-deb dist clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
+	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
 	@echo 'make test           all tests, on private clusters'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
 	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
+	@echo 'make test-patroni   switchovers and failovers by Patroni, under load (5 minutes)'
+	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
+	@echo 'make test-docs      the SQL of docs/operations.md and docs/scaling.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
@@ -36,6 +41,9 @@ help:
 
 demo:
 	@scripts/demo
+
+demo-ha:
+	@scripts/demo-ha
 
 psql:
 	@scripts/demo psql
@@ -54,6 +62,15 @@ test-drivers:
 
 test-browser:
 	@scripts/with-cluster browser tests/browser/run
+
+test-patroni:
+	@scripts/operations patroni
+
+test-monitoring:
+	@scripts/operations monitoring
+
+test-docs:
+	@scripts/operations docs
 
 test-matrix:
 	@scripts/test-matrix
@@ -79,8 +96,6 @@ install:
 
 installcheck:
 	scripts/regress $(pg_config)
-
-.PHONY: all deb test-deb dist
 
 deb:
 	@scripts/deb

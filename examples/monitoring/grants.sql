@@ -1,0 +1,10 @@
+-- The least that queries.yaml needs, to be run by a superuser in each database that has a guard. Give the role a way to log in.
+CREATE ROLE guard_monitor LOGIN;
+-- Which standbys there are, and how far they are behind. pg_monitor has it, and more.
+GRANT pg_read_all_stats TO guard_monitor;
+GRANT USAGE ON SCHEMA session_guard TO guard_monitor;
+GRANT EXECUTE ON FUNCTION session_guard.health() TO guard_monitor;
+-- Neither whose epoch it is, nor who caused an event.
+GRANT SELECT (guard) ON session_guard.guard TO guard_monitor;
+GRANT SELECT (guard, reason) ON session_guard.epoch TO guard_monitor;
+GRANT SELECT (id, at, reason) ON session_guard.event TO guard_monitor;

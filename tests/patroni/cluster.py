@@ -1,0 +1,178 @@
+"""Three nodes of Patroni and one etcd, on loopback, in a folder of their own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import psycopg
+import yaml
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "patroni"
+LOOPBACK = "127.0.0.1"
+PATIENCE = 90
+TTL = 20  # Patroni's shortest.
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind((LOOPBACK, 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def wait_until(what, question):
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        time.sleep(0.1)
+    return answer
+
+
+class Node:
+    """A machine of the cluster: Patroni, and the server that it runs."""
+
+    def __init__(self, folder, name, etcd):
+        self.name, self.folder = name, folder / name
+        self.folder.mkdir()
+        self.port, self.api = free_ports(2)
+        config = yaml.safe_load((EXAMPLE / "patroni.yml").read_text())
+        config |= {"name": name, "etcd3": {"hosts": etcd}}
+        config["restapi"] = {"listen": f"{LOOPBACK}:{self.api}", "connect_address": f"{LOOPBACK}:{self.api}"}
+        config["bootstrap"]["dcs"] |= {"ttl": TTL, "loop_wait": 1, "retry_timeout": 5}
+        config["postgresql"] |= {
+            "listen": f"{LOOPBACK}:{self.port}",
+            "connect_address": f"{LOOPBACK}:{self.port}",
+            "data_dir": str(self.folder / "data"),
+            "bin_dir": os.environ["BINDIR"],
+            "pgpass": str(self.folder / "pgpass"),
+            "pg_hba": ["host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"],
+            "parameters": {"unix_socket_directories": str(self.folder), "fsync": "off"},
+            "callbacks": {
+                "on_role_change": f"{EXAMPLE}/acknowledge_timeline 'host={LOOPBACK} port={self.port} dbname=postgres user=postgres'"
+            },
+        }
+        (self.folder / "patroni.yml").write_text(yaml.safe_dump(config))
+
+    def start(self):
+        log = (self.folder / "log").open("a")
+        self.patroni = subprocess.Popen(["patroni", self.folder / "patroni.yml"], stdout=log, stderr=log)
+
+    def postmaster(self):
+        return psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+
+    def kill_server(self):
+        """Every process of the server at once. Patroni lives."""
+        kill_family(self.postmaster())
+
+    def kill_machine(self):
+        """Every process of the node at once."""
+        postmaster = self.postmaster()
+        kill_family(psutil.Process(self.patroni.pid))
+        kill_family(postmaster)
+        self.patroni.wait()
+
+    def connect(self, **options):
+        return psycopg.connect(host=LOOPBACK, port=self.port, user="postgres", dbname="postgres", autocommit=True, **options)
+
+
+def kill_family(parent):
+    # Stopped first, so that the parent cannot start another child meanwhile.
+    parent.send_signal(signal.SIGSTOP)
+    for process in [*parent.children(recursive=True), parent]:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
+
+
+class Cluster:
+    """The three nodes, and what their Patroni says of them."""
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="guard-patroni.", dir="/tmp"))
+        client, peer = free_ports(2)
+        address = f"http://{LOOPBACK}:{client}"
+        log = (self.folder / "etcd.log").open("w")
+        etcd = [os.environ["ETCD"], "--data-dir", self.folder / "etcd", "--unsafe-no-fsync"]
+        etcd += ["--listen-client-urls", address, "--advertise-client-urls", address]
+        etcd += ["--listen-peer-urls", f"http://{LOOPBACK}:{peer}"]
+        self.etcd = subprocess.Popen(etcd, stdout=log, stderr=log)
+        self.nodes = []
+        try:
+            self.nodes = [Node(self.folder, f"node{number}", f"{LOOPBACK}:{client}") for number in (1, 2, 3)]
+            for node in self.nodes:
+                node.start()
+            self.wait_until_whole()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes:
+            if node.patroni.poll() is None:
+                node.patroni.terminate()
+        for node in self.nodes:
+            node.patroni.wait(PATIENCE)
+        self.etcd.terminate()
+        self.etcd.wait(PATIENCE)
+        shutil.rmtree(self.folder)
+
+    def ask(self, path, body=None, method=None, patience=3):
+        """The answer of the first Patroni that gives one."""
+        for node in self.nodes:
+            data = body and json.dumps(body).encode()
+            request = urllib.request.Request(f"http://{LOOPBACK}:{node.api}{path}", data, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=patience) as response:
+                    return response.read().decode()
+            except OSError:
+                continue
+        return None
+
+    def members(self):
+        answer = self.ask("/cluster")
+        return json.loads(answer)["members"] if answer else []
+
+    def leader(self):
+        names = [member["name"] for member in self.members() if member["role"] == "leader" and member["state"] == "running"]
+        return next((node for node in self.nodes if node.name in names), None)
+
+    def wait_until_led_by_another_than(self, old):
+        return wait_until("another leader", lambda: (new := self.leader()) and new is not old and new)
+
+    def wait_until_whole(self, is_synchronous=True):
+        def is_whole():
+            members = self.members()
+            standbys = [member for member in members if member["role"] != "leader"]
+            return (
+                len(members) == len(self.nodes)
+                and all(member["state"] in ("running", "streaming") for member in members)
+                and all(member["state"] == "streaming" for member in standbys)
+                and len({member.get("timeline") for member in members}) == 1
+                and any(member["role"] == "sync_standby" for member in standbys) == is_synchronous
+            )
+
+        wait_until("three nodes, one of them synchronous", is_whole)
+
+    def switch_over(self):
+        assert "Successfully" in (self.ask("/switchover", {"leader": self.leader().name}, patience=40) or "")
+
+    def conninfo(self, target):
+        """libpq's own way to find the leader, or a standby, among several hosts."""
+        hosts, ports = ",".join([LOOPBACK] * len(self.nodes)), ",".join(str(node.port) for node in self.nodes)
+        return (
+            f"host={hosts} port={ports} user=postgres dbname=postgres target_session_attrs={target} "
+            "load_balance_hosts=random connect_timeout=2"
+        )
