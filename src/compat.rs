@@ -3,15 +3,53 @@
 use crate::epoch::Instant;
 use pgrx::pg_sys;
 use std::ffi::CStr;
+#[cfg(not(feature = "pg13"))]
+use std::sync::atomic::{Ordering, fence};
 
-/// What a standby knows of how recent it is.
-pub struct ReceivedFromUpstream {
-    /// When the last message came from the upstream server, while one is connected.
-    pub last_message: Option<Instant>,
-    /// For how long at the most, in microseconds, something that was received has not been replayed.
-    pub replay_delay: Option<i64>,
-    /// Up to where the changes have been received: a place in the write-ahead log.
-    pub received_to: u64,
+/// What a standby's upstream server has said last.
+#[derive(Clone, Copy)]
+pub struct Heard {
+    /// When the message came, by this server's clock.
+    pub at: Instant,
+    /// Up to where the upstream server said that it had come: a place in the write-ahead log.
+    pub end: u64,
+    /// Tells one connection to it from another.
+    pub connection: i64,
+}
+
+impl Heard {
+    /// The last message of the connection that there is now, if there was one. PostgreSQL 13 does not let an extension know.
+    #[cfg(feature = "pg13")]
+    pub fn last() -> Option<Heard> {
+        None
+    }
+
+    /// The last message of the connection that there is now, if there was one.
+    #[cfg(not(feature = "pg13"))]
+    pub fn last() -> Option<Heard> {
+        // SAFETY: in shared memory as long as the server runs.
+        let receiver = unsafe { pg_sys::WalRcv };
+        // SAFETY: only the address is taken.
+        let mutex = unsafe { &raw mut (*receiver).mutex };
+        // SAFETY: waits for the lock, which nobody holds for longer than it takes to read and write a few fields.
+        unsafe { pg_sys::s_lock(mutex, c"compat.rs".as_ptr(), 0, c"last".as_ptr()) };
+        // SAFETY: nobody writes while the lock is held.
+        let now = unsafe { &*receiver };
+        let (state, sent, at) = (now.walRcvState, now.lastMsgSendTime, now.lastMsgReceiptTime);
+        let (end, connection) = (now.latestWalEnd, now.startTime ^ (i64::from(now.pid) << 40));
+        fence(Ordering::Release);
+        // SAFETY: the lock is ours; this is how PostgreSQL gives it back (s_lock.h), after what was read is read.
+        unsafe { mutex.write_volatile(0) };
+        // While it connects, PostgreSQL sets both times to when that began: nothing has come then.
+        let is_heard = state == pg_sys::WalRcvState::WALRCV_STREAMING && sent != at;
+        is_heard.then_some(Heard { at: Instant(at), end, connection })
+    }
+}
+
+/// Up to where the changes have been replayed.
+pub fn replayed_to() -> u64 {
+    // SAFETY: reads from shared memory; the timeline is not asked for.
+    unsafe { pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()) }
 }
 
 /// The number of the timeline that this server writes: on a standby there is none.
@@ -22,43 +60,6 @@ pub fn timeline() -> u32 {
     #[cfg(not(any(feature = "pg13", feature = "pg14")))]
     // SAFETY: the caller has seen that recovery is over.
     return unsafe { pg_sys::GetWALInsertionTimeLine() };
-}
-
-/// Up to where the changes have been replayed.
-pub fn replayed_to() -> u64 {
-    // SAFETY: reads from shared memory; the timeline is not asked for.
-    unsafe { pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()) }
-}
-
-impl ReceivedFromUpstream {
-    /// That of now. PostgreSQL 13 does not let an extension know.
-    #[cfg(feature = "pg13")]
-    pub fn now() -> Self {
-        ReceivedFromUpstream { last_message: None, replay_delay: None, received_to: u64::MAX }
-    }
-
-    /// That of now.
-    #[cfg(not(feature = "pg13"))]
-    pub fn now() -> Self {
-        // SAFETY: in shared memory as long as the server runs.
-        let receiver = unsafe { pg_sys::WalRcv };
-        // SAFETY: reads the state under its lock.
-        let is_streaming = unsafe { pg_sys::WalRcvStreaming() };
-        // SAFETY: only the address is taken.
-        let received = unsafe { &raw const (*receiver).lastMsgReceiptTime };
-        // SAFETY: an aligned 64-bit integer is read at once; the receiver alone writes it.
-        let received = unsafe { received.read_volatile() };
-        // SAFETY: compares what is received with what is replayed, both in shared memory; -1: unknown.
-        let delay = unsafe { pg_sys::GetReplicationApplyDelay() };
-        // SAFETY: reads from shared memory; neither the start nor the timeline is asked for.
-        let received_to =
-            unsafe { pg_sys::GetWalRcvFlushRecPtr(std::ptr::null_mut(), std::ptr::null_mut()) };
-        ReceivedFromUpstream {
-            received_to,
-            last_message: (is_streaming && received != 0).then_some(Instant(received)),
-            replay_delay: (delay >= 0).then(|| i64::from(delay) * 1000),
-        }
-    }
 }
 
 /// Whether `role` owns the relation, or has the rights of the role that does.

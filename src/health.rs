@@ -94,7 +94,7 @@ fn replica() -> Option<Finding> {
     if standby::is_standby() {
         let resume = "SELECT pg_catalog.pg_wal_replay_resume();".to_owned();
         let remedy = standby::is_stale().then_some(resume);
-        return Some(finding(None, "standby", standby::Lag::now().text(), remedy));
+        return Some(finding(None, "standby", standby::lag(), remedy));
     }
     // SAFETY: the setting exists in each server; its value is NUL-terminated.
     let names =

@@ -1,6 +1,6 @@
 //! Whether this server is a standby, and how far it is behind: what it has not replayed yet, it cannot know.
 
-use crate::compat::{self, ReceivedFromUpstream};
+use crate::compat::{self, Heard};
 use crate::error::{GuardError, Mistake};
 use crate::settings;
 use pgrx::pg_sys;
@@ -12,78 +12,99 @@ pub fn is_standby() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// How far behind a standby is, in microseconds, as far as it can be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lag {
-    /// Since anything was heard from the upstream server; `None`: nothing is heard.
-    pub silence: Option<i64>,
-    /// Since what has been received is not replayed, at the most; `None`: that cannot be known.
-    pub replay: Option<i64>,
-    received_to: u64,
+/// What this backend has found out of how recent the standby is. Times are microseconds of the clock.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// The connection to the upstream server that the rest was heard by.
+    connection: i64,
+    /// The furthest that the upstream server has said it has come: a place in the write-ahead log. What it says while it is
+    /// idle, or sends what was missed, may be less.
+    end: u64,
+    /// Such a place that was not replayed yet when it was heard of, and when that was.
+    awaited: Option<(u64, i64)>,
+    /// Whatever the upstream server had until then is replayed here.
+    recent_as_of: i64,
+    /// Where replaying stood when it was last waited for in vain.
+    stuck_at: u64,
 }
 
-impl Lag {
-    /// That of now.
-    pub fn now() -> Lag {
-        let received = ReceivedFromUpstream::now();
-        let clock = settings::clock();
-        let silence = received.last_message.map(|at| (clock.0 - at.0).max(0));
-        Lag { silence, replay: received.replay_delay, received_to: received.received_to }
-    }
-
-    /// For an operator.
-    pub fn text(self) -> String {
-        let seconds = |micros: i64| micros as f64 / 1e6;
-        let heard =
-            self.silence.map_or("hears nothing of its upstream server".to_owned(), |silence| {
-                format!("heard of its upstream server {:.1} s ago", seconds(silence))
-            });
-        let replayed = match self.replay {
-            None => "cannot tell what is not replayed".to_owned(),
-            Some(0) => "has replayed what it received".to_owned(),
-            Some(delay) => format!("is {:.1} s behind in replaying", seconds(delay)),
-        };
-        format!("{heard}, {replayed}")
-    }
-
-    /// Whether nothing that happened upstream before `most` microseconds ago can have gone unseen here.
-    fn is_within(self, most: i64) -> bool {
-        let is_short = |lag: Option<i64>| lag.is_some_and(|lag| lag <= most);
-        is_short(self.silence) && (is_short(self.replay) || replays_at_once(self.received_to))
-    }
+thread_local! {
+    static SEEN: Cell<Seen> = const {
+        Cell::new(Seen { connection: 0, end: 0, awaited: None, recent_as_of: i64::MIN, stuck_at: 0 })
+    };
 }
 
 /// How long a standby that is awake may take to replay what came in just now.
 const MOST_POLLS: u32 = 500;
 const POLL_MICROS: i64 = 100;
 
-thread_local! {
-    /// Where replaying stood when it was last waited for in vain.
-    static STUCK_AT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Whether everything is replayed that has been received by now. PostgreSQL counts the delay from when it began with what
-/// it replayed last: after an hour in which nothing happened, the first change would look an hour old for a moment.
-fn replays_at_once(received_to: u64) -> bool {
-    for _ in 0..MOST_POLLS {
+impl Seen {
+    /// Takes in what the upstream server has said last, and how much is replayed.
+    fn update(&mut self, heard: Heard) {
+        if self.connection != heard.connection {
+            (self.connection, self.end, self.awaited) = (heard.connection, 0, None);
+        }
+        self.end = self.end.max(heard.end);
         let replayed = compat::replayed_to();
-        if replayed >= received_to {
-            return true;
+        if replayed >= self.end {
+            self.recent_as_of = self.recent_as_of.max(heard.at.0);
+            self.awaited = None;
+        } else if let Some((_, at)) = self.awaited.filter(|(end, _)| replayed >= *end) {
+            self.recent_as_of = self.recent_as_of.max(at);
+            self.awaited = None;
         }
-        if STUCK_AT.get() == replayed {
-            return false;
+        if replayed < self.end && self.awaited.is_none() {
+            self.awaited = Some((self.end, heard.at.0));
         }
-        // SAFETY: sleeps.
-        unsafe { pg_sys::pg_usleep(POLL_MICROS) };
     }
-    STUCK_AT.set(compat::replayed_to());
-    false
+
+    /// Whether everything that was heard of is replayed within a moment.
+    fn catches_up(&mut self, heard: Heard) -> bool {
+        for _ in 0..MOST_POLLS {
+            let replayed = compat::replayed_to();
+            if replayed >= self.end {
+                self.recent_as_of = self.recent_as_of.max(heard.at.0);
+                return true;
+            }
+            if self.stuck_at == replayed {
+                return false;
+            }
+            // SAFETY: sleeps.
+            unsafe { pg_sys::pg_usleep(POLL_MICROS) };
+        }
+        self.stuck_at = compat::replayed_to();
+        false
+    }
 }
 
 /// Whether this is a standby that cannot show that it is as recent as `max_standby_staleness` asks.
 pub fn is_stale() -> bool {
     let Some(most) = settings::max_standby_staleness() else { return false };
-    is_standby() && !Lag::now().is_within(most)
+    is_standby() && !is_within(most)
+}
+
+/// Whether all that the upstream server had `most` microseconds ago is replayed here.
+fn is_within(most: i64) -> bool {
+    let Some(heard) = Heard::last() else { return false };
+    let mut seen = SEEN.get();
+    seen.update(heard);
+    let oldest = settings::clock().0 - most;
+    let is_recent = seen.recent_as_of >= oldest || (heard.at.0 >= oldest && seen.catches_up(heard));
+    SEEN.set(seen);
+    is_recent
+}
+
+/// How far a standby is behind, for an operator.
+pub fn lag() -> String {
+    let Some(heard) = Heard::last() else {
+        return "hears nothing of its upstream server".to_owned();
+    };
+    let silence = (settings::clock().0 - heard.at.0).max(0) as f64 / 1e6;
+    let heard_of = format!("heard of its upstream server {silence:.1} s ago");
+    match heard.end.saturating_sub(compat::replayed_to()) {
+        0 => format!("{heard_of}, and has replayed what that had"),
+        bytes => format!("{heard_of}, and is {bytes} bytes behind it"),
+    }
 }
 
 /// Refuses what writes, with a hint at where to call it.
