@@ -7,9 +7,9 @@
 //!
 //! A transaction that has written reads for itself: its own changes are nobody's news yet.
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Instant};
 use crate::guard::Guard;
-use crate::news::{self, Bucket, Generation};
+use crate::news::{self, Bucket, Generation, Mark};
 use crate::planted::{self, Fault};
 use crate::settings;
 use crate::unguarded::has_written;
@@ -17,12 +17,15 @@ use crate::user_id::{IdType, UserId};
 use pgrx::pg_sys::Oid;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 /// Longer texts are read each time, so that entries have a size.
 const LONGEST_TEXT: usize = 64;
 
 thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(Generation::NONE));
+    /// Never dropped: that would have each call ask whether it has been.
+    static CACHE: ManuallyDrop<RefCell<Cache>> =
+        const { ManuallyDrop::new(RefCell::new(Cache::new(Generation::NONE))) };
 }
 
 struct Cache {
@@ -62,12 +65,24 @@ enum Epochs {
     Texts(FxHashMap<Box<[u8]>, Entry>),
 }
 
+/// Small, so that the processor's own caches hold many.
 #[derive(Clone, Copy)]
 struct Entry {
-    epoch: Option<Epoch>,
-    bucket: Bucket,
-    /// When it held.
-    since: Generation,
+    epoch: Instant,
+    since: Mark,
+}
+
+impl Entry {
+    /// No timestamp of PostgreSQL's, which end at the infinities.
+    const NO_EPOCH: Instant = Instant(i64::MIN + 1);
+
+    fn new(epoch: Option<Epoch>, since: Mark) -> Entry {
+        Entry { epoch: epoch.map_or(Entry::NO_EPOCH, |Epoch(epoch)| epoch), since }
+    }
+
+    fn epoch(self) -> Option<Epoch> {
+        (self.epoch != Entry::NO_EPOCH).then_some(Epoch(self.epoch))
+    }
 }
 
 impl Epochs {
@@ -86,7 +101,7 @@ impl Epochs {
             (Epochs::Texts(epochs), UserId::Text(id)) => epochs.get(&**id),
             _ => None,
         };
-        entry.filter(|entry| entry.since == news::of_user(entry.bucket)).map(|entry| entry.epoch)
+        entry.filter(|entry| entry.since.is_current()).map(|entry| entry.epoch())
     }
 
     /// What was taken for them stays: they are soon as many again.
@@ -112,7 +127,7 @@ impl Epochs {
 }
 
 impl Cache {
-    fn new(generation: Generation) -> Cache {
+    const fn new(generation: Generation) -> Cache {
         Cache { generation, default: None, guards: Vec::new(), entries: 0 }
     }
 
@@ -138,21 +153,27 @@ impl Cache {
 
 /// What is known of a user, if the account is known to be active, by the guard that is named, or by the
 /// default one. The news must have been taken in.
+#[inline]
 pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<Known> {
-    CACHE.with_borrow(|cache| {
+    CACHE.with(|cache| {
+        let cache = cache.borrow();
         // That nothing has changed since, the entry itself tells: of the guard, too.
         if has_written() || cache.entries > settings::cache_entries() {
             return None;
         }
         let answers = cache.of_guard(users.or(cache.default)?)?;
-        let epoch = answers.epochs.get(&id.clone().in_column(answers.id_type)?)?;
+        // Mostly it is given as the column has it.
+        let as_given = answers.epochs.get(id);
+        let in_column = || answers.epochs.get(&id.clone().in_column(answers.id_type)?);
+        let epoch = as_given.or_else(in_column)?;
         Some(Known { epoch, max_session_age: answers.max_session_age })
     })
 }
 
 /// The guard's own epoch, if it is known. The news must have been taken in.
 pub fn epoch_of_all(guard: Oid) -> Option<Option<Epoch>> {
-    CACHE.with_borrow(|cache| {
+    CACHE.with(|cache| {
+        let cache = cache.borrow();
         let answers = cache.of_guard(guard).filter(|_| cache.is_current())?;
         Some(answers.of_all)
     })
@@ -178,13 +199,14 @@ pub fn keep(guard: &Guard, is_default: bool, reading: Reading) {
     let now = news::of_user(reading.bucket);
     let holds = reading.since == now || planted::has(Fault::OutdatedKept);
     if capacity == 0 {
-        CACHE.set(Cache::new(Generation::NONE));
+        CACHE.with(|cache| cache.replace(Cache::new(Generation::NONE)));
     }
     if capacity == 0 || !holds || !guard.is_sound() || has_written() {
         return;
     }
-    CACHE.with_borrow_mut(|cache| {
-        let entry = Entry { epoch: reading.epoch, bucket: reading.bucket, since: now };
+    CACHE.with(|cache| {
+        let mut cache = cache.borrow_mut();
+        let entry = Entry::new(reading.epoch, Mark::new(reading.bucket, now));
         cache.make_room(news::of_stamps(), capacity);
         if is_default {
             cache.default = Some(guard.relid);

@@ -56,17 +56,51 @@ impl Generation {
     pub const NONE: Generation = Generation(u64::MAX);
 }
 
+/// A bucket, and the generation that something of it was read in: in one word, so that what is kept is small.
+#[derive(Clone, Copy)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// Generations are counted one by one, so they do not get to where the bucket begins.
+    const BUCKET_SHIFT: u32 = 48;
+
+    /// Of what was read of this bucket in this generation.
+    pub fn new(Bucket(bucket): Bucket, Generation(generation): Generation) -> Mark {
+        Mark((u64::from(bucket) << Mark::BUCKET_SHIFT) | generation)
+    }
+
+    /// Whether nothing of the bucket has changed since.
+    #[inline]
+    pub fn is_current(self) -> bool {
+        let bucket = Bucket((self.0 >> Mark::BUCKET_SHIFT) as u16);
+        self.0 == Mark::new(bucket, of_user(bucket)).0
+    }
+}
+
 thread_local! {
     /// The relations that tell of guards.
     static GUARD_RELATIONS: RefCell<HashSet<Oid>> = RefCell::default();
     /// The relation that tells of stamps.
     static STAMP_RELATION: Cell<Oid> = const { Cell::new(pg_sys::InvalidOid) };
-    static OF_GUARDS: Cell<u64> = const { Cell::new(0) };
-    static OF_STAMPS: Cell<u64> = const { Cell::new(0) };
-    static OF_USERS: [Cell<u64>; BUCKETS] = const { [const { Cell::new(0) }; BUCKETS] };
+    static COUNTS: Counts = const {
+        Counts { of_guards: Cell::new(0), of_stamps: Cell::new(0), of_users: [const { Cell::new(0) }; BUCKETS] }
+    };
     static TOLD: RefCell<Told> = const {
         RefCell::new(Told { transaction: 0, subtransaction: 0, all: false, notified: false, buckets: Vec::new() })
     };
+}
+
+/// How many messages have come. In one place, since each call looks there.
+struct Counts {
+    of_guards: Cell<u64>,
+    of_stamps: Cell<u64>,
+    of_users: [Cell<u64>; BUCKETS],
+}
+
+impl Counts {
+    fn note_stamps(&self) {
+        self.of_stamps.set(self.of_stamps.get() + 1);
+    }
 }
 
 /// What a subtransaction has told of already.
@@ -127,10 +161,10 @@ unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
     if tells_of_guards {
         note_guards();
     } else if relid == STAMP_RELATION.get() {
-        OF_STAMPS.set(OF_STAMPS.get() + 1);
+        COUNTS.with(Counts::note_stamps);
     } else if let Some(bucket) = Bucket::of_oid(relid) {
-        OF_USERS.with(|of_users| {
-            let of_user = &of_users[usize::from(bucket.0)];
+        COUNTS.with(|counts| {
+            let of_user = &counts.of_users[usize::from(bucket.0)];
             of_user.set(of_user.get() + 1);
         });
     }
@@ -138,8 +172,10 @@ unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relid: Oid) {
 
 /// What is known of stamps may be so only by what is known of guards.
 fn note_guards() {
-    OF_GUARDS.set(OF_GUARDS.get() + 1);
-    OF_STAMPS.set(OF_STAMPS.get() + 1);
+    COUNTS.with(|counts| {
+        counts.of_guards.set(counts.of_guards.get() + 1);
+        counts.note_stamps();
+    });
 }
 
 /// Counts invalidations of these relations as news of guards.
@@ -175,24 +211,27 @@ pub fn accept_unguarded() {
 
 /// Rises when a guard may have changed.
 pub fn of_guards() -> Generation {
-    Generation(OF_GUARDS.get())
+    Generation(COUNTS.with(|counts| counts.of_guards.get()))
 }
 
 /// Rises when a guard, its epoch, or very many epochs may have changed.
 pub fn of_stamps() -> Generation {
-    Generation(OF_STAMPS.get())
+    Generation(COUNTS.with(|counts| counts.of_stamps.get()))
 }
 
 /// Rises when that does, or the epoch of a user of this bucket may have changed.
+#[inline]
 pub fn of_user(bucket: Bucket) -> Generation {
     // Both only rise, so that their sum stays the same only if both do.
-    Generation(OF_STAMPS.get() + OF_USERS.with(|of_users| of_users[usize::from(bucket.0)].get()))
+    Generation(
+        COUNTS.with(|counts| counts.of_stamps.get() + counts.of_users[usize::from(bucket.0)].get()),
+    )
 }
 
 /// Has every backend that knows epochs forget them, when the current transaction commits, and this one at once. One
 /// message in each subtransaction is enough: a bulk statement must not flood the queue.
 pub fn tell_of_all(relid: Oid) {
-    OF_STAMPS.set(OF_STAMPS.get() + 1);
+    COUNTS.with(Counts::note_stamps);
     TOLD.with_borrow_mut(|told| {
         let told = told.here();
         if !told.all && relid != pg_sys::InvalidOid {

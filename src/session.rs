@@ -70,6 +70,7 @@ fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Ve
 }
 
 /// Why nobody is to be let in, whatever the tables say.
+#[inline]
 pub fn doubt() -> Option<Verdict> {
     if standby::is_stale() {
         return Some(Verdict::StaleReplica);
@@ -77,6 +78,7 @@ pub fn doubt() -> Option<Verdict> {
     timeline::is_refusing().then_some(Verdict::UnacknowledgedTimeline)
 }
 
+#[inline]
 fn judge(
     account: Account,
     mut epoch: Option<Epoch>,

@@ -4,7 +4,7 @@ use crate::epoch::Instant;
 use crate::planted::{self, Fault};
 use crate::unguarded::statement_start;
 use chrono::TimeDelta;
-use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, GucValue};
 use pgrx::{PostgresGucEnum, pg_sys};
 
 /// What a guard says while stamps may be missing.
@@ -52,9 +52,18 @@ pub fn waits_for_standbys() -> bool {
 }
 
 /// How far behind a standby may be, in microseconds, if that is limited.
+#[inline]
 pub fn max_standby_staleness() -> Option<i64> {
-    let most = MAX_STANDBY_STALENESS.get();
+    let most = value(&MAX_STANDBY_STALENESS);
     (most > 0).then(|| i64::from(most) * 1000)
+}
+
+/// A setting that each call reads. `GucSetting::get` asks first whether this is the thread that PostgreSQL runs in, which takes
+/// longer than all the comparisons of a call.
+#[inline]
+fn value<T: GucValue>(setting: &GucSetting<T>) -> T::Raw {
+    // SAFETY: PostgreSQL calls, and assigns settings, in the one thread of a backend.
+    unsafe { *setting.as_ptr() }
 }
 
 /// Whether stamps are recorded.
@@ -68,8 +77,9 @@ pub fn is_notifying() -> bool {
 }
 
 /// How many epochs a backend keeps at the most.
+#[inline]
 pub fn cache_entries() -> usize {
-    usize::try_from(CACHE_ENTRIES.get()).unwrap_or(0)
+    usize::try_from(value(&CACHE_ENTRIES)).unwrap_or(0)
 }
 
 /// The oldest login time of a session that may last so long, in microseconds.
@@ -81,8 +91,9 @@ pub fn oldest_login(max_session_age: Option<i64>) -> Option<Instant> {
 ///
 /// Where a `login` lies before that of the statement's start, that one is given: the clock has not
 /// been earlier since, and to read it costs as much as all the rest.
+#[inline]
 pub fn latest_login(login: Option<Instant>) -> Instant {
-    let tolerance = i64::from(FUTURE_LOGIN_TOLERANCE.get()) * 1000;
+    let tolerance = i64::from(value(&FUTURE_LOGIN_TOLERANCE)) * 1000;
     let latest_at_start = statement_start().plus_micros(tolerance);
     match login {
         Some(login) if login > latest_at_start => clock().plus_micros(tolerance),
@@ -96,8 +107,9 @@ pub fn stamp_margin() -> TimeDelta {
 }
 
 /// Whether everybody is refused while stamps may be lost.
+#[inline]
 pub fn refuses_when_timeline_changed() -> bool {
-    WHEN_TIMELINE_CHANGED.get() == InDoubt::Refuse
+    value(&WHEN_TIMELINE_CHANGED) == InDoubt::Refuse as i32
 }
 
 /// Whether a guard that is not armed refuses everybody.

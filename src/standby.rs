@@ -78,12 +78,14 @@ impl Seen {
 }
 
 /// Whether this is a standby that cannot show that it is as recent as `max_standby_staleness` asks.
+#[inline]
 pub fn is_stale() -> bool {
     let Some(most) = settings::max_standby_staleness() else { return false };
     is_standby() && !is_within(most)
 }
 
 /// Whether all that the upstream server had `most` microseconds ago is replayed here.
+#[inline(never)]
 fn is_within(most: i64) -> bool {
     let Some(heard) = Heard::last() else { return false };
     let mut seen = SEEN.get();

@@ -58,6 +58,7 @@ pub fn is_unacknowledged() -> bool {
 }
 
 /// Whether the guards are to let nobody in for that.
+#[inline]
 pub fn is_refusing() -> bool {
     settings::refuses_when_timeline_changed() && is_unacknowledged()
 }

@@ -46,6 +46,7 @@ impl Verdict {
     /// stamped. `oldest_login` is the clock less the age that a session may have, if that is limited, and
     /// `latest_login` the clock with the tolerance added. They are asked only when nothing else has
     /// decided: reading a clock costs more than comparing.
+    #[inline]
     pub fn of(
         account: Account,
         epoch: Option<Epoch>,

@@ -115,11 +115,12 @@ pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
 /// # Errors
 /// If pgbench or the server fails.
 pub fn both_checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
-    connect()?.batch_execute(
+    let mut client = connect()?;
+    client.batch_execute(
         "INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason)
-         SELECT 'session', md5(n::text), now(), 'admin: logout' FROM generate_series(1, 100000) AS n;
-         VACUUM ANALYZE session_guard.token_epoch;",
+         SELECT 'session', md5(n::text), now(), 'admin: logout' FROM generate_series(1, 100000) AS n",
     )?;
+    client.batch_execute("VACUUM ANALYZE session_guard.token_epoch")?;
     let session = format!("session_valid(:id::bigint, '{login}'::timestamptz)");
     let statements = [
         format!("SELECT {session} AND token_valid('session', md5('s' || :id), NULL::timestamptz);"),
