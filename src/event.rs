@@ -55,12 +55,8 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
         Subject::Token(..) | Subject::AllTokens(_) => {}
     }
     notify();
-    if settings::waits_for_standbys() {
-        standby::wait_at_commit();
-    }
-    if !is_recording() {
-        return;
-    }
+    standby::wait_at_commit();
+    let Some(table) = record() else { return };
     let text = |text: &str| Some(text_datum(text.as_bytes()));
     let (mut guard, mut user_id, mut scope, mut token) = (None, None, None, None);
     match subject {
@@ -85,15 +81,15 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
         Some(path.transaction_id),
         path.replication_origin.as_deref().and_then(text),
     ];
-    if !insert_numbered(&facts) {
+    if !insert_numbered(table, &facts) {
         WRITE.with(|write| write.run(&facts));
     }
 }
 
 /// Writes the event without a statement, if the table is as the extension made it.
-fn insert_numbered(facts: &[Option<Datum>]) -> bool {
-    let ours = [c"event", c"event_pkey", c"event_id_seq"].map(relation_of_ours);
-    let [Some(table), Some(index), Some(sequence)] = ours else { return false };
+fn insert_numbered(table: Oid, facts: &[Option<Datum>]) -> bool {
+    let ours = [c"event_pkey", c"event_id_seq"].map(relation_of_ours);
+    let [Some(index), Some(sequence)] = ours else { return false };
     let Some(table) = OpenTable::try_open(table, pg_sys::RowExclusiveLock) else { return false };
     // SAFETY: a function of one OID.
     let number =
@@ -101,18 +97,16 @@ fn insert_numbered(facts: &[Option<Datum>]) -> bool {
     insert(&table, &Plain { index, triggers: 0 }, &[&[number], facts].concat())
 }
 
-/// Whether stamps are to be recorded, and can be: not in a catalog of 0.1.0 that has not been updated yet.
-fn is_recording() -> bool {
-    settings::is_auditing() && relation_of_ours(c"event").is_some()
+/// Where stamps are to be recorded, if they are, and can be: not in a catalog of 0.1.0 that has not been updated yet.
+fn record() -> Option<Oid> {
+    settings::is_auditing().then(|| relation_of_ours(c"event")).flatten()
 }
 
 /// Tells the other backends, and those who listen, of very many stamps.
 pub fn tell_of_all(store: &Store) {
     news::tell_of_all(store.stamp_signal);
     notify();
-    if settings::waits_for_standbys() {
-        standby::wait_at_commit();
-    }
+    standby::wait_at_commit();
 }
 
 /// PostgreSQL folds what is the same; the first is enough.

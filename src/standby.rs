@@ -123,8 +123,11 @@ pub fn check_primary(function: &str) {
     .raise();
 }
 
-/// Has the transaction's COMMIT wait until the synchronous standbys have replayed it.
+/// Has the COMMIT of a transaction that stamps wait until the synchronous standbys have replayed it, if that is asked for.
 pub fn wait_at_commit() {
+    if !settings::waits_for_standbys() {
+        return;
+    }
     // SAFETY: a variable of this backend.
     let level = unsafe { pg_sys::synchronous_commit };
     if level as u32 == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_APPLY {
