@@ -2,18 +2,17 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-import requests
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "airflow"
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent.parent / "examples" / "airflow"
+sys.path.insert(0, str(HERE.parent / "serving"))
+import serving
 AIRFLOW = Path(sys.executable).parent / "airflow"
 DATABASE, OWNER, PASSWORD = "session_guard_airflow", "airflow", "a password for the tests"
 MANAGERS = {
@@ -76,37 +75,10 @@ def database(environment):
     postgres.close()
 
 
-@contextmanager
 def serve(manager, environment, log_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [AIRFLOW, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with open(log_path, "w") as log:
-        server = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            env={**environment, "AIRFLOW__CORE__AUTH_MANAGER": MANAGERS[manager]},
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(address):
-            failed = server.poll() is not None or time.monotonic() > deadline
-            assert not failed, f"no server:\n{log_path.read_text()}"
-            time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(40)
-
-
-def answers(address):
-    try:
-        return requests.get(f"{address}/api/v2/version", timeout=5).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False
+    command = [AIRFLOW, "api-server", "--host", "127.0.0.1", "--port", "PORT", "--workers", "1"]
+    environment = {**environment, "AIRFLOW__CORE__AUTH_MANAGER": MANAGERS[manager]}
+    return serving.serve(command, environment, log_path, "/api/v2/version", patience=120, grace=40)
 
 
 @pytest.fixture(scope="session")

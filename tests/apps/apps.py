@@ -1,7 +1,6 @@
 """The three apps: how each is set up and started, and what its users table looks like."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import requests
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "serving"))
+import serving
+
 EXAMPLES = HERE.parent.parent / "examples"
 TARGET = Path(os.environ["TARGET"])
 OWNER, PASSWORD = "session_guard_app", "a password for the tests"
@@ -101,39 +102,11 @@ class App:
         with psycopg.connect(dbname="postgres", autocommit=True) as admin:
             admin.execute(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
 
-    @contextmanager
     def serve(self, log_path, command=None, **changed):
         """The app in a process of its own; gives its address."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        command = [part.replace("PORT", port) for part in command or self.server]
-        with open(log_path, "w") as log:
-            server = subprocess.Popen(
-                command,
-                cwd=EXAMPLES / self.name,
-                env={**self.environment, "PORT": port, **changed},
-                stdout=log,
-                stderr=log,
-            )
-        address = f"http://127.0.0.1:{port}"
-        try:
-            deadline = time.monotonic() + 30
-            while not is_up(address):
-                failed = server.poll() is not None or time.monotonic() > deadline
-                assert not failed, f"no server:\n{log_path.read_text()}"
-                time.sleep(0.05)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(10)
-
-
-def is_up(address):
-    try:
-        return requests.get(f"{address}/login", timeout=5).status_code == 200
-    except requests.ConnectionError:
-        return False
+        environment = {**self.environment, **changed}
+        folder = EXAMPLES / self.name
+        return serving.serve(command or self.server, environment, log_path, "/login", folder)
 
 
 MANAGE = (sys.executable, "manage.py")

@@ -1,21 +1,19 @@
 """A database of the tests' own, the example's application on it, and servers of it."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples" / "flask_appbuilder"
 DATABASE, OWNER, PASSWORD = "session_guard_fab", "fab", "a password for the tests"
 
-sys.path.insert(0, str(EXAMPLE))
+sys.path[:0] = [str(EXAMPLE), str(HERE.parent / "serving")]
+import serving
+
 # libpq adds the host and the port from the environment.
 os.environ["DATABASE_URL"] = f"postgresql://{OWNER}@/{DATABASE}"
 # The same for the servers and for the application in this process.
@@ -64,35 +62,12 @@ def application():
     drop_database()
 
 
-@contextmanager
 def serve(module, log_path):
     """The module's application in a server process of its own; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "flask", "--app", module, "run"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--with-threads"]
+    command += ["--host", "127.0.0.1", "--port", "PORT", "--with-threads"]
     environment = {**os.environ, "PYTHONPATH": f"{EXAMPLE}{os.pathsep}{HERE}"}
-    with open(log_path, "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
-        deadline = time.monotonic() + 30
-        while not answers(address):
-            failed = server.poll() is not None or time.monotonic() > deadline
-            assert not failed, f"no server:\n{log_path.read_text()}"
-            time.sleep(0.1)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def answers(address):
-    try:
-        return requests.get(f"{address}/login/", timeout=5).status_code == 200
-    except requests.ConnectionError:
-        return False
+    return serving.serve(command, environment, log_path, "/login/")
 
 
 @pytest.fixture(scope="session")

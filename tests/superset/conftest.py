@@ -1,18 +1,18 @@
 """Superset's metadata in a database of the tests' own, and servers on it: guarded and stock."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import requests
 from client import PASSWORD, Browser, connect
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "serving"))
+import serving
+
 BIN = Path(sys.executable).parent
 DATABASE, OWNER = "session_guard_superset", "superset"
 
@@ -76,36 +76,13 @@ with app.app_context():
     postgres.close()
 
 
-@contextmanager
 def serve(config, folder, **settings):
     """Superset in a server process of its own, as it is run in production; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [BIN / "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "20"]
+    command = [BIN / "gunicorn", "--bind", "127.0.0.1:PORT", "--threads", "20"]
     command += ["--worker-tmp-dir", folder, "superset.app:create_app()"]
     environment = {**ENVIRONMENT, **settings, "SUPERSET_CONFIG_PATH": str(HERE / f"{config}.py")}
     log_path = folder / f"{config}.log"
-    with open(log_path, "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(address):
-            failed = server.poll() is not None or time.monotonic() > deadline
-            assert not failed, f"no server:\n{log_path.read_text()}"
-            time.sleep(0.1)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(40)
-
-
-def answers(address):
-    try:
-        return requests.get(f"{address}/health", timeout=5).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False
+    return serving.serve(command, environment, log_path, "/health", patience=120, grace=40)
 
 
 @pytest.fixture(scope="session")
