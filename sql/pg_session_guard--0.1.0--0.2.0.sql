@@ -301,3 +301,6 @@ COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean, 
     'guards a users table, and stamps the accounts that are disabled already; returns how many it newly stamped';
 
 SELECT session_guard.acknowledge_timeline();
+
+-- Changes nothing, and has each connection look whether its library knows this catalog (src/version.rs).
+REVOKE ALL ON session_guard.guard FROM PUBLIC;

@@ -15,7 +15,6 @@ use crate::owner::{self, as_owner};
 use crate::question::null_table;
 use crate::registry;
 use crate::scan::OpenTable;
-use crate::standby;
 use crate::statement::{relation, run_once};
 use crate::watch;
 use pgrx::pg_sys::{self, Oid};
@@ -34,7 +33,7 @@ fn attach_users(
     is_default: default!(Option<bool>, "NULL"),
     max_session_age: default!(Option<Duration>, "NULL"),
 ) -> i64 {
-    standby::check_primary("attach()");
+    registry::check_writable("attach()");
     let mut columns: Vec<String> = Vec::new();
     for Name(name) in revoke_on.iter().flat_map(|names| names.iter()).flatten() {
         if !columns.contains(&name) {
@@ -56,7 +55,7 @@ fn attach_users(
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
-    standby::check_primary("detach()");
+    registry::check_writable("detach()");
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
     let open_own = |lock| {
         let table = OpenTable::try_open(relid, lock);
@@ -111,7 +110,7 @@ fn detach(users: Option<RegClass>, forget: default!(Option<bool>, "false")) {
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn reconcile(users: default!(Option<RegClass>, "NULL")) -> i64 {
-    standby::check_primary("reconcile()");
+    registry::check_writable("reconcile()");
     registry::check_catalog().or_raise();
     let rows = registry::rows();
     let Some(RegClass(relid)) = users else {

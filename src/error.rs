@@ -58,6 +58,8 @@ pub enum Mistake {
     OnStandby,
     /// The catalog is of an earlier version than the library.
     CatalogOutdated,
+    /// The catalog is of a later version than the library.
+    LibraryOutdated,
     /// An age that lies in the future.
     NegativeAge,
     /// A trigger that was not made by `attach` calls the stamping function.
@@ -95,6 +97,7 @@ impl Mistake {
             Mistake::NotWatched => PgSqlErrorCode::ERRCODE_UNDEFINED_PARAMETER, // 42P02
             Mistake::OnStandby => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, // 25006
             Mistake::CatalogOutdated => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_DEFINITION, // 42P15
+            Mistake::LibraryOutdated => PgSqlErrorCode::ERRCODE_UNDEFINED_FILE, // 58P01
             Mistake::NegativeAge => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023
             Mistake::WrongTrigger => {
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED // 39P01
@@ -197,9 +200,13 @@ mod tests {
             TableInUse,
             CannotUseSchema,
             NotWatched,
+            OnStandby,
+            CatalogOutdated,
+            LibraryOutdated,
             NegativeAge,
             WrongTrigger,
         ];
+        assert_eq!(all.len(), WrongTrigger as usize + 1, "one is missing here");
         let codes: HashSet<_> = all.into_iter().map(super::Mistake::sqlstate).collect();
         assert_eq!(codes.len(), all.len());
     }

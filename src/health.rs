@@ -33,6 +33,9 @@ fn health() -> TableIterator<
     ),
 > {
     let rows = registry::rows();
+    if let Err(too_new) = registry::check_library() {
+        return TableIterator::once(version(too_new));
+    }
     let mut findings = vec![default_guard(&rows), stamper_owner()];
     findings.extend(unheard_edits());
     findings.extend(replica());
@@ -74,11 +77,15 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
     }
 }
 
+fn version(error: GuardError) -> Finding {
+    finding(None, "version", error.message, Some(error.hint))
+}
+
 /// Told only where it is so.
 fn unheard_edits() -> Option<Finding> {
     let table = registry::store().unheard?;
     if let Err(outdated) = registry::check_catalog() {
-        return Some(finding(None, "version", outdated.message, Some(outdated.hint)));
+        return Some(version(outdated));
     }
     let detail =
         format!("edits of {table} by hand are not told of, and each call reads the tables");

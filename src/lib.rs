@@ -34,6 +34,7 @@ mod news;
 mod owner;
 mod question;
 mod registry;
+mod version;
 
 mod admin;
 mod arm;
@@ -68,6 +69,7 @@ extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
     news::listen();
+    version::note_loading();
 }
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -8,7 +8,6 @@ use crate::owner::{self, as_owner};
 use crate::registry;
 use crate::scan::{OpenTable, key};
 use crate::settings;
-use crate::standby;
 use crate::statement::{relation, run_once, text};
 use crate::user_id::{IdType, UserId};
 use crate::verdict::Account;
@@ -25,7 +24,7 @@ use pgrx::spi::Spi;
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe, strict)]
 #[search_path(pg_catalog, pg_temp)]
 fn prune(older_than: Interval) -> i64 {
-    standby::check_primary("prune()");
+    registry::check_writable("prune()");
     owner::check_administration().or_raise();
     let cutoff = ago(older_than).or_raise();
     let removed = as_owner(|| {

@@ -10,10 +10,12 @@ use crate::index;
 use crate::name::{qualified_name, relation_called};
 use crate::news::{self, Generation};
 use crate::scan::{OpenTable, Row};
+use crate::standby;
 use crate::timeline::{self, Timeline};
+use crate::version;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{Array, FromDatum};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, c_int};
 use std::rc::Rc;
@@ -56,7 +58,10 @@ const EDIT_TRIGGERS: [(&str, u32); 2] = [
 struct Catalog {
     store: Store,
     rows: Vec<GuardRow>,
-    timelines: Option<Rc<[Timeline]>>,
+    /// Why the library is not to judge by it.
+    too_new: Option<GuardError>,
+    /// Read when they are first asked for, as few servers do.
+    timelines: OnceCell<Option<Rc<[Timeline]>>>,
 }
 
 #[derive(Default)]
@@ -135,7 +140,11 @@ pub fn store() -> Store {
 /// The timelines in which no stamp is missing. None of a catalog of 0.1.0 that has not been updated yet.
 pub fn acknowledged_timelines() -> Option<Rc<[Timeline]>> {
     refresh();
-    catalog().ok()?.timelines.clone()
+    let read = || {
+        news::watch_guards(relation_of_ours(c"timeline"));
+        timeline::read_acknowledged().map(Rc::from)
+    };
+    catalog().ok()?.timelines.get_or_init(read).clone()
 }
 
 /// Whether the table is guarded, or was before it was detached.
@@ -233,9 +242,12 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
     let store = find_store().ok_or_else(no_guard)?;
     news::watch_guards([store.guard, store.epoch, store.guard_epoch]);
     news::watch_stamps(store.stamp_signal);
-    news::watch_guards(relation_of_ours(c"timeline"));
-    let timelines = timeline::read_acknowledged().map(Rc::from);
-    let catalog = Rc::new(Catalog { store, rows: read_rows(store.guard), timelines });
+    let catalog = Rc::new(Catalog {
+        store,
+        too_new: version::why_too_new(),
+        rows: read_rows(store.guard),
+        timelines: OnceCell::new(),
+    });
     news::watch_guards(catalog.rows.iter().map(|row| row.relid));
     if news::of_guards() == generation {
         REGISTRY.with_borrow_mut(|registry| registry.catalog = Some(Rc::clone(&catalog)));
@@ -280,6 +292,19 @@ impl Catalog {
             }),
         }
     }
+}
+
+/// Refuses to judge by a catalog that may mean what the library does not know.
+pub fn check_library() -> Result<(), GuardError> {
+    refresh();
+    catalog().ok().and_then(|catalog| catalog.too_new.clone()).map_or(Ok(()), Err)
+}
+
+/// Refuses to write where, or with what, it cannot be done.
+pub fn check_writable(function: &str) {
+    standby::check_primary(function);
+    news::accept();
+    check_library().or_raise();
 }
 
 /// Refuses what the catalog does not have the tables for: the library is there, but the update has not been run.

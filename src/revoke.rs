@@ -8,7 +8,6 @@ use crate::owner::{self, as_owner};
 use crate::question::{self, IntId, Question, TextId, UuidId};
 use crate::registry;
 use crate::stamp::{Reason, stamp_guard, stamp_scope, stamp_token, stamp_user};
-use crate::standby;
 use crate::verdict::Account;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::default;
@@ -21,7 +20,7 @@ use pgrx::prelude::*;
 fn revoke_user(
     (Question { users, id }, reason): (Question, Option<&[u8]>),
 ) -> Option<TimestampWithTimeZone> {
-    standby::check_primary("revoke_sessions()");
+    registry::check_writable("revoke_sessions()");
     let open = users.open(pg_sys::RowShareLock);
     owner::check_update(&open.users).or_raise();
     let id = id?.in_column(open.guard.id.id_type)?;
@@ -40,7 +39,7 @@ fn revoke_all_sessions(
     users: default!(Option<RegClass>, "NULL"),
     reason: default!(Option<Text<'_>>, "'admin'"),
 ) -> Option<TimestampWithTimeZone> {
-    standby::check_primary("revoke_all_sessions()");
+    registry::check_writable("revoke_all_sessions()");
     let open = registry::open(users.map(|users| users.0), pg_sys::AccessShareLock).or_raise();
     owner::check_update(&open.users).or_raise();
     let reason = reason_of(reason.map(|reason| reason.0));
@@ -55,7 +54,7 @@ fn revoke_tokens(
     subject: default!(Option<Text<'_>>, "NULL"),
     reason: default!(Option<Text<'_>>, "'admin'"),
 ) -> Option<TimestampWithTimeZone> {
-    standby::check_primary("revoke_tokens()");
+    registry::check_writable("revoke_tokens()");
     let Text(scope) = scope?;
     let reason = reason_of(reason.map(|reason| reason.0));
     let store = registry::store();

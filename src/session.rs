@@ -102,7 +102,7 @@ fn verdict_of_nobody(users: Users) -> Verdict {
 
 /// The login time to store, or `None` for an account that must not log in.
 fn start(Question { users, id }: Question) -> Option<TimestampWithTimeZone> {
-    standby::check_primary("session_start()");
+    registry::check_writable("session_start()");
     // SAFETY: raises where a row cannot be locked: in a read-only transaction (SQLSTATE 25006).
     unsafe { pg_sys::PreventCommandIfReadOnly(c"session_start()".as_ptr()) };
     let open = users.open(pg_sys::RowShareLock);

@@ -67,7 +67,7 @@ pub fn is_refusing() -> bool {
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn acknowledge_timeline() {
-    standby::check_primary("acknowledge_timeline()");
+    registry::check_writable("acknowledge_timeline()");
     registry::check_catalog().or_raise();
     owner::check_administration().or_raise();
     let Timeline { cluster, number } = Timeline::now();

@@ -2,8 +2,11 @@
 //! embedded dashboard, or one session's id.
 
 use crate::epoch::Instant;
+use crate::error::OrRaise;
 use crate::lookup;
+use crate::news;
 use crate::question::{self, TokenQuestion};
+use crate::registry;
 use crate::session;
 use crate::settings;
 use crate::verdict::{Account, Verdict};
@@ -16,6 +19,8 @@ fn is_valid((TokenQuestion { scope, subject }, issued): (TokenQuestion, Option<I
     let Some(scope) = scope else {
         return false;
     };
+    news::accept();
+    registry::check_library().or_raise();
     if session::doubt().is_some() {
         return false;
     }

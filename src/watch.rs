@@ -16,7 +16,6 @@ use crate::question::null_table;
 use crate::registry::{self, OpenGuard, function_of_ours, relation_of_ours};
 use crate::scan::{OpenTable, Row, key};
 use crate::stamp::{Reason, stamp_guard, stamp_user};
-use crate::standby;
 use crate::statement::{relation, run_once};
 use crate::trigger::called_by_trigger;
 use crate::user_id::UserId;
@@ -67,7 +66,7 @@ fn watch(
     columns: default!(Option<Array<Name>>, "NULL"),
     users: default!(Option<RegClass>, "NULL"),
 ) {
-    standby::check_primary("watch()");
+    registry::check_writable("watch()");
     let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
     let open = registry::open(users.map(|users| users.0), pg_sys::AccessShareLock).or_raise();
     owner::check_update(&open.users).or_raise();
@@ -88,7 +87,7 @@ fn watch(
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn unwatch(related: Option<RegClass>) {
-    standby::check_primary("unwatch()");
+    registry::check_writable("unwatch()");
     let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
     match OpenTable::try_open(related, pg_sys::AccessShareLock) {
         Some(table) => check_ownership(&table).or_raise(),

@@ -387,3 +387,64 @@ fn until_the_update_the_library_answers_rightly_or_not_at_all() {
     run(&mut other, "SELECT session_guard.attach('old_app.users')");
     assert_eq!(answer(&mut client, hour_ago), "revoked");
 }
+
+/// A connection has kept its library, and a standby its files, while the update to a later version has run elsewhere.
+#[test]
+fn a_catalog_of_a_later_series_is_refused_by_a_library_that_does_not_know_it() {
+    let cluster = Cluster::start(&[]);
+    let mut updater = cluster.create_database("later");
+    run(&mut updater, "CREATE EXTENSION pg_session_guard");
+    run(&mut updater, "CREATE TABLE users (id int PRIMARY KEY, active boolean)");
+    run(&mut updater, "INSERT INTO users VALUES (1, true), (2, true)");
+    run(&mut updater, "SELECT session_guard.attach('users')");
+    let mut app = cluster.connect("later");
+    const ASK: &str = "SELECT session_valid(1, now())";
+    assert_eq!(answer(&mut app, ASK), "t");
+    assert_eq!(answer(&mut app, ASK), "t", "from what it knows");
+
+    let own = answer(
+        &mut updater,
+        "SELECT extversion FROM pg_extension WHERE extname = 'pg_session_guard'",
+    );
+    let (series, _) = own.rsplit_once('.').expect("three numbers");
+    let mut become_version = |version: &str| {
+        // What ALTER EXTENSION ... UPDATE does when the script has nothing but its last line.
+        run(
+            &mut updater,
+            &format!(
+                "BEGIN; UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'pg_session_guard';
+                 REVOKE ALL ON session_guard.guard FROM PUBLIC; COMMIT;"
+            ),
+        );
+    };
+    become_version(&format!("{series}.999"));
+    assert_eq!(answer(&mut app, ASK), "t", "a catalog of the same series means the same");
+
+    become_version("99.0.0");
+    for question in [
+        ASK,
+        "SELECT session_verdict('users', '1', now())",
+        "SELECT token_valid('a', 'b', now())",
+        "SELECT session_start(1)",
+        "SELECT session_guard.epoch_of(1)",
+        "SELECT session_guard.attach('users')",
+        "SELECT session_guard.detach('users')",
+        "SELECT session_guard.reconcile()",
+        "SELECT session_guard.revoke_sessions(1)",
+        "SELECT session_guard.revoke_all_sessions()",
+        "SELECT session_guard.revoke_tokens('a')",
+        "SELECT session_guard.watch('users', 'id')",
+        "SELECT session_guard.unwatch('users')",
+        "SELECT session_guard.prune('1 d')",
+        "SELECT session_guard.acknowledge_timeline()",
+    ] {
+        assert_eq!(refusal(&mut app, question), SqlState::UNDEFINED_FILE, "{question}");
+    }
+    let found = ailments(&mut app);
+    assert_eq!(found.len(), 1);
+    // The app's writes go on, and stamp.
+    run(&mut app, "UPDATE users SET active = false WHERE id = 2");
+    assert_eq!(answer(&mut app, "SELECT user_id FROM session_guard.epoch"), "2");
+    // The remedy ends the connection, so that the next one loads what is installed.
+    assert_eq!(refusal(&mut app, &found[0].remedy), SqlState::ADMIN_SHUTDOWN);
+}
