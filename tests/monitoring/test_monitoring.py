@@ -6,13 +6,17 @@ import re
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
-import promql_parser
 import psycopg
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "monitoring"
 QUERIES = yaml.safe_load((EXAMPLE / "queries.yaml").read_text())
@@ -102,27 +106,40 @@ def test_each_grant_is_needed(primary, standby):
     assert everything() == before
 
 
-def exported(host):
-    """What the real exporter says, by metric: its samples, each with its labels."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [os.environ["EXPORTER"], f"--web.listen-address=127.0.0.1:{port}", f"--extend.query-path={EXAMPLE / 'queries.yaml'}"]
+        return free.getsockname()[1]
+
+
+@contextmanager
+def exporter_of(host, queries=EXAMPLE / "queries.yaml"):
+    """The real exporter, and where it answers."""
+    port = free_port()
+    command = [os.environ["EXPORTER"], f"--web.listen-address=127.0.0.1:{port}", f"--extend.query-path={queries}"]
     command += ["--disable-default-metrics", "--disable-settings-metrics"]
     source = f"host={host} user=guard_monitor dbname=postgres sslmode=disable"
     with subprocess.Popen(command, env={"DATA_SOURCE_NAME": source}, stderr=subprocess.PIPE, text=True) as exporter:
         deadline = time.monotonic() + 30
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-                    text = response.read().decode()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()
                 break
             except OSError:
                 assert time.monotonic() < deadline and exporter.poll() is None, exporter.stderr.read()
                 time.sleep(0.1)
-        exporter.terminate()
-        complaints = [line for line in exporter.stderr if "level=error" in line]
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            exporter.terminate()
+            complaints = [line for line in exporter.stderr if "level=error" in line]
     assert complaints == []
+
+
+def exported(host):
+    """What the exporter says, by metric: its samples, each with its labels."""
+    with exporter_of(host) as address, urllib.request.urlopen(f"http://{address}/metrics") as response:
+        text = response.read().decode()
     samples = {}
     for name, labels, value in re.findall(r"^(session_guard_\w+)(?:\{(.*)\})? (\S+)$", text, re.MULTILINE):
         samples.setdefault(name, []).append((dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)))
@@ -156,42 +173,144 @@ def test_the_exporter_exports_what_has_happened(metrics):
     assert value(of_standby, "session_guard_health_not_ok", check_name="standby") == [0]
 
 
-def test_a_guard_that_is_not_armed_shows(primary, standby):
-    primary.execute("ALTER TABLE users DISABLE TRIGGER ALL")
-    try:
-        samples = exported(os.environ["PRIMARY"])
-        assert value(samples, "session_guard_health_not_ok", check_name="armed") == [1]
-    finally:
-        primary.execute("SELECT session_guard.reconcile()")
+class Prometheus:
+    """The real one. It asks the exporters of both servers, each second."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def get(self, path, **arguments):
+        query = urllib.parse.urlencode(arguments)
+        with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}?{query}") as response:
+            return json.load(response)["data"]
+
+    def values(self, expression):
+        result = self.get("query", query=expression)["result"]
+        return {tuple(sorted(series["metric"].items())): float(series["value"][1]) for series in result}
+
+    def eventually(self, condition):
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, (self.alerts(), self.values("session_guard_health_not_ok"))
+            time.sleep(0.2)
+
+    def alerts(self):
+        return {alert["labels"]["alertname"]: alert["state"] for alert in self.get("alerts")["alerts"]}
 
 
-def expressions():
-    for panel in DASHBOARD["panels"]:
-        assert panel["targets"], panel["title"]
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"]
-    for group in ALERTS["groups"]:
-        for rule in group["rules"]:
-            yield rule["alert"], rule["expr"]
+@pytest.fixture(scope="session")
+def prometheus(primary, standby, tmp_path_factory):
+    folder, address = tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{free_port()}"
+    # Nobody waits five minutes for what the exporter keeps.
+    queries = folder / "queries.yaml"
+    queries.write_text(re.sub(r"cache_seconds: \d+", "cache_seconds: 1", (EXAMPLE / "queries.yaml").read_text()))
+    with exporter_of(os.environ["PRIMARY"], queries) as of_primary, exporter_of(os.environ["STANDBY"], queries) as of_standby:
+        configuration = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(EXAMPLE / "alerts.yml")],
+            "scrape_configs": [{"job_name": "postgres", "static_configs": [{"targets": [of_primary, of_standby]}]}],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(configuration))
+        command = [os.environ["PROMETHEUS"], f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address={address}"]
+        log = (folder / "log").open("w+")
+        with subprocess.Popen([*command, f"--storage.tsdb.path={folder / 'data'}"], stderr=log) as server:
+            there = Prometheus(address)
+
+            def has_all():
+                try:
+                    return len(there.values("session_guard_guards_attached")) == 2 and there.get("rules")["groups"]
+                except OSError:
+                    assert server.poll() is None, (folder / "log").read_text()
+
+            try:
+                there.eventually(has_all)
+                yield there
+            finally:
+                server.terminate()
 
 
-@pytest.mark.parametrize("title, expression", list(expressions()))
-def test_each_expression_is_promql_over_metrics_that_are_exported(title, expression, metrics):
-    promql_parser.parse(expression)
-    names = set(re.findall(r"session_guard_\w+", expression))
-    assert names and names <= metrics["PRIMARY"].keys() | metrics["STANDBY"].keys()
+def shown(expression):
+    """As Grafana asks for it, with all servers chosen."""
+    return expression.replace("$instance", ".*")
 
 
-def test_the_dashboard_shows_each_metric_and_has_what_grafana_asks_for(metrics):
-    shown = {name for panel in DASHBOARD["panels"] for target in panel["targets"] for name in re.findall(r"session_guard_\w+", target["expr"])}
-    assert shown == metrics["PRIMARY"].keys() | metrics["STANDBY"].keys()
-    assert DASHBOARD["title"] and DASHBOARD["uid"] and DASHBOARD["schemaVersion"] >= 16
+PANELS = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("title, expression", PANELS)
+def test_each_panel_shows_something(title, expression, prometheus):
+    assert prometheus.values(shown(expression))
+
+
+def test_a_dashboard_tells_of_one_server_or_of_all(prometheus):
+    variable = next(variable for variable in DASHBOARD["templating"]["list"] if variable["name"] == "instance")
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"]).groups()
+    instances = prometheus.get(f"label/{label}/values", **{"match[]": metric})
+    assert len(instances) == 2
+    of_one = [len(prometheus.values(f'{metric}{{instance=~"{instance}"}}')) for instance in instances]
+    assert of_one == [1, 1]
+
+
+def test_the_dashboard_is_all_of_it_what_grafana_knows():
+    plugins.register_default_plugins()
+    known = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
+
+    def unknown(here, there, path):
+        if isinstance(here, dict) and isinstance(there, dict):
+            for key, value in here.items():
+                yield from unknown(value, there.get(key), f"{path}.{key}")
+        elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+            for number, (value, other) in enumerate(zip(here, there)):
+                yield from unknown(value, other, f"{path}[{number}]")
+        elif here != there:
+            yield path
+
+    assert list(unknown(DASHBOARD, known, "dashboard")) == []
+
+
+def test_the_dashboard_shows_each_metric_and_no_panel_covers_another(metrics):
+    names = {name for _title, expression in PANELS for name in re.findall(r"session_guard_\w+", expression)}
+    assert names == metrics["PRIMARY"].keys() | metrics["STANDBY"].keys()
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     places = set()
     for panel in panels:
-        assert panel["type"] in ("stat", "table", "timeseries") and panel["datasource"]["uid"] == "${datasource}"
         place = panel["gridPos"]
         cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
         assert place["x"] + place["w"] <= 24 and not cells & places, panel["title"]
         places |= cells
+
+
+def test_a_guard_that_is_not_armed_is_seen_and_pages(prometheus, primary):
+    not_armed = shown(dict(PANELS)["Guards not armed"])
+    assert list(prometheus.values(not_armed).values()) == [0]
+    assert "GuardNotOk" not in prometheus.alerts()
+    primary.execute("ALTER TABLE users DISABLE TRIGGER ALL")
+    try:
+        # On the standby, too, to which the catalog comes.
+        prometheus.eventually(lambda: list(prometheus.values(not_armed).values()) == [2])
+        prometheus.eventually(lambda: prometheus.alerts().get("GuardNotOk") == "firing")
+    finally:
+        primary.execute("SELECT session_guard.reconcile(), session_guard.revoke_all_sessions()")
+    prometheus.eventually(lambda: list(prometheus.values(not_armed).values()) == [0])
+    prometheus.eventually(lambda: "GuardNotOk" not in prometheus.alerts())
+
+
+def test_a_standby_that_is_behind_and_many_stamps_at_once_are_told_of(prometheus, primary, standby):
+    replaying = "SELECT pg_wal_replay_{}()"
+    standby.execute(replaying.format("pause"))
+    try:
+        primary.execute("INSERT INTO users SELECT n, true FROM generate_series(1001, 2100) AS n")
+        primary.execute("UPDATE users SET active = false WHERE id > 1000")
+        prometheus.eventually(lambda: prometheus.alerts().get("ManySessionsEnded") == "firing")
+        prometheus.eventually(lambda: prometheus.alerts().get("StandbyBehind") in ("pending", "firing"))
+    finally:
+        standby.execute(replaying.format("resume"))
+    prometheus.eventually(lambda: "StandbyBehind" not in prometheus.alerts())
+
+
+def test_silence_is_told_of(prometheus):
+    (rule,) = [rule for group in ALERTS["groups"] for rule in group["rules"] if rule["alert"] == "GuardSilent"]
+    assert not prometheus.values(rule["expr"])
+    long_ago = prometheus.get("query", query=rule["expr"], time=time.time() - 86400)
+    assert len(long_ago["result"]) == 1
