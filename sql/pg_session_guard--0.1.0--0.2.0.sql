@@ -30,6 +30,8 @@ CREATE TABLE session_guard.token_epoch (
 -- The first finds both; two NULLs are different to it.
 CREATE UNIQUE INDEX token_epoch_key ON session_guard.token_epoch (scope, subject);
 CREATE UNIQUE INDEX token_epoch_of_scope ON session_guard.token_epoch (scope) WHERE subject IS NULL;
+-- It has no key without NULLs, and while it is published, no row could be raised.
+ALTER TABLE session_guard.token_epoch REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.token_epoch IS 'the instant that tokens must not predate which belong to a thing and not to a user';
 COMMENT ON COLUMN session_guard.token_epoch.scope IS 'what kind of thing, such as embedded_dashboard or session';
 COMMENT ON COLUMN session_guard.token_epoch.subject IS 'which of its kind; NULL: all';
@@ -207,6 +209,29 @@ ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_changed;
 COMMENT ON TRIGGER session_guard_changed ON session_guard.timeline IS
     'edits by hand count at once';
 
+-- What comes by logical replication.
+CREATE FUNCTION session_guard.arrive() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'arrive_wrapper';
+COMMENT ON FUNCTION session_guard.arrive() IS
+    'called when a row of these tables comes by logical replication: an epoch that is there rises, and a row that is there is not written twice';
+DO $$
+DECLARE
+    arrives record;
+BEGIN
+    FOR arrives IN
+        SELECT * FROM (VALUES
+            ('epoch', 'INSERT OR UPDATE'), ('guard_epoch', 'INSERT OR UPDATE'), ('token_epoch', 'INSERT OR UPDATE'),
+            ('guard', 'INSERT'), ('watch', 'INSERT'), ('timeline', 'INSERT'), ('event', 'INSERT')) AS a (relation, operation)
+    LOOP
+        EXECUTE pg_catalog.format('
+            CREATE TRIGGER session_guard_arrives BEFORE %2$s ON session_guard.%1$I
+                FOR EACH ROW EXECUTE FUNCTION session_guard.arrive();
+            ALTER TABLE session_guard.%1$I ENABLE REPLICA TRIGGER session_guard_arrives;
+            COMMENT ON TRIGGER session_guard_arrives ON session_guard.%1$I IS ''what comes by logical replication is merged with what is there'';',
+            arrives.relation, arrives.operation);
+    END LOOP;
+END $$;
+
 -- Who may. Only what is new is named: a GRANT in an extension's script records all rights on the object as the
 -- extension's own, which pg_dump leaves out, and so would lose those that were granted by users.
 DO $$
@@ -225,6 +250,7 @@ BEGIN
         'session_guard.revoke_tokens(text, text, text)',
         'session_guard.prune(interval)',
         'session_guard.epoch_changed()',
+        'session_guard.arrive()',
         'session_guard.stamp_related()',
         'session_guard.attach(regclass, name, name, name[], boolean, interval)',
         'session_guard.revoke_sessions(bigint)',

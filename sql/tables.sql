@@ -83,6 +83,8 @@ CREATE TABLE session_guard.token_epoch (
 -- The first finds both; two NULLs are different to it.
 CREATE UNIQUE INDEX token_epoch_key ON session_guard.token_epoch (scope, subject);
 CREATE UNIQUE INDEX token_epoch_of_scope ON session_guard.token_epoch (scope) WHERE subject IS NULL;
+-- It has no key without NULLs, and while it is published, no row could be raised.
+ALTER TABLE session_guard.token_epoch REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.token_epoch IS 'the instant that tokens must not predate which belong to a thing and not to a user';
 COMMENT ON COLUMN session_guard.token_epoch.scope IS 'what kind of thing, such as embedded_dashboard or session';
 COMMENT ON COLUMN session_guard.token_epoch.subject IS 'which of its kind; NULL: all';

@@ -94,7 +94,7 @@ fn insert_numbered(table: Oid, facts: &[Option<Datum>]) -> bool {
     // SAFETY: a function of one OID.
     let number =
         unsafe { direct_function_call::<Datum>(pg_sys::nextval_oid, &[sequence.into_datum()]) };
-    insert(&table, &Plain { index, triggers: 0 }, &[&[number], facts].concat())
+    insert(&table, &Plain { index, triggers: 1 }, &[&[number], facts].concat())
 }
 
 /// Where stamps are to be recorded, if they are, and can be: not in a catalog of 0.1.0 that has not been updated yet.

@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 pub struct Plain {
     /// Its only index.
     pub index: Oid,
-    /// How many triggers it has, all of which do only what whoever writes here does as well.
+    /// How many triggers it has, none of which does anything that whoever writes here does not do as well.
     pub triggers: i32,
 }
 

@@ -38,6 +38,7 @@ mod version;
 
 mod admin;
 mod arm;
+mod arrival;
 mod attach;
 mod backfill;
 mod event;
@@ -62,6 +63,7 @@ mod session_guard {}
 
 extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 extension_sql_file!("../sql/questions.sql", name = "questions", requires = ["tables"]);
+extension_sql_file!("../sql/arrivals.sql", name = "arrivals", requires = ["tables"]);
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called by PostgreSQL when a backend loads the library.

@@ -134,7 +134,7 @@ pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: &Reason) -> Epoch {
             // Where an id names one row, whoever else would stamp it waits for that row.
             let is_alone = is_first.get() && open.guard.index.is_some();
             // Its triggers tell the other backends, as is done below.
-            let plain = Plain { index: store.epoch_key, triggers: 2 };
+            let plain = Plain { index: store.epoch_key, triggers: 3 };
             is_alone && insert(&epochs, &plain, &row)
                 || WRITE_USER.with(|write| write.run(&row)) > 0
         },

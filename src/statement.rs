@@ -3,6 +3,7 @@
 //! A REPEATABLE READ transaction's own snapshot would hide the epoch that another has raised
 //! meanwhile, and its write would fail where the app's own does not.
 
+use crate::scan::Row;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
@@ -34,6 +35,12 @@ impl Statement {
             execute(self.plan.get(), arguments)
         })
     }
+
+    /// Runs the statement with the first columns of a row, which are of the types that it takes.
+    pub fn run_with(&self, row: &Row) -> u64 {
+        let columns = (1..).zip(self.argument_types).map(|(attno, _)| row.get(attno));
+        self.run(&columns.collect::<Vec<_>>())
+    }
 }
 
 /// Runs a statement whose plan is not worth keeping, and tells how many rows it wrote.
@@ -57,7 +64,33 @@ pub fn text(text: &[u8]) -> DatumWithOid<'_> {
     unsafe { DatumWithOid::new(text, pg_sys::TEXTOID) }
 }
 
+thread_local! {
+    static RUNNING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether one of the library's own statements is under way, which a trigger may be called by.
+pub fn is_running() -> bool {
+    RUNNING.get() > 0
+}
+
+/// One statement is, as long as this lives, which ends with an error, too.
+struct Running;
+
+impl Running {
+    fn begin() -> Running {
+        RUNNING.set(RUNNING.get() + 1);
+        Running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.set(RUNNING.get() - 1);
+    }
+}
+
 fn connected(work: impl FnOnce() -> u64) -> u64 {
+    let _running = Running::begin();
     // SAFETY: matched by SPI_finish; an error that comes between is cleaned up by the abort.
     check(unsafe { pg_sys::SPI_connect() });
     let written = work();

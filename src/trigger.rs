@@ -153,6 +153,9 @@ fn guard_changed(fcinfo: pg_sys::FunctionCallInfo) {
     };
     // SAFETY: a trigger is called with its relation open.
     let table = unsafe { &*data.tg_relation };
+    if registry::relation_of_ours(c"guard") != Some(table.rd_id) {
+        return;
+    }
     // SAFETY: a row-level trigger is called with a tuple of its relation.
     let row = unsafe { Row::of_trigger(tuple, table) };
     let relid = registry::relation(&row, 1);

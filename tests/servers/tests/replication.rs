@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{Cluster, ailments, answer, refusal, run, wait_until};
+use servers::{Cluster, ailments, answer, answers, refusal, run, wait_until};
 
 const TABLE: &str = "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text, last_login timestamp)";
 
@@ -143,7 +143,7 @@ fn replicate_logically(is_publisher_guarded: bool) {
 }
 
 /// Stamps that come without a change of the account, too: the epochs themselves are published. The subscriber's own triggers are
-/// off, or it would write the same rows.
+/// off.
 #[test]
 fn epochs_that_are_published_reach_a_subscriber_that_only_asks() {
     let publisher = Cluster::start(&["wal_level = logical"]);
@@ -153,8 +153,7 @@ fn epochs_that_are_published_reach_a_subscriber_that_only_asks() {
         &mut there,
         "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n;
          CREATE EXTENSION pg_session_guard;
-         CREATE PUBLICATION epochs FOR TABLE ab_user, session_guard.epoch, session_guard.guard_epoch, session_guard.token_epoch;
-         ALTER TABLE session_guard.token_epoch REPLICA IDENTITY FULL;",
+         CREATE PUBLICATION epochs FOR TABLE ab_user, session_guard.epoch, session_guard.guard_epoch, session_guard.token_epoch;",
     );
     let before: Vec<String> = (1..=9).map(|id| login(&mut there, id)).collect();
     run(
@@ -215,6 +214,106 @@ fn epochs_that_are_published_reach_a_subscriber_that_only_asks() {
     let epochs = "SELECT string_agg(e::text, ' ' ORDER BY user_id) FROM session_guard.epoch AS e";
     assert_eq!(answer(&mut here, epochs), answer(&mut there, epochs));
     run(&mut here, "DROP SUBSCRIPTION epochs");
+}
+
+/// A publication of all tables has the guard's as well, and the subscriber stamps what comes: made from a dump of the schema with
+/// a first copy of the rows, or of a standby (as pg_createsubscriber does), which has the same rows and the same next numbers.
+#[test]
+fn all_tables_can_be_published_between_guards_of_the_same_table() {
+    let publisher = Cluster::start(&["wal_level = logical"]);
+    let mut there = publisher.connect("postgres");
+    run(&mut there, TABLE);
+    run(
+        &mut there,
+        "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 19) AS n;
+         CREATE EXTENSION pg_session_guard;
+         CREATE PUBLICATION everything FOR ALL TABLES;
+         SELECT session_guard.revoke_sessions(1), session_guard.revoke_tokens('session', 's1'), session_guard.revoke_all_sessions();",
+    );
+    run(&mut there, "SELECT pg_create_logical_replication_slot('of_a_standby', 'pgoutput')");
+    let connection =
+        format!("CONNECTION 'host={} user=postgres dbname=postgres'", publisher.folder().display());
+
+    let fresh = Cluster::start(&["wal_level = logical"]);
+    let mut of_fresh = fresh.connect("postgres");
+    run(&mut of_fresh, TABLE);
+    run(&mut of_fresh, "CREATE EXTENSION pg_session_guard");
+    run(
+        &mut of_fresh,
+        &format!("CREATE SUBSCRIPTION everything {connection} PUBLICATION everything"),
+    );
+    let standby = Cluster::standby_of(&publisher);
+    standby.promote();
+    let mut of_standby = standby.connect("postgres");
+    run(
+        &mut of_standby,
+        &format!(
+            "CREATE SUBSCRIPTION of_a_standby {connection} PUBLICATION everything
+             WITH (create_slot = false, slot_name = 'of_a_standby', copy_data = false)"
+        ),
+    );
+    wait_until(&mut of_fresh, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+
+    let before: Vec<String> = (1..=19).map(|id| login(&mut there, id)).collect();
+    let changes = [
+        "UPDATE ab_user SET active = false WHERE id = 1",
+        "UPDATE ab_user SET active = true WHERE id = 1",
+        "UPDATE ab_user SET active = false WHERE id BETWEEN 2 AND 5",
+        "DELETE FROM ab_user WHERE id = 5; INSERT INTO ab_user VALUES (5, true)",
+        "SELECT session_guard.revoke_sessions(6, 'lost phone')",
+        "SELECT session_guard.revoke_sessions(6)",
+        "SELECT session_guard.revoke_tokens('session', 's2'), session_guard.revoke_tokens('session', 's2')",
+        "SELECT session_guard.revoke_tokens('guest'), session_guard.revoke_tokens('guest')",
+        "CREATE TABLE user_role (user_id int PRIMARY KEY); DROP TABLE user_role",
+        "SELECT session_guard.reconcile()",
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        run(&mut there, change);
+        let mark = format!("mark{number}");
+        run(&mut there, &format!("UPDATE ab_user SET password = '{mark}' WHERE id = 19"));
+        for (here, name) in [(&mut of_fresh, "fresh"), (&mut of_standby, "of a standby")] {
+            println!("{name}: {change}");
+            wait_until(here, &format!("SELECT password = '{mark}' FROM ab_user WHERE id = 19"));
+        }
+    }
+    const VERDICTS: &str = "SELECT string_agg(session_verdict(id, at), ' ' ORDER BY id) FROM login";
+    const TOKENS: &str = "SELECT concat(token_valid('session', 's1', now() - interval '1 h'), token_valid('session', 's2', now()), token_valid('guest', 'g', now()))";
+    let logins: Vec<String> =
+        (1..).zip(&before).map(|(id, at)| format!("({id}, timestamptz '{at}')")).collect();
+    let record = format!("CREATE TEMP VIEW login (id, at) AS VALUES {}", logins.join(", "));
+    for here in [&mut there, &mut of_fresh, &mut of_standby] {
+        run(here, &record);
+        let expected = ["revoked", "disabled", "disabled", "disabled", "revoked", "revoked"];
+        let expected: Vec<&str> = expected.into_iter().chain([const { "valid" }; 13]).collect();
+        assert_eq!(answer(here, VERDICTS), expected.join(" "));
+        assert_eq!(answer(here, TOKENS), "fff");
+    }
+    // No epoch is below the publisher's.
+    let epochs = answers(&mut there, "SELECT user_id, epoch::text FROM session_guard.epoch");
+    for (here, name) in [(&mut of_fresh, "fresh"), (&mut of_standby, "standby")] {
+        for epoch in &epochs {
+            let [id, epoch] = epoch.as_slice() else { unreachable!("two columns") };
+            let rose = format!(
+                "SELECT epoch >= '{epoch}' FROM session_guard.epoch WHERE user_id = '{id}'"
+            );
+            assert_eq!(answer(here, &rose), "t", "{name}: {id}");
+        }
+        // Each event of the publisher's is here, too, beside those of this server's own stamps.
+        let events = "SELECT count(*) FROM session_guard.event WHERE reason = 'admin: lost phone'";
+        assert_eq!(answer(here, events), "1", "{name}");
+        let own = "SELECT count(*) > 0 FROM session_guard.event WHERE replication_origin IS NOT NULL AND user_id = '1'";
+        assert_eq!(answer(here, own), "t", "{name}");
+    }
+
+    println!("a subscriber takes over");
+    run(&mut of_standby, "DROP SUBSCRIPTION of_a_standby");
+    run(
+        &mut of_standby,
+        "UPDATE ab_user SET active = false WHERE id = 10; SELECT session_guard.revoke_sessions(11)",
+    );
+    assert_eq!(verdict(&mut of_standby, 10, &before[9]), "disabled");
+    assert_eq!(verdict(&mut of_standby, 11, &before[10]), "revoked");
+    run(&mut of_fresh, "DROP SUBSCRIPTION everything");
 }
 
 #[test]

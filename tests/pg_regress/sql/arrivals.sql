@@ -1,0 +1,76 @@
+-- What comes by logical replication is written in this role.
+SET TimeZone = 'UTC';
+CREATE EXTENSION pg_session_guard;
+CREATE TABLE users (id int PRIMARY KEY, active boolean NOT NULL);
+INSERT INTO users SELECT n, true FROM generate_series(1, 5) AS n;
+SELECT session_guard.attach('users');
+CREATE TABLE user_role (user_id int, role text);
+SELECT session_guard.watch('user_role', 'user_id');
+INSERT INTO session_guard.epoch (guard, user_id, epoch, reason) VALUES ('users', '1', '2020-01-02', 'own');
+INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', NULL, NULL, NULL);
+INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason) VALUES ('arrivals', 's', '2020-01-02', 'own'), ('arrivals', NULL, '2020-01-02', 'own');
+CREATE VIEW epochs AS
+    SELECT 'user' AS of, user_id AS key, epoch, reason, stamped_at::date FROM session_guard.epoch
+    UNION ALL SELECT 'guard', table_name, epoch, reason, stamped_at::date FROM session_guard.guard_epoch
+    UNION ALL SELECT 'token', subject, epoch, reason, stamped_at::date FROM session_guard.token_epoch;
+
+SET session_replication_role = replica;
+-- An epoch that is not here yet.
+SELECT session_verdict(2, '2020-01-01'::timestamptz);
+INSERT INTO session_guard.epoch VALUES ('users', '2', '2020-01-02', 'arrived', '2020-01-01');
+SELECT session_verdict(2, '2020-01-01'::timestamptz);
+-- One that is: it rises,
+INSERT INTO session_guard.epoch VALUES ('users', '1', '2020-01-03', 'arrived', '2020-01-02'), ('users', '2', '2020-01-03', 'arrived', '2020-01-02');
+INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', '2019-01-03', 'arrived', '2019-01-02');
+INSERT INTO session_guard.token_epoch VALUES ('arrivals', 's', '2020-01-03', 'arrived', '2020-01-02'), ('arrivals', NULL, '2020-01-03', 'arrived', '2020-01-02');
+SELECT * FROM epochs ORDER BY of, key;
+SELECT session_verdict(1, '2020-01-02'::timestamptz), session_verdict(3, '2019-01-02'::timestamptz), token_valid('arrivals', 's', '2020-01-02'::timestamptz);
+-- and does not fall,
+INSERT INTO session_guard.epoch VALUES ('users', '1', '2020-01-01', 'late', '2020-01-01');
+INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', '2018-01-01', 'late', '2018-01-01'), ('users', 'public.users', NULL, NULL, NULL);
+INSERT INTO session_guard.token_epoch VALUES ('arrivals', 's', '2020-01-01', 'late', '2020-01-01'), ('arrivals', NULL, '2020-01-01', 'late', '2020-01-01');
+UPDATE session_guard.epoch SET epoch = '2020-01-01', reason = 'late';
+UPDATE session_guard.guard_epoch SET epoch = NULL, reason = 'late';
+UPDATE session_guard.token_epoch SET epoch = '2020-01-01', reason = 'late';
+SELECT DISTINCT reason FROM epochs;
+-- unless a row is removed.
+DELETE FROM session_guard.epoch WHERE user_id = '2';
+SELECT count(*) FROM epochs WHERE of = 'user';
+
+-- What this server itself stamps meanwhile rises past what is there.
+CREATE TABLE stamped AS
+    SELECT session_guard.revoke_sessions(n), session_guard.revoke_tokens('arrivals', 's') AS token, session_guard.revoke_tokens('arrivals') AS tokens
+    FROM (VALUES (1), (1), (2)) AS u (n);
+SELECT count(DISTINCT revoke_sessions) > 1 AND count(DISTINCT token) = 3 AND count(DISTINCT tokens) = 3 AND min(token) > now() AS risen FROM stamped;
+SELECT session_guard.revoke_all_sessions() < session_guard.revoke_all_sessions() AS risen;
+UPDATE users SET active = NOT active WHERE id IN (1, 4);
+SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY user_id;
+
+-- What there can be one of: the one that is here stays.
+INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('users', 'elsewhere.users', 'id', 'active', true);
+INSERT INTO session_guard.watch VALUES ('user_role', 'elsewhere.user_role', 'users', 'user_id');
+SELECT table_name FROM session_guard.guard UNION ALL SELECT table_name FROM session_guard.watch;
+INSERT INTO session_guard.timeline SELECT cluster, timeline, acknowledged_at, 'arrived' FROM session_guard.timeline;
+SELECT count(*) FROM session_guard.timeline WHERE acknowledged_by = 'arrived';
+-- An event of another server's gets a number of this one's.
+INSERT INTO session_guard.event OVERRIDING SYSTEM VALUE
+    SELECT id, at, guard, user_id, scope, subject, epoch, 'arrived' AS reason, login_role, acting_role, application_name, client_addr, transaction_id
+    FROM session_guard.event ORDER BY id LIMIT 1;
+SELECT id > (SELECT max(id) FROM session_guard.event WHERE reason <> 'arrived') AS renumbered FROM session_guard.event WHERE reason = 'arrived';
+
+-- By hand an epoch is what it is made.
+RESET session_replication_role;
+UPDATE session_guard.epoch SET epoch = '2020-01-01' WHERE user_id = '4';
+SELECT epoch FROM session_guard.epoch WHERE user_id = '4';
+
+-- On a table of somebody else's the function does nothing.
+CREATE TABLE foreign_table (a int);
+CREATE TRIGGER foreign_arrives BEFORE INSERT OR UPDATE ON foreign_table FOR EACH ROW EXECUTE FUNCTION session_guard.arrive();
+CREATE TRIGGER foreign_changed AFTER INSERT OR UPDATE ON foreign_table FOR EACH ROW EXECUTE FUNCTION session_guard.guard_changed();
+INSERT INTO foreign_table VALUES (1);
+UPDATE foreign_table SET a = 2 RETURNING a;
+DROP TABLE foreign_table;
+
+DROP VIEW epochs;
+DROP EXTENSION pg_session_guard;
+DROP TABLE users, user_role, stamped;
