@@ -2,7 +2,9 @@
 
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{Cluster, ailments, answer, answers, refusal, run, wait_until};
+use servers::{
+    Cluster, Installation, ailments, answer, answers, output_of, refusal, run, story, wait_until,
+};
 
 const TABLE: &str = "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text, last_login timestamp)";
 
@@ -234,14 +236,20 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
     let connection =
         format!("CONNECTION 'host={} user=postgres dbname=postgres'", publisher.folder().display());
 
-    let fresh = Cluster::start(&["wal_level = logical"]);
-    let mut of_fresh = fresh.connect("postgres");
-    run(&mut of_fresh, TABLE);
-    run(&mut of_fresh, "CREATE EXTENSION pg_session_guard");
-    run(
-        &mut of_fresh,
-        &format!("CREATE SUBSCRIPTION everything {connection} PUBLICATION everything"),
-    );
+    // One of another major as well, as in an upgrade without a long stop.
+    let installations = [Installation::of_environment()].into_iter().chain(Installation::newer());
+    let mut subscribers: Vec<(String, Cluster, Client)> = Vec::new();
+    for installation in installations.take(2) {
+        let mut subscriber = Cluster::create(&installation, &["wal_level = logical"]);
+        subscriber.run();
+        let mut here = subscriber.connect("postgres");
+        run(&mut here, TABLE);
+        run(&mut here, "CREATE EXTENSION pg_session_guard");
+        let name = format!("of_{}", installation.major());
+        run(&mut here, &format!("CREATE SUBSCRIPTION {name} {connection} PUBLICATION everything"));
+        wait_until(&mut here, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+        subscribers.push((name, subscriber, here));
+    }
     let standby = Cluster::standby_of(&publisher);
     standby.promote();
     let mut of_standby = standby.connect("postgres");
@@ -252,7 +260,7 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
              WITH (create_slot = false, slot_name = 'of_a_standby', copy_data = false)"
         ),
     );
-    wait_until(&mut of_fresh, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+    subscribers.push(("of_a_standby".into(), standby, of_standby));
 
     let before: Vec<String> = (1..=19).map(|id| login(&mut there, id)).collect();
     let changes = [
@@ -264,14 +272,13 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
         "SELECT session_guard.revoke_sessions(6)",
         "SELECT session_guard.revoke_tokens('session', 's2'), session_guard.revoke_tokens('session', 's2')",
         "SELECT session_guard.revoke_tokens('guest'), session_guard.revoke_tokens('guest')",
-        "CREATE TABLE user_role (user_id int PRIMARY KEY); DROP TABLE user_role",
         "SELECT session_guard.reconcile()",
     ];
     for (number, change) in changes.iter().enumerate() {
         run(&mut there, change);
         let mark = format!("mark{number}");
         run(&mut there, &format!("UPDATE ab_user SET password = '{mark}' WHERE id = 19"));
-        for (here, name) in [(&mut of_fresh, "fresh"), (&mut of_standby, "of a standby")] {
+        for (name, _, here) in &mut subscribers {
             println!("{name}: {change}");
             wait_until(here, &format!("SELECT password = '{mark}' FROM ab_user WHERE id = 19"));
         }
@@ -281,7 +288,8 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
     let logins: Vec<String> =
         (1..).zip(&before).map(|(id, at)| format!("({id}, timestamptz '{at}')")).collect();
     let record = format!("CREATE TEMP VIEW login (id, at) AS VALUES {}", logins.join(", "));
-    for here in [&mut there, &mut of_fresh, &mut of_standby] {
+    let clients = subscribers.iter_mut().map(|(_, _, here)| here);
+    for here in clients.chain([&mut there]) {
         run(here, &record);
         let expected = ["revoked", "disabled", "disabled", "disabled", "revoked", "revoked"];
         let expected: Vec<&str> = expected.into_iter().chain([const { "valid" }; 13]).collect();
@@ -290,7 +298,7 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
     }
     // No epoch is below the publisher's.
     let epochs = answers(&mut there, "SELECT user_id, epoch::text FROM session_guard.epoch");
-    for (here, name) in [(&mut of_fresh, "fresh"), (&mut of_standby, "standby")] {
+    for (name, _, here) in &mut subscribers {
         for epoch in &epochs {
             let [id, epoch] = epoch.as_slice() else { unreachable!("two columns") };
             let rose = format!(
@@ -305,15 +313,59 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
         assert_eq!(answer(here, own), "t", "{name}");
     }
 
-    println!("a subscriber takes over");
-    run(&mut of_standby, "DROP SUBSCRIPTION of_a_standby");
-    run(
-        &mut of_standby,
-        "UPDATE ab_user SET active = false WHERE id = 10; SELECT session_guard.revoke_sessions(11)",
-    );
-    assert_eq!(verdict(&mut of_standby, 10, &before[9]), "disabled");
-    assert_eq!(verdict(&mut of_standby, 11, &before[10]), "revoked");
-    run(&mut of_fresh, "DROP SUBSCRIPTION everything");
+    println!("the subscribers take over");
+    for (name, _, here) in &mut subscribers {
+        run(here, &format!("DROP SUBSCRIPTION {name}"));
+        run(
+            here,
+            "UPDATE ab_user SET active = false WHERE id = 10; SELECT session_guard.revoke_sessions(11)",
+        );
+        assert_eq!(verdict(here, 10, &before[9]), "disabled", "{name}");
+        assert_eq!(verdict(here, 11, &before[10]), "revoked", "{name}");
+    }
+}
+
+/// The same by PostgreSQL's own program, which publishes all tables.
+#[test]
+fn a_standby_that_pg_createsubscriber_makes_a_subscriber_goes_on() {
+    let has_program = |installation: &Installation| installation.major() >= 17;
+    let Some(installation) = Installation::newer().into_iter().find(has_program) else {
+        println!("SKIPPED: NEWER_PG_CONFIGS names no PostgreSQL that has pg_createsubscriber");
+        return;
+    };
+    let mut publisher = Cluster::create(&installation, &["wal_level = logical"]);
+    publisher.run();
+    let mut there = publisher.connect("postgres");
+    run(&mut there, TABLE);
+    run(&mut there, "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n");
+    run(&mut there, "CREATE EXTENSION pg_session_guard");
+    let before = login(&mut there, 1);
+    let mut subscriber = Cluster::standby_of(&publisher);
+    subscriber.stop();
+    let mut program = subscriber.program("pg_createsubscriber");
+    program.args(["-U", "postgres", "-d", "postgres", "-p", "5432", "-s"]).arg(subscriber.folder());
+    program
+        .arg("-P")
+        .arg(format!("host={} user=postgres dbname=postgres", publisher.folder().display()));
+    output_of(program.arg("-D").arg(subscriber.data()));
+    subscriber.run();
+    let mut here = subscriber.connect("postgres");
+    assert_eq!(verdict(&mut here, 1, &before), "valid");
+    for change in [
+        "UPDATE ab_user SET active = false WHERE id = 1",
+        "UPDATE ab_user SET active = true WHERE id = 1",
+        "SELECT session_guard.revoke_sessions(2), session_guard.revoke_tokens('session', 's1')",
+    ] {
+        run(&mut there, change);
+    }
+    run(&mut there, "UPDATE ab_user SET password = 'mark' WHERE id = 9");
+    wait_until(&mut here, "SELECT password = 'mark' FROM ab_user WHERE id = 9");
+    assert_eq!(verdict(&mut here, 1, &before), "revoked");
+    assert_eq!(verdict(&mut here, 2, &before), "revoked");
+    assert_eq!(verdict(&mut here, 3, &before), "valid");
+    assert_eq!(answer(&mut here, "SELECT token_valid('session', 's1', now())"), "f");
+    // Of the two, it is a promotion: whether stamps were lost in that, PostgreSQL does not say.
+    assert_eq!(story::checks(&ailments(&mut here)), ["timeline"]);
 }
 
 #[test]
