@@ -2,7 +2,7 @@
 CREATE FUNCTION session_guard.arrive() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'arrive_wrapper';
 COMMENT ON FUNCTION session_guard.arrive() IS
-    'called when a row of these tables comes by logical replication: an epoch that is there rises, and a row that is there is not written twice';
+    'called when a row of these tables comes by logical replication: an epoch that is there rises, a row that is there is not written twice, and a timeline not at all';
 DO $$
 DECLARE
     arrives record;

@@ -50,7 +50,8 @@ SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY
 INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('users', 'elsewhere.users', 'id', 'active', true);
 INSERT INTO session_guard.watch VALUES ('user_role', 'elsewhere.user_role', 'users', 'user_id');
 SELECT table_name FROM session_guard.guard UNION ALL SELECT table_name FROM session_guard.watch;
-INSERT INTO session_guard.timeline SELECT cluster, timeline, acknowledged_at, 'arrived' FROM session_guard.timeline;
+-- What somebody has said of another cluster's timelines is not for here.
+INSERT INTO session_guard.timeline (cluster, timeline, acknowledged_by) SELECT cluster, timeline + n, 'arrived' FROM session_guard.timeline, generate_series(0, 1) AS n;
 SELECT count(*) FROM session_guard.timeline WHERE acknowledged_by = 'arrived';
 -- An event of another server's gets a number of this one's.
 INSERT INTO session_guard.event OVERRIDING SYSTEM VALUE
