@@ -3,7 +3,7 @@
 use crate::advice;
 use crate::arg::RegClass;
 use crate::backfill;
-use crate::error::GuardError;
+use crate::error::{GuardError, Mistake};
 use crate::guard::{self, Guard, GuardRow};
 use crate::lookup;
 use crate::name::{column_name, qualified_name, relation_called, to_string};
@@ -33,11 +33,14 @@ fn health() -> TableIterator<
     ),
 > {
     let rows = registry::rows();
-    if let Err(too_new) = registry::check_library() {
+    if let Err(too_new) = registry::check_library()
+        && too_new.mistake == Mistake::LibraryOutdated
+    {
         return TableIterator::once(version(too_new));
     }
     let mut findings = vec![default_guard(&rows), stamper_owner()];
     findings.extend(unheard_edits());
+    findings.extend(ARRIVALS.iter().filter_map(arrivals));
     findings.extend(replica());
     findings.extend(timeline(&rows));
     for row in &rows {
@@ -93,6 +96,31 @@ fn unheard_edits() -> Option<Finding> {
         "ALTER TABLE {table} ENABLE ALWAYS TRIGGER session_guard_changed, ENABLE ALWAYS TRIGGER session_guard_emptied;"
     );
     Some(finding(None, "edits", detail, Some(remedy)))
+}
+
+/// What can be wrong with what comes by logical replication: what it is, and a query for the statement that mends it.
+const ARRIVALS: &[(&str, &str)] = &[
+    (
+        "what comes by logical replication is not merged with what is there",
+        "SELECT string_agg(format('ALTER TABLE session_guard.%I ENABLE REPLICA TRIGGER session_guard_arrives;', c.relname), ' ' ORDER BY c.relname)
+         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+         WHERE t.tgfoid = to_regproc('session_guard.arrive') AND t.tgenabled NOT IN ('R', 'A')",
+    ),
+    #[cfg(not(feature = "pg13"))]
+    (
+        "a subscription names tables by their OIDs, which are others here",
+        "SELECT string_agg(DISTINCT format('ALTER SUBSCRIPTION %I SET (binary = false);', s.subname), ' ')
+         FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid JOIN pg_class c ON c.oid = r.srrelid
+         WHERE s.subbinary AND c.relnamespace = to_regnamespace('session_guard')",
+    ),
+];
+
+/// Told only where it is so.
+fn arrivals((detail, query): &(&str, &str)) -> Option<Finding> {
+    let remedy = Spi::connect(|client| {
+        client.select(*query, Some(1), &[]).ok()?.first().get_one::<String>().ok()?
+    })?;
+    Some(finding(None, "arrivals", (*detail).to_owned(), Some(remedy)))
 }
 
 /// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether there are any to wait

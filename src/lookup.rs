@@ -1,7 +1,7 @@
 //! What the tables say of one user now: the account, its epoch, and the guard's.
 
 use crate::epoch::{Epoch, Instant};
-use crate::error::GuardError;
+use crate::error::{GuardError, OrRaise};
 use crate::news;
 use crate::planted::{self, Fault};
 use crate::registry::{self, OpenGuard, Store};
@@ -168,16 +168,18 @@ fn scan_guard_time(
 /// The greater of a subject's epoch and its scope's; the scope's alone for no subject. Looked up by name: few
 /// sessions ask, and the others need not find out where it is.
 pub fn token_epoch(scope: &[u8], subject: Option<&[u8]>) -> Option<Epoch> {
-    let table = registry::relation_of_ours(c"token_epoch")?;
-    let index = registry::relation_of_ours(c"token_epoch_key")?;
-    let table = OpenTable::try_open(table, pg_sys::AccessShareLock)?;
+    let table = registry::relation_of_ours(c"token_epoch")
+        .and_then(|relid| OpenTable::try_open(relid, pg_sys::AccessShareLock))
+        .ok_or_else(registry::tokens_gone)
+        .or_raise();
+    let index = registry::relation_of_ours(c"token_epoch_key");
     let snapshot = Snapshot::fresh(&table);
     let read = |subject: Option<&[u8]>| {
         let text =
             |attno, text| key(attno, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID, text_datum(text));
         let mut keys = [text(1, scope), subject.map_or_else(|| null_key(2), |id| text(2, id))];
         let mut epoch = None;
-        table.scan_at(&snapshot, Some(index), &mut keys, |row| {
+        table.scan_at(&snapshot, index, &mut keys, |row| {
             epoch = row.get(TOKEN_EPOCH).map(|micros| Epoch(Instant(micros.value() as i64)));
         });
         epoch

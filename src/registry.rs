@@ -147,6 +147,14 @@ pub fn acknowledged_timelines() -> Option<Rc<[Timeline]>> {
     catalog().ok()?.timelines.get_or_init(read).clone()
 }
 
+/// The same if nothing has to be read for it.
+pub fn known_timelines() -> Option<Option<Rc<[Timeline]>>> {
+    if FILLED_IN.get() != news::of_guards() {
+        return None;
+    }
+    REGISTRY.with_borrow(|registry| registry.catalog.as_ref()?.timelines.get().cloned())
+}
+
 /// Whether the table is guarded, or was before it was detached.
 pub fn is_known(relid: Oid) -> bool {
     let name = qualified_name(relid);
@@ -239,7 +247,7 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
         return Ok(catalog);
     }
     let generation = news::of_guards();
-    let store = find_store().ok_or_else(no_guard)?;
+    let store = find_store().ok_or_else(|| version::why_too_new().unwrap_or_else(no_guard))?;
     news::watch_guards([store.guard, store.epoch, store.guard_epoch]);
     news::watch_stamps(store.stamp_signal);
     let catalog = Rc::new(Catalog {
@@ -297,7 +305,7 @@ impl Catalog {
 /// Refuses to judge by a catalog that may mean what the library does not know.
 pub fn check_library() -> Result<(), GuardError> {
     refresh();
-    catalog().ok().and_then(|catalog| catalog.too_new.clone()).map_or(Ok(()), Err)
+    catalog()?.too_new.clone().map_or(Ok(()), Err)
 }
 
 /// Refuses to write where, or with what, it cannot be done.
@@ -317,6 +325,16 @@ pub fn check_catalog() -> Result<(), GuardError> {
         "the extension's catalog is of an earlier version than its library",
         "ALTER EXTENSION pg_session_guard UPDATE;",
     ))
+}
+
+/// The extension's own table has been renamed or dropped.
+pub fn tokens_gone() -> GuardError {
+    GuardError::new(
+        Mistake::TableGone,
+        "table session_guard.token_epoch is gone",
+        "SELECT pg_catalog.pg_describe_object(classid, objid, 0) FROM pg_catalog.pg_depend \
+         WHERE refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'pg_session_guard') AND deptype = 'e';",
+    )
 }
 
 /// There is nothing to ask.

@@ -63,10 +63,13 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
 /// What can be said without reading. Nothing in here raises, unless the id is a text that has to be fetched.
 fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let known = cache::active_account(users.relid(), id)?;
-    Some(
-        doubt()
-            .unwrap_or_else(|| judge(Account::Active, known.epoch, login, known.max_session_age)),
-    )
+    if standby::is_stale() {
+        return Some(Verdict::StaleReplica);
+    }
+    if timeline::is_known_to_refuse()? {
+        return Some(Verdict::UnacknowledgedTimeline);
+    }
+    Some(judge(Account::Active, known.epoch, login, known.max_session_age))
 }
 
 /// Why nobody is to be let in, whatever the tables say.

@@ -135,8 +135,7 @@ pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: &Reason) -> Epoch {
             let is_alone = is_first.get() && open.guard.index.is_some();
             // Its triggers tell the other backends, as is done below.
             let plain = Plain { index: store.epoch_key, triggers: 3 };
-            is_alone && insert(&epochs, &plain, &row)
-                || WRITE_USER.with(|write| write.run(&row)) > 0
+            is_alone && insert(&epochs, &plain, &row) || write_user(&row)
         },
     );
     event::tell(store, Subject::User(guard, key), now, epoch, &reason);
@@ -167,14 +166,13 @@ pub fn stamp_token(store: &Store, scope: &[u8], subject: &[u8], reason: &Reason)
     let (epoch, now) = rise(
         || lookup::token_epoch(scope, Some(subject)),
         |epoch, now| {
-            let arguments = [
+            write_token(&[
                 Some(text_datum(scope)),
                 Some(text_datum(subject)),
                 timestamp(epoch.0),
                 Some(text_datum(&reason)),
                 timestamp(now),
-            ];
-            WRITE_TOKEN.with(|write| write.run(&arguments)) > 0
+            ])
         },
     );
     event::tell(store, Subject::Token(scope, subject), now, epoch, &reason);
@@ -187,18 +185,32 @@ pub fn stamp_scope(store: &Store, scope: &[u8], reason: &Reason) -> Epoch {
     let (epoch, now) = rise(
         || lookup::token_epoch(scope, None),
         |epoch, now| {
-            let arguments = [
+            write_token(&[
                 Some(text_datum(scope)),
+                None,
                 timestamp(epoch.0),
                 Some(text_datum(&reason)),
                 timestamp(now),
-            ];
-            WRITE_SCOPE.with(|write| write.run(&arguments)) > 0
+            ])
         },
     );
     RAISE_TOKENS.with(|raise| raise.run(&[Some(text_datum(scope)), timestamp(epoch.0)]));
     event::tell(store, Subject::AllTokens(scope), now, epoch, &reason);
     epoch
+}
+
+/// Writes a row of `session_guard.epoch`, unless there is one with an epoch that is as late; tells whether it did.
+pub fn write_user(row: &[Option<Datum>; 5]) -> bool {
+    WRITE_USER.with(|write| write.run(row)) > 0
+}
+
+/// The same of `session_guard.token_epoch`.
+pub fn write_token(row: &[Option<Datum>; 5]) -> bool {
+    let [scope, subject, epoch, reason, at] = *row;
+    match subject {
+        Some(_) => WRITE_TOKEN.with(|write| write.run(row)) > 0,
+        None => WRITE_SCOPE.with(|write| write.run(&[scope, epoch, reason, at])) > 0,
+    }
 }
 
 /// Takes an epoch past the clock and the old one, and writes it, which fails if another has written

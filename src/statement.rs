@@ -3,7 +3,6 @@
 //! A REPEATABLE READ transaction's own snapshot would hide the epoch that another has raised
 //! meanwhile, and its write would fail where the app's own does not.
 
-use crate::scan::Row;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
@@ -34,12 +33,6 @@ impl Statement {
             assert_eq!(arguments.len(), self.argument_types.len());
             execute(self.plan.get(), arguments)
         })
-    }
-
-    /// Runs the statement with the first columns of a row, which are of the types that it takes.
-    pub fn run_with(&self, row: &Row) -> u64 {
-        let columns = (1..).zip(self.argument_types).map(|(attno, _)| row.get(attno));
-        self.run(&columns.collect::<Vec<_>>())
     }
 }
 

@@ -63,6 +63,16 @@ pub fn is_refusing() -> bool {
     settings::refuses_when_timeline_changed() && is_unacknowledged()
 }
 
+/// The same as far as it is known without reading, which could raise an error.
+#[inline]
+pub fn is_known_to_refuse() -> Option<bool> {
+    if !settings::refuses_when_timeline_changed() || standby::is_standby() {
+        return Some(false);
+    }
+    let acknowledged = registry::known_timelines()?;
+    Some(acknowledged.is_some_and(|all| !Timeline::now().is_among(&all)))
+}
+
 /// Says that no stamp is missing: because none was lost, or because everybody has been put out since.
 #[pg_extern(schema = "session_guard", volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]

@@ -4,6 +4,8 @@ CREATE EXTENSION pg_session_guard;
 CREATE TABLE users (id int PRIMARY KEY, active boolean NOT NULL);
 INSERT INTO users SELECT n, true FROM generate_series(1, 5) AS n;
 SELECT session_guard.attach('users');
+CREATE TABLE others (id int PRIMARY KEY, active boolean NOT NULL);
+CREATE TABLE other_role (user_id int);
 CREATE TABLE user_role (user_id int, role text);
 SELECT session_guard.watch('user_role', 'user_id');
 INSERT INTO session_guard.epoch (guard, user_id, epoch, reason) VALUES ('users', '1', '2020-01-02', 'own');
@@ -33,9 +35,22 @@ UPDATE session_guard.epoch SET epoch = '2020-01-01', reason = 'late';
 UPDATE session_guard.guard_epoch SET epoch = NULL, reason = 'late';
 UPDATE session_guard.token_epoch SET epoch = '2020-01-01', reason = 'late';
 SELECT DISTINCT reason FROM epochs;
--- unless a row is removed.
-DELETE FROM session_guard.epoch WHERE user_id = '2';
-SELECT count(*) FROM epochs WHERE of = 'user';
+-- nor is it forgotten: each server does that for itself.
+DELETE FROM session_guard.epoch;
+DELETE FROM session_guard.guard_epoch;
+DELETE FROM session_guard.token_epoch;
+SELECT count(*) FROM epochs;
+-- An event raises, too: the row that it tells of may be another one here.
+INSERT INTO session_guard.event (at, guard, user_id, scope, subject, epoch, reason, login_role, acting_role, transaction_id) VALUES
+    ('2020-01-04', 'users', '1', NULL, NULL, '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2020-01-04', 'users', '3', NULL, NULL, '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2020-01-04', 'users', NULL, NULL, NULL, '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2020-01-04', NULL, NULL, 'arrivals', 's', '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2020-01-04', NULL, NULL, 'arrivals', 't', '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2020-01-04', NULL, NULL, 'arrivals', NULL, '2020-01-05', 'told', 'r', 'r', '1'),
+    ('2019-01-04', 'users', '1', NULL, NULL, '2019-01-05', 'old news', 'r', 'r', '1');
+DELETE FROM session_guard.event;
+SELECT * FROM epochs ORDER BY of, key;
 
 -- What this server itself stamps meanwhile rises past what is there.
 CREATE TABLE stamped AS
@@ -46,23 +61,29 @@ SELECT session_guard.revoke_all_sessions() < session_guard.revoke_all_sessions()
 UPDATE users SET active = NOT active WHERE id IN (1, 4);
 SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY user_id;
 
--- What there can be one of: the one that is here stays.
+-- A guard and a watch that are here stay as they are; others come, and are no default beside the one that is here.
 INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('users', 'elsewhere.users', 'id', 'active', true);
-INSERT INTO session_guard.watch VALUES ('user_role', 'elsewhere.user_role', 'users', 'user_id');
-SELECT table_name FROM session_guard.guard UNION ALL SELECT table_name FROM session_guard.watch;
--- What somebody has said of another cluster's timelines is not for here.
+INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('others', 'public.others', 'id', 'active', true);
+INSERT INTO session_guard.watch VALUES ('user_role', 'elsewhere.user_role', 'users', 'user_id'), ('other_role', 'public.other_role', 'others', 'user_id');
+UPDATE session_guard.guard SET max_session_age = '1 h';
+UPDATE session_guard.watch SET columns = '{none}';
+DELETE FROM session_guard.guard;
+DELETE FROM session_guard.watch;
+SELECT table_name, is_default, max_session_age FROM session_guard.guard ORDER BY table_name;
+SELECT table_name, columns FROM session_guard.watch ORDER BY table_name;
+-- The timelines of another cluster are not for here.
 INSERT INTO session_guard.timeline (cluster, timeline, acknowledged_by) SELECT cluster, timeline + n, 'arrived' FROM session_guard.timeline, generate_series(0, 1) AS n;
 SELECT count(*) FROM session_guard.timeline WHERE acknowledged_by = 'arrived';
--- An event of another server's gets a number of this one's.
-INSERT INTO session_guard.event OVERRIDING SYSTEM VALUE
-    SELECT id, at, guard, user_id, scope, subject, epoch, 'arrived' AS reason, login_role, acting_role, application_name, client_addr, transaction_id
-    FROM session_guard.event ORDER BY id LIMIT 1;
-SELECT id > (SELECT max(id) FROM session_guard.event WHERE reason <> 'arrived') AS renumbered FROM session_guard.event WHERE reason = 'arrived';
 
 -- By hand an epoch is what it is made.
 RESET session_replication_role;
 UPDATE session_guard.epoch SET epoch = '2020-01-01' WHERE user_id = '4';
 SELECT epoch FROM session_guard.epoch WHERE user_id = '4';
+
+-- Triggers that were switched off and on, as by pg_restore --disable-triggers, do not fire for what comes.
+ALTER TABLE session_guard.epoch DISABLE TRIGGER ALL, ENABLE TRIGGER ALL;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'arrivals' \gexec
+SELECT count(*) FROM session_guard.health() WHERE check_name = 'arrivals';
 
 -- On a table of somebody else's the function does nothing.
 CREATE TABLE foreign_table (a int);
@@ -74,4 +95,4 @@ DROP TABLE foreign_table;
 
 DROP VIEW epochs;
 DROP EXTENSION pg_session_guard;
-DROP TABLE users, user_role, stamped;
+DROP TABLE users, user_role, others, other_role, stamped;

@@ -58,6 +58,21 @@ SELECT token_valid('session', 's3', :'login');
 ROLLBACK;
 SELECT token_valid('session', 's3', :'login');
 
+-- Without its index the table is read as a whole; without the table there is no answer.
+SELECT session_guard.revoke_tokens('session', 's4') IS NOT NULL AS is_out;
+BEGIN;
+ALTER INDEX session_guard.token_epoch_key RENAME TO other_key;
+SELECT token_valid('session', 's4', :'login');
+ALTER TABLE session_guard.token_epoch RENAME TO other_epoch;
+\set VERBOSITY sqlstate
+SELECT token_valid('session', 's4', :'login');
+ROLLBACK;
+BEGIN;
+ALTER SCHEMA session_guard RENAME TO other_guard;
+SELECT token_valid('session', 's4', :'login');
+ROLLBACK;
+\set VERBOSITY default
+
 -- Whoever may ask, and whoever may revoke.
 CREATE ROLE regress_app;
 SET ROLE regress_app;

@@ -440,6 +440,10 @@ fn a_catalog_of_a_later_series_is_refused_by_a_library_that_does_not_know_it() {
     ] {
         assert_eq!(refusal(&mut app, question), SqlState::UNDEFINED_FILE, "{question}");
     }
+    // Also where the later one has other tables.
+    run(&mut app, "BEGIN; ALTER TABLE session_guard.epoch RENAME TO other");
+    assert_eq!(refusal(&mut app, ASK), SqlState::UNDEFINED_FILE);
+    run(&mut app, "ROLLBACK");
     let found = ailments(&mut app);
     assert_eq!(found.len(), 1);
     // The app's writes go on, and stamp.
