@@ -89,8 +89,9 @@ def test_no_acknowledged_disable_is_lost_in_a_switchover_or_a_failover(cluster):
         assert load.lost(there) == []
     print(
         f"{len(events)} changes of the leader in {time.monotonic() - began:.0f} s, {len(load.acknowledged)} disables acknowledged "
-        f"{load.acknowledged_by}, none lost;\nchecks {load.checks}, wrong: {load.wrong}, late on standbys: {load.late}, by "
-        f"{load.lateness * 1000:.0f} ms at the most; refusals {load.refused}; answered by a server of the other role: {load.by_the_other}"
+        f"{load.acknowledged_by}, none lost;\nchecks {load.checks}, wrong: {load.wrong}, let in by a standby after the COMMIT: "
+        f"{load.late}, for {load.lateness * 1000:.0f} ms at the most;\nrefusals {load.refused}; answered by a server that was something "
+        f"else: {load.by_the_other}"
     )
     assert load.failures == [] and load.wrong == []
     assert min(load.checks.values()) > 100 and min(load.acknowledged_by.values()) > 100
