@@ -23,7 +23,7 @@ help:
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
 	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
-	@echo 'make test-patroni   switchovers and failovers by Patroni, under load (5 minutes)'
+	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
 	@echo 'make test-docs      the SQL of docs/operations.md and docs/scaling.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
