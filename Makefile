@@ -35,7 +35,8 @@ help:
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
 	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
 	@echo 'make deb            Debian packages into target/deb/, for each PostgreSQL at hand in Debian'"'"'s layout'
-	@echo 'make test-deb       installs each into a clean root, uses it there, and removes it'
+	@echo 'make test-deb       installs each into a clean root, uses it there, and removes it; with RELEASES="noble trixie"'
+	@echo '                    those that it first builds within these releases, in target/releases/'
 	@echo 'make dist           the zip for PGXN into target/dist/, checked'
 	@echo 'make clean          removes what was built'
 
@@ -101,7 +102,7 @@ deb:
 	@scripts/deb
 
 test-deb:
-	@scripts/test-deb
+	@scripts/test-deb $(RELEASES)
 
 dist:
 	@scripts/dist
