@@ -489,9 +489,11 @@ fn run_until_cancelled(
     scope(|scope| {
         scope.spawn(|| {
             sleep(Duration::from_millis(milliseconds));
-            // One that has got through must not have its next statement cancelled.
-            if !is_done.load(Ordering::SeqCst) {
+            // One that has got through must not have its next statement cancelled. One that has yet to begin, on a
+            // busy machine, would not notice: it is told again.
+            while !is_done.load(Ordering::SeqCst) {
                 run(&mut other, &format!("SELECT pg_cancel_backend({pid})"));
+                sleep(Duration::from_millis(1));
             }
         });
         let outcome = client.batch_execute(statement);
