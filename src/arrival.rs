@@ -5,9 +5,10 @@
 //! stop the subscription at the second (manual, section "Conflicts"), and an earlier epoch could take the place of a later one.
 //! What comes raises epochs, and does nothing else to what is there: each server keeps, forgets and prunes for itself.
 
+use crate::event::next_number;
 use crate::lookup::{RowLock, lock_account};
 use crate::name::qualified_name;
-use crate::registry::{self, relation_of_ours};
+use crate::registry::{self, name_of_ours};
 use crate::scan::{Row, text_datum};
 use crate::session::CALLED_BY_CALL_INFO;
 use crate::stamp::{write_token, write_user};
@@ -16,7 +17,6 @@ use crate::trigger::called_by_trigger;
 use crate::user_id::{IdType, UserId};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
-use pgrx::{IntoDatum, direct_function_call};
 
 thread_local! {
     static WRITE_GUARD: Statement = const { Statement::new(
@@ -52,16 +52,18 @@ fn arrive(trigger: &PgTrigger) -> Tuple {
     let operation = data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK;
     let is_update = operation == pg_sys::TRIGGER_EVENT_UPDATE;
     let arriving = if is_update { data.tg_newtuple } else { data.tg_trigtuple };
-    let is = |name| relation_of_ours(name) == Some(table.rd_id);
-    let has_epochs = is(c"epoch") || is(c"guard_epoch") || is(c"token_epoch");
-    let is_ours = has_epochs || is(c"guard") || is(c"watch") || is(c"timeline") || is(c"event");
     // SAFETY: a variable of this backend.
     let role = unsafe { pg_sys::SessionReplicationRole };
     // After ALTER TABLE ... ENABLE TRIGGER ALL the triggers fire for edits by hand as well, which are to be as they are. And what
     // this server itself writes, while it applies what comes, is no arrival.
     let is_arrival =
         role == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 && !statement::is_running();
-    if arriving.is_null() || !is_ours || !is_arrival {
+    if arriving.is_null() || !is_arrival {
+        return arriving;
+    }
+    let name = name_of_ours(table).unwrap_or_default();
+    let has_epochs = matches!(name.as_str(), "epoch" | "guard_epoch" | "token_epoch");
+    if !has_epochs && !matches!(name.as_str(), "guard" | "watch" | "timeline" | "event") {
         return arriving;
     }
     // SAFETY: a row-level trigger is called with tuples of its relation.
@@ -75,27 +77,27 @@ fn arrive(trigger: &PgTrigger) -> Tuple {
     if operation != pg_sys::TRIGGER_EVENT_INSERT {
         return NONE;
     }
-    match () {
-        () if is(c"epoch") => raise_user(&row, [1, 2, 3, 4, 5]),
-        () if is(c"guard_epoch") => {
+    match name.as_str() {
+        "epoch" => raise_user(&row, [1, 2, 3, 4, 5]),
+        "guard_epoch" => {
             WRITE_GUARD.with(|write| write.run(&columns(&row, [1, 2, 3, 4, 5])));
         }
-        () if is(c"token_epoch") => {
+        "token_epoch" => {
             write_token(&columns(&row, [1, 2, 3, 4, 5]));
         }
-        () if is(c"guard") => return new_guard(table, arriving, &row),
-        () if is(c"watch") => {
+        "guard" => return new_guard(table, arriving, &row),
+        "watch" => {
             let is_there = FIND_WATCH.with(|find| find.run(&columns(&row, [1]))) > 0;
             return if is_there { NONE } else { arriving };
         }
-        () if is(c"event") => {
+        "event" => {
             raise_by_event(&row);
             // SAFETY: reads variables of this backend.
             let is_replicated = unsafe { pg_sys::IsLogicalWorker() };
             return if is_replicated { renumbered(table, arriving) } else { arriving };
         }
         // What is known of another cluster's timelines says nothing of this one's.
-        () => {}
+        _ => {}
     }
     NONE
 }
@@ -151,10 +153,7 @@ fn new_guard(table: &pg_sys::RelationData, guard: Tuple, row: &Row) -> Tuple {
 /// An event with a number of this server's: those of another can be the same, as after a standby has become a subscriber.
 fn renumbered(table: &pg_sys::RelationData, event: Tuple) -> Tuple {
     const NUMBER: i16 = 1;
-    let sequence = relation_of_ours(c"event_id_seq").into_datum();
-    // SAFETY: a function of one OID.
-    let number = unsafe { direct_function_call::<Datum>(pg_sys::nextval_oid, &[sequence]) };
-    with_column(table, event, NUMBER, number.unwrap_or(Datum::null()))
+    with_column(table, event, NUMBER, next_number().unwrap_or(Datum::null()))
 }
 
 fn with_column(table: &pg_sys::RelationData, tuple: Tuple, number: i16, mut value: Datum) -> Tuple {

@@ -88,13 +88,17 @@ pub fn tell(store: &Store, subject: Subject, at: Instant, Epoch(epoch): Epoch, r
 
 /// Writes the event without a statement, if the table is as the extension made it.
 fn insert_numbered(table: Oid, facts: &[Option<Datum>]) -> bool {
-    let ours = [c"event_pkey", c"event_id_seq"].map(relation_of_ours);
-    let [Some(index), Some(sequence)] = ours else { return false };
+    let Some(index) = relation_of_ours(c"event_pkey") else { return false };
     let Some(table) = OpenTable::try_open(table, pg_sys::RowExclusiveLock) else { return false };
+    let Some(number) = next_number() else { return false };
+    insert(&table, &Plain { index, triggers: 1 }, &[&[Some(number)], facts].concat())
+}
+
+/// The number of the next event, if they are numbered as the extension made them.
+pub fn next_number() -> Option<Datum> {
+    let sequence = relation_of_ours(c"event_id_seq")?;
     // SAFETY: a function of one OID.
-    let number =
-        unsafe { direct_function_call::<Datum>(pg_sys::nextval_oid, &[sequence.into_datum()]) };
-    insert(&table, &Plain { index, triggers: 1 }, &[&[number], facts].concat())
+    unsafe { direct_function_call(pg_sys::nextval_oid, &[sequence.into_datum()]) }
 }
 
 /// Where stamps are to be recorded, if they are, and can be: not in a catalog of 0.1.0 that has not been updated yet.

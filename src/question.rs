@@ -8,7 +8,6 @@ use crate::advice;
 use crate::arg::text_bytes;
 use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
-use crate::news;
 use crate::registry::{self, OpenGuard};
 use crate::user_id::UserId;
 use pgrx::pg_sys::{self, Datum, NullableDatum, Oid};
@@ -33,7 +32,6 @@ impl Users {
 
     /// Opens the guard, if it is sure which table it guards.
     pub fn open(self, lock: u32) -> OpenGuard {
-        news::accept();
         registry::check_library().or_raise();
         let open = registry::open(self.relid(), lock).or_raise();
         registry::check_names(&open.guard).or_raise();

@@ -7,7 +7,7 @@ use crate::epoch::Instant;
 use crate::error::{GuardError, Mistake, OrRaise};
 use crate::guard::{self, Guard, GuardRow};
 use crate::index;
-use crate::name::{qualified_name, relation_called};
+use crate::name::{qualified_name, relation_called, to_string};
 use crate::news::{self, Generation};
 use crate::scan::{OpenTable, Row};
 use crate::standby;
@@ -304,6 +304,7 @@ impl Catalog {
 
 /// Refuses to judge by a catalog that may mean what the library does not know.
 pub fn check_library() -> Result<(), GuardError> {
+    news::accept();
     refresh();
     catalog()?.too_new.clone().map_or(Ok(()), Err)
 }
@@ -311,7 +312,6 @@ pub fn check_library() -> Result<(), GuardError> {
 /// Refuses to write where, or with what, it cannot be done.
 pub fn check_writable(function: &str) {
     standby::check_primary(function);
-    news::accept();
     check_library().or_raise();
 }
 
@@ -404,6 +404,13 @@ pub fn relation_of_ours(name: &CStr) -> Option<Oid> {
 fn our_schema() -> Oid {
     // SAFETY: looks up the system cache.
     unsafe { pg_sys::get_namespace_oid(c"session_guard".as_ptr(), true) }
+}
+
+/// The name of a table, if it is in the schema `session_guard`.
+pub fn name_of_ours(table: &pg_sys::RelationData) -> Option<String> {
+    // SAFETY: an open relation has its row of pg_class.
+    let class = unsafe { &*table.rd_rel };
+    (class.relnamespace == our_schema()).then(|| to_string(class.relname.data.as_ptr())).flatten()
 }
 
 /// A function without arguments in the schema `session_guard`. Looks below the permission layer: whoever may

@@ -63,22 +63,23 @@ fn verdict((Question { users, id }, login): (Question, Option<Instant>)) -> Verd
 /// What can be said without reading. Nothing in here raises, unless the id is a text that has to be fetched.
 fn known_verdict(users: Users, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let known = cache::active_account(users.relid(), id)?;
-    if standby::is_stale() {
-        return Some(Verdict::StaleReplica);
-    }
-    if timeline::is_known_to_refuse()? {
-        return Some(Verdict::UnacknowledgedTimeline);
-    }
-    Some(judge(Account::Active, known.epoch, login, known.max_session_age))
+    let doubt = doubt_where(timeline::is_known_to_refuse()?);
+    Some(doubt.unwrap_or_else(|| judge(Account::Active, known.epoch, login, known.max_session_age)))
 }
 
 /// Why nobody is to be let in, whatever the tables say.
 #[inline]
 pub fn doubt() -> Option<Verdict> {
+    doubt_where(timeline::is_refusing())
+}
+
+/// The same, with what the timeline says of it. On a standby that says nothing.
+#[inline]
+fn doubt_where(timeline_refuses: bool) -> Option<Verdict> {
     if standby::is_stale() {
         return Some(Verdict::StaleReplica);
     }
-    timeline::is_refusing().then_some(Verdict::UnacknowledgedTimeline)
+    timeline_refuses.then_some(Verdict::UnacknowledgedTimeline)
 }
 
 #[inline]

@@ -12,6 +12,7 @@ use crate::statement::run_once;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::rc::Rc;
 
 /// A history of changes that a cluster has followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,11 @@ impl Timeline {
         // SAFETY: reads what was read at the server's start.
         let cluster = unsafe { pg_sys::GetSystemIdentifier() };
         Timeline { cluster: cluster as i64, number: compat::timeline() as i32 }
+    }
+
+    /// A catalog that has no such table asks for none.
+    fn is_missing_from(self, acknowledged: Option<Rc<[Timeline]>>) -> bool {
+        acknowledged.is_some_and(|acknowledged| !self.is_among(&acknowledged))
     }
 
     fn is_among(self, acknowledged: &[Timeline]) -> bool {
@@ -53,8 +59,7 @@ pub fn read_acknowledged() -> Option<Vec<Timeline>> {
 
 /// Whether stamps may be missing, for all that anybody has said.
 pub fn is_unacknowledged() -> bool {
-    !standby::is_standby()
-        && registry::acknowledged_timelines().is_some_and(|all| !Timeline::now().is_among(&all))
+    !standby::is_standby() && Timeline::now().is_missing_from(registry::acknowledged_timelines())
 }
 
 /// Whether the guards are to let nobody in for that.
@@ -69,8 +74,7 @@ pub fn is_known_to_refuse() -> Option<bool> {
     if !settings::refuses_when_timeline_changed() || standby::is_standby() {
         return Some(false);
     }
-    let acknowledged = registry::known_timelines()?;
-    Some(acknowledged.is_some_and(|all| !Timeline::now().is_among(&all)))
+    registry::known_timelines().map(|acknowledged| Timeline::now().is_missing_from(acknowledged))
 }
 
 /// Says that no stamp is missing: because none was lost, or because everybody has been put out since.

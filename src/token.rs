@@ -4,7 +4,6 @@
 use crate::epoch::Instant;
 use crate::error::OrRaise;
 use crate::lookup;
-use crate::news;
 use crate::question::{self, TokenQuestion};
 use crate::registry;
 use crate::session;
@@ -19,7 +18,6 @@ fn is_valid((TokenQuestion { scope, subject }, issued): (TokenQuestion, Option<I
     let Some(scope) = scope else {
         return false;
     };
-    news::accept();
     registry::check_library().or_raise();
     if session::doubt().is_some() {
         return false;
