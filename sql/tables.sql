@@ -110,7 +110,8 @@ CREATE TABLE session_guard.event (
 );
 -- Another installation's events can be restored beside those that are written meanwhile: the numbers begin at the
 -- microseconds since 1970, past all that any installation has given out before.
-SELECT pg_catalog.setval('session_guard.event_id_seq', (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint);
+SELECT pg_catalog.setval('session_guard.event_id_seq',
+    (extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000::pg_catalog.numeric)::pg_catalog.int8);
 COMMENT ON SEQUENCE session_guard.event_id_seq IS 'numbers the events';
 COMMENT ON TABLE session_guard.event IS 'the record of stamps, written by the transactions that stamp; session_guard.prune keeps it short';
 COMMENT ON COLUMN session_guard.event.at IS 'when it was stamped, by the server''s clock';
