@@ -139,8 +139,12 @@ impl Drop for OpenTable {
     fn drop(&mut self) {
         // While an error unwinds, the transaction's abort closes what is open.
         if !std::thread::panicking() {
+            // What was written, or whose rows were locked, stays locked until the transaction ends, as
+            // any statement would leave it: REINDEX CONCURRENTLY waits for those who hold such a lock.
+            let is_read_only = self.lock == pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+            let released = if is_read_only { self.lock } else { pg_sys::NoLock as pg_sys::LOCKMODE };
             // SAFETY: opened with this lock, or the lock is to stay.
-            unsafe { pg_sys::relation_close(self.relation, self.lock) };
+            unsafe { pg_sys::relation_close(self.relation, released) };
         }
     }
 }
