@@ -1,78 +1,57 @@
-CREATE TRIGGER session_guard_changed
-    AFTER INSERT OR UPDATE OR DELETE ON session_guard.guard
-    FOR EACH ROW EXECUTE FUNCTION session_guard.guard_changed();
-ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_changed;
-CREATE TRIGGER session_guard_emptied
-    AFTER TRUNCATE ON session_guard.guard
-    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
-ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_emptied;
-DO $$
+-- Nothing for PUBLIC, and nothing by default privileges of others: what anybody but the objects' owner was
+-- granted is taken back, and what the extension's owner needs is granted then. INSERT is what a restored
+-- dump takes: a row that is there cannot be replaced by it.
+DO $do$
 DECLARE
-    epochs text;
+    granted record;
 BEGIN
-    FOREACH epochs IN ARRAY ARRAY['epoch', 'guard_epoch'] LOOP
-        EXECUTE pg_catalog.format('
-            CREATE TRIGGER session_guard_changed AFTER INSERT OR UPDATE OR DELETE ON session_guard.%1$I
-                FOR EACH ROW EXECUTE FUNCTION session_guard.epoch_changed();
-            ALTER TABLE session_guard.%1$I ENABLE ALWAYS TRIGGER session_guard_changed;
-            CREATE TRIGGER session_guard_emptied AFTER TRUNCATE ON session_guard.%1$I
-                FOR EACH STATEMENT EXECUTE FUNCTION session_guard.epoch_changed();
-            ALTER TABLE session_guard.%1$I ENABLE ALWAYS TRIGGER session_guard_emptied;
-            COMMENT ON TRIGGER session_guard_changed ON session_guard.%1$I IS ''edits by hand count at once'';
-            COMMENT ON TRIGGER session_guard_emptied ON session_guard.%1$I IS ''edits by hand count at once'';', epochs);
+    FOR granted IN
+        SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,
+                   CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'
+                        ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END) AS statement
+        FROM (
+            SELECT 'TABLE' AS kind, c.oid::pg_catalog.regclass::pg_catalog.text AS name, c.relowner AS owner,
+                   coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner)) AS acl
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'S']::pg_catalog."char"[])
+              AND c.relnamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace
+            UNION ALL
+            SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::pg_catalog.text, p.proowner,
+                   coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+            FROM pg_catalog.pg_proc AS p
+            WHERE p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
+               OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace
+            UNION ALL
+            SELECT 'SCHEMA', 'session_guard', n.nspowner,
+                   coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
+            FROM pg_catalog.pg_namespace AS n
+            WHERE n.nspname OPERATOR(pg_catalog.=) 'session_guard'
+        ) AS o
+        CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) AS a
+        WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+        GROUP BY o.kind, o.name, a.grantee
+    LOOP
+        EXECUTE granted.statement;
     END LOOP;
-END $$;
-CREATE TRIGGER session_guard_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON session_guard.timeline
-    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
-ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_changed;
-COMMENT ON TRIGGER session_guard_changed ON session_guard.timeline IS
-    'edits by hand count at once';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA session_guard FROM PUBLIC;
-
--- Whoever creates the extension administers it, also where that is not a superuser. INSERT is what
--- restoring a dump takes: a row that is there cannot be replaced by it.
+    FOR granted IN
+        SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION',
+                   p.oid::pg_catalog.regprocedure, '@extowner@') AS statement
+        FROM pg_catalog.pg_proc AS p
+        WHERE (p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
+               OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace)
+          AND p.prorettype OPERATOR(pg_catalog.<>) 'pg_catalog.trigger'::pg_catalog.regtype
+    LOOP
+        EXECUTE granted.statement;
+    END LOOP;
+END $do$;
 GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 
-COMMENT ON FUNCTION session_guard.attach(regclass, name, name, name[], boolean, interval) IS
-    'guards a users table, and stamps the accounts that are disabled already; returns how many it newly stamped';
-COMMENT ON FUNCTION session_guard.detach(regclass, boolean) IS
-    'takes the triggers off a users table; its epochs stay, unless they are to be forgotten';
-COMMENT ON FUNCTION session_guard.reconcile(regclass) IS
-    're-arms a guard, or all, and stamps the accounts that were disabled meanwhile; returns how many';
-COMMENT ON FUNCTION session_guard.revoke_all_sessions(regclass, text) IS
-    'ends all sessions of a guard, of the default one if none is named; returns the epoch that logins must not predate from now on';
-COMMENT ON FUNCTION session_guard.health() IS
-    'what an operator wants to know of each guard; a remedy is a statement that mends what is not ok';
-COMMENT ON FUNCTION session_guard.revoke_tokens(text, text, text) IS
-    'ends the tokens of one subject, or without a subject all of the scope; returns the epoch that tokens must not predate from now on; NULL for no scope';
-COMMENT ON FUNCTION session_guard.prune(interval) IS
-    'removes epochs of users who are there no more, epochs of single tokens, and events, all older than this; returns how many; it must be longer than any session lives';
-COMMENT ON FUNCTION session_guard.security_event(bigint) IS
-    'an event as the claims of an OpenID CAEP session-revoked security event (RFC 8417); who signs it adds iss and aud; NULL: no such event, or one of an empty id';
-COMMENT ON FUNCTION session_guard.acknowledge_timeline() IS
-    'says that no stamp is missing in the server''s timeline: none was lost in a failover or a restore, or everybody has been put out since';
-COMMENT ON FUNCTION session_guard.watch(regclass, name, name[], regclass) IS
-    'has changes of a related table end the sessions of the user that the row names, of the default guard if none is named; takes ownership of the related table, and UPDATE on the users table';
-COMMENT ON FUNCTION session_guard.unwatch(regclass) IS
-    'lets changes of a related table end no sessions any more';
-COMMENT ON FUNCTION session_guard.stamp_related() IS
-    'called by the triggers of a related table: raises the epochs of the users that the rows name';
-COMMENT ON FUNCTION session_guard.stamp() IS
-    'called by the triggers of a guarded table: raises the epochs of the accounts that change';
-COMMENT ON FUNCTION session_guard.guard_changed() IS
-    'called when rows of session_guard.guard change: has every backend read them again, and asks for ownership of the table';
-COMMENT ON FUNCTION session_guard.epoch_changed() IS
-    'called when epochs change: has every backend forget those that it keeps';
-COMMENT ON TRIGGER session_guard_changed ON session_guard.guard IS
-    'edits by hand count at once, and take the rights that attach takes';
-COMMENT ON TRIGGER session_guard_emptied ON session_guard.guard IS
-    'edits by hand count at once';
-
 SELECT session_guard.acknowledge_timeline();
+
+CREATE FUNCTION session_guard.attach_ab_user() RETURNS void
+    LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'attach_ab_user_wrapper';
 SELECT session_guard.attach_ab_user();
 DROP FUNCTION session_guard.attach_ab_user();

@@ -2,83 +2,123 @@ CREATE SCHEMA session_guard;
 COMMENT ON SCHEMA session_guard IS
     'administration and records of pg_session_guard; the functions that apps call are in the extension''s own schema';
 
--- The library reads the columns by their numbers.
+-- The library reads the columns of these tables by their numbers. Nothing in them depends on an OID, so
+-- that a dump restores row by row, into another database too.
+
 CREATE TABLE session_guard.guard (
-    guard           regclass    NOT NULL PRIMARY KEY,
-    table_name      text        NOT NULL,
+    name            text COLLATE pg_catalog."C" NOT NULL PRIMARY KEY,
+    schema_name     name        NOT NULL,
+    table_name      name        NOT NULL,
+    table_owner     name        NOT NULL,
     id_column       name        NOT NULL,
     active_column   name        NOT NULL,
+    active_when     text        NOT NULL DEFAULT 'true',
     revoke_on       name[]      NOT NULL DEFAULT '{}',
+    max_session_age interval,
     is_default      boolean     NOT NULL DEFAULT false,
     attached_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    unwatched_at    timestamptz,
-    max_session_age interval
+    detached_at     timestamptz,
+    unwatched_at    timestamptz
 );
-CREATE UNIQUE INDEX guard_is_default ON session_guard.guard (is_default) WHERE is_default;
 COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
-COMMENT ON COLUMN session_guard.guard.guard IS 'the users table';
-COMMENT ON COLUMN session_guard.guard.table_name IS 'its qualified name when it was last attached or reconciled: by this, a table that was dropped and made again takes over its epochs';
+COMMENT ON COLUMN session_guard.guard.name IS 'the guard''s name, which never changes: the qualified name that the table had when it was first attached';
+COMMENT ON COLUMN session_guard.guard.schema_name IS 'the table''s schema when it was last attached or reconciled';
+COMMENT ON COLUMN session_guard.guard.table_name IS 'the table''s name when it was last attached or reconciled: a table made again under this name takes the guard up when its owner attaches it';
+COMMENT ON COLUMN session_guard.guard.table_owner IS 'the table''s owner when it was last attached or reconciled';
 COMMENT ON COLUMN session_guard.guard.id_column IS 'the column that tells users apart';
-COMMENT ON COLUMN session_guard.guard.active_column IS 'the boolean column that is true while an account is enabled';
+COMMENT ON COLUMN session_guard.guard.active_column IS 'the column that says whether an account is active';
+COMMENT ON COLUMN session_guard.guard.active_when IS 'how that column is read: an account is active while it is true, false, or null';
 COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change ends the user''s sessions';
+COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than this has expired; NULL: sessions have no end';
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
-COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: what was disabled and enabled again before that, nobody can know';
+COMMENT ON COLUMN session_guard.guard.detached_at IS 'when the table was detached; NULL: it is attached';
+COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: nobody can know what was disabled and enabled again before that';
 
-COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than this has expired; NULL: sessions have no end';
-
--- The library reads the columns by their numbers.
 CREATE TABLE session_guard.watch (
-    related        regclass NOT NULL PRIMARY KEY,
-    table_name     text     NOT NULL,
-    guard          regclass NOT NULL,
-    user_id_column name     NOT NULL,
-    columns        name[]
+    guard          text COLLATE pg_catalog."C" NOT NULL,
+    schema_name    name NOT NULL,
+    table_name     name NOT NULL,
+    user_id_column name NOT NULL,
+    columns        name[],
+    PRIMARY KEY (schema_name, table_name)
 );
 COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as session_guard.watch was told';
-COMMENT ON COLUMN session_guard.watch.related IS 'the table whose rows belong to users';
-COMMENT ON COLUMN session_guard.watch.table_name IS 'its qualified name when it was last watched';
-COMMENT ON COLUMN session_guard.watch.guard IS 'the users table';
+COMMENT ON COLUMN session_guard.watch.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.watch.schema_name IS 'the related table''s schema when it was last watched or reconciled';
+COMMENT ON COLUMN session_guard.watch.table_name IS 'the related table''s name when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
 
--- The library reads the columns by their numbers.
-CREATE TABLE session_guard.guard_epoch (
-    guard      regclass    NOT NULL PRIMARY KEY,
-    table_name text        NOT NULL,
-    epoch      timestamptz,
-    reason     text,
-    stamped_at timestamptz
+CREATE TABLE session_guard.policy (
+    set_at                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    set_by                 text        NOT NULL DEFAULT SESSION_USER,
+    future_login_tolerance interval    NOT NULL DEFAULT '10 seconds'
+        CHECK (future_login_tolerance OPERATOR(pg_catalog.>=) '0'::pg_catalog.interval
+               AND future_login_tolerance OPERATOR(pg_catalog.<=) '1 day'::pg_catalog.interval),
+    stamp_margin           interval    NOT NULL DEFAULT '0'
+        CHECK (stamp_margin OPERATOR(pg_catalog.>=) '0'::pg_catalog.interval
+               AND stamp_margin OPERATOR(pg_catalog.<=) '1 day'::pg_catalog.interval),
+    when_disarmed          text        NOT NULL DEFAULT 'live'
+        CHECK (when_disarmed OPERATOR(pg_catalog.=) ANY (ARRAY['live', 'refuse'])),
+    audit                  boolean     NOT NULL DEFAULT true,
+    notify                 boolean     NOT NULL DEFAULT false,
+    revocation_durability  text        NOT NULL DEFAULT 'local'
+        CHECK (revocation_durability OPERATOR(pg_catalog.=) ANY (ARRAY['local', 'remote_apply'])),
+    max_standby_staleness  interval    NOT NULL DEFAULT '0'
+        CHECK (max_standby_staleness OPERATOR(pg_catalog.>=) '0'::pg_catalog.interval
+               AND max_standby_staleness OPERATOR(pg_catalog.<=) '1 day'::pg_catalog.interval),
+    when_timeline_changed  text        NOT NULL DEFAULT 'live'
+        CHECK (when_timeline_changed OPERATOR(pg_catalog.=) ANY (ARRAY['live', 'refuse']))
 );
-COMMENT ON TABLE session_guard.guard_epoch IS 'the instant that every login of a guard must not predate; outlives a detach';
-COMMENT ON COLUMN session_guard.guard_epoch.guard IS 'the users table';
-COMMENT ON COLUMN session_guard.guard_epoch.table_name IS 'its qualified name when it was last stamped or detached';
-COMMENT ON COLUMN session_guard.guard_epoch.epoch IS 'no login before this counts; NULL: everybody was never put out at once';
+-- Older than what a restored dump brings beside it.
+INSERT INTO session_guard.policy (set_at) VALUES ('-infinity');
+COMMENT ON TABLE session_guard.policy IS 'what the extension''s owner has decided for the database, as session_guard.configure was told; of several rows the one counts that was set last';
+COMMENT ON COLUMN session_guard.policy.set_at IS 'when it was decided';
+COMMENT ON COLUMN session_guard.policy.set_by IS 'by whom: the role that had logged in to the server';
+COMMENT ON COLUMN session_guard.policy.future_login_tolerance IS 'how far ahead of the server''s clock a login time may lie';
+COMMENT ON COLUMN session_guard.policy.stamp_margin IS 'how far the app servers'' clocks may be ahead of the server''s, where logins do not take their time from session_start';
+COMMENT ON COLUMN session_guard.policy.when_disarmed IS 'while triggers are missing: live, decide by the rows as they are; refuse, let nobody in';
+COMMENT ON COLUMN session_guard.policy.audit IS 'whether stamps are recorded in session_guard.event';
+COMMENT ON COLUMN session_guard.policy.notify IS 'whether a transaction that stamps sends a NOTIFY on the channel session_guard, without a payload';
+COMMENT ON COLUMN session_guard.policy.revocation_durability IS 'what the COMMIT of a stamp waits for: local, what synchronous_commit says; remote_apply, that the synchronous standbys have replayed it';
+COMMENT ON COLUMN session_guard.policy.max_standby_staleness IS 'how far behind a standby may be and still answer; 0: it answers as of what it has replayed';
+COMMENT ON COLUMN session_guard.policy.when_timeline_changed IS 'after a failover or a restore in which stamps may have been lost: live, decide by the rows as they are; refuse, let nobody in until session_guard.acknowledge_timeline';
+
+-- The user's id comes first: it alone tells most rows apart, so that few comparisons need the second.
+CREATE TABLE session_guard.epoch (
+    guard      text COLLATE pg_catalog."C" NOT NULL,
+    user_id    text COLLATE pg_catalog."C" NOT NULL,
+    epoch      timestamptz NOT NULL,
+    reason     text        NOT NULL,
+    stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (user_id, guard)
+);
+COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate; that of a deleted user stays';
+COMMENT ON COLUMN session_guard.epoch.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the column''s type writes it; a digest of a text that is too long for an index';
+COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
+COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: see session_guard.event';
+COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+
+CREATE TABLE session_guard.guard_epoch (
+    guard      text COLLATE pg_catalog."C" NOT NULL PRIMARY KEY,
+    epoch      timestamptz NOT NULL,
+    reason     text        NOT NULL,
+    stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE session_guard.guard_epoch IS 'the instant that every login of a guard must not predate; stays after a detach';
+COMMENT ON COLUMN session_guard.guard_epoch.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.guard_epoch.epoch IS 'no login of this guard''s users before this counts';
 COMMENT ON COLUMN session_guard.guard_epoch.reason IS 'why it was last raised';
 COMMENT ON COLUMN session_guard.guard_epoch.stamped_at IS 'when it was last raised, by the server''s clock';
 
--- The library reads the columns guard, user_id and epoch by their numbers.
-CREATE TABLE session_guard.epoch (
-    guard      regclass         NOT NULL,
-    user_id    text COLLATE "C" NOT NULL,
-    epoch      timestamptz      NOT NULL,
-    reason     text             NOT NULL,
-    stamped_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (guard, user_id)
-);
-COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate; that of a deleted user stays';
-COMMENT ON COLUMN session_guard.epoch.guard IS 'the users table';
-COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the row had it';
-COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
-COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: disabled, enabled, deleted, id_changed, recreated, backfill, or column: and a name';
-COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
-
 CREATE TABLE session_guard.token_epoch (
-    scope      text COLLATE "C" NOT NULL,
-    subject    text COLLATE "C",
-    epoch      timestamptz      NOT NULL,
-    reason     text             NOT NULL,
-    stamped_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    scope      text COLLATE pg_catalog."C" NOT NULL,
+    subject    text COLLATE pg_catalog."C",
+    epoch      timestamptz NOT NULL,
+    reason     text        NOT NULL,
+    stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 -- The first finds both; two NULLs are different to it.
 CREATE UNIQUE INDEX token_epoch_key ON session_guard.token_epoch (scope, subject);
@@ -87,18 +127,21 @@ CREATE UNIQUE INDEX token_epoch_of_scope ON session_guard.token_epoch (scope) WH
 ALTER TABLE session_guard.token_epoch REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.token_epoch IS 'the instant that tokens must not predate which belong to a thing and not to a user';
 COMMENT ON COLUMN session_guard.token_epoch.scope IS 'what kind of thing, such as embedded_dashboard or session';
-COMMENT ON COLUMN session_guard.token_epoch.subject IS 'which of its kind; NULL: all';
+COMMENT ON COLUMN session_guard.token_epoch.subject IS 'which of its kind, or a digest of one that is too long for an index; NULL: all';
 COMMENT ON COLUMN session_guard.token_epoch.epoch IS 'no token that was issued before this counts';
 COMMENT ON COLUMN session_guard.token_epoch.reason IS 'why it was last raised';
 COMMENT ON COLUMN session_guard.token_epoch.stamped_at IS 'when it was last raised, by the server''s clock';
 
+-- The sequence goes round and the number is no key: neither a sequence at its end nor a row that somebody
+-- has numbered by hand may keep a stamp from being recorded.
+CREATE SEQUENCE session_guard.event_id_seq CYCLE;
 CREATE TABLE session_guard.event (
-    id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id                 bigint      NOT NULL DEFAULT pg_catalog.nextval('session_guard.event_id_seq'),
     at                 timestamptz NOT NULL,
-    guard              regclass,
-    user_id            text COLLATE "C",
-    scope              text COLLATE "C",
-    subject            text COLLATE "C",
+    guard              text COLLATE pg_catalog."C",
+    user_id            text COLLATE pg_catalog."C",
+    scope              text COLLATE pg_catalog."C",
+    subject            text COLLATE pg_catalog."C",
     epoch              timestamptz NOT NULL,
     reason             text        NOT NULL,
     login_role         text        NOT NULL,
@@ -108,15 +151,20 @@ CREATE TABLE session_guard.event (
     transaction_id     xid8        NOT NULL,
     replication_origin text
 );
--- Another installation's events can be restored beside those that are written meanwhile: the numbers begin at the
--- microseconds since 1970, past all that any installation has given out before.
+CREATE INDEX event_id ON session_guard.event (id);
+CREATE INDEX event_at ON session_guard.event (at);
+CREATE INDEX event_of_user ON session_guard.event (user_id, guard);
+ALTER TABLE session_guard.event REPLICA IDENTITY FULL;
+-- Another installation's events can be restored beside those that are written meanwhile: the numbers begin
+-- at the microseconds since 1970, past all that any installation has given out before.
 SELECT pg_catalog.setval('session_guard.event_id_seq',
     (extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000::pg_catalog.numeric)::pg_catalog.int8);
 COMMENT ON SEQUENCE session_guard.event_id_seq IS 'numbers the events';
 COMMENT ON TABLE session_guard.event IS 'the record of stamps, written by the transactions that stamp; session_guard.prune keeps it short';
+COMMENT ON COLUMN session_guard.event.id IS 'the event''s number';
 COMMENT ON COLUMN session_guard.event.at IS 'when it was stamped, by the server''s clock';
-COMMENT ON COLUMN session_guard.event.guard IS 'the users table, if users were stamped';
-COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text; NULL: all users of the table';
+COMMENT ON COLUMN session_guard.event.guard IS 'the guard''s name, if users were stamped';
+COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text, or a digest of a long one; NULL: all users of the guard';
 COMMENT ON COLUMN session_guard.event.scope IS 'what kind of thing, if tokens were stamped';
 COMMENT ON COLUMN session_guard.event.subject IS 'which of its kind; NULL: all';
 COMMENT ON COLUMN session_guard.event.epoch IS 'what logins, or tokens, must not predate from then on';
@@ -128,7 +176,6 @@ COMMENT ON COLUMN session_guard.event.client_addr IS 'from where the client was 
 COMMENT ON COLUMN session_guard.event.transaction_id IS 'the transaction that stamped';
 COMMENT ON COLUMN session_guard.event.replication_origin IS 'from where the change was applied, if by logical replication';
 
--- The library reads the columns cluster and timeline by their numbers.
 CREATE TABLE session_guard.timeline (
     cluster         bigint      NOT NULL,
     timeline        integer     NOT NULL,
@@ -143,11 +190,12 @@ COMMENT ON COLUMN session_guard.timeline.acknowledged_at IS 'when somebody said 
 COMMENT ON COLUMN session_guard.timeline.acknowledged_by IS 'who said so';
 
 -- Not the table of epochs itself: what plans are kept for that would be thrown away with each stamp.
-CREATE TABLE session_guard.stamp_signal ();
-COMMENT ON TABLE session_guard.stamp_signal IS 'has no rows: each stamp sends an invalidation of this relation, by which backends forget the epochs that they keep';
+CREATE TABLE session_guard.invalidation ();
+COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many users sends an invalidation of this relation, by which backends drop the epochs that they keep';
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.token_epoch', '');

@@ -1,0 +1,342 @@
+//! SQL: puts a table under guard: the row, the triggers, the grants and the backfill, under one lock.
+
+use super::grants::grant_to_table_owner;
+use super::inherit;
+use super::watch;
+use super::trigger_ddl::{check_names_are_free, check_not_in_use, create_triggers, drop_triggers};
+use crate::cache::guard_cache::{
+    self, GuardRef, attached_rows, check_writable, lock_guards, null_table,
+};
+use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_columns};
+use crate::catalog::location;
+use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
+use crate::catalog::triggers::{self, USERS_TRIGGERS};
+use crate::catalog::{hints, related, unique_index};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
+use crate::pg::names::{from_server, quote_literal, shown_identifier};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::report::OrRaise;
+use crate::pg::roles::role_name;
+use crate::pg::spi::run_once;
+use crate::stamp::backfill;
+use pgrx::Array;
+use pgrx::datum::Interval;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// What `attach` is asked for; `None` leaves what is, or takes the default on a new guard.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The id column's name.
+    pub id_column: Option<String>,
+    /// The status column's name.
+    pub active_column: Option<String>,
+    /// How the status column is read.
+    pub active_when: Option<String>,
+    /// The names of further columns whose change revokes.
+    pub revoke_on: Option<Vec<String>>,
+    /// How long a session may last, in microseconds; 0: without end.
+    pub max_session_age: Option<i64>,
+    /// Whether calls that name no table are to mean this one.
+    pub is_default: Option<bool>,
+}
+
+/// Guards a table, and stamps the accounts that are disabled already.
+#[pg_extern(sql = false)]
+fn attach(
+    users: Option<RegClass>,
+    id_column: Option<Name>,
+    active_column: Option<Name>,
+    active_when: Option<Text<'_>>,
+    revoke_on: Option<Array<Name>>,
+    max_session_age: Option<Interval>,
+    is_default: Option<bool>,
+) -> i64 {
+    check_writable("attach()").or_raise();
+    let revoke_on = revoke_on.map(|names| {
+        let mut columns: Vec<String> = Vec::new();
+        for Name(name) in names.iter().flatten() {
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
+    });
+    let request = Request {
+        id_column: id_column.map(|name| name.0),
+        active_column: active_column.map(|name| name.0),
+        active_when: active_when.map(|form| from_server(form.0)),
+        revoke_on,
+        max_session_age: max_session_age.map(|age| micros_of_interval(&age)),
+        is_default,
+    };
+    let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
+    attach_table(relid, &request).or_raise()
+}
+
+/// Guards a table of the caller's, and returns how many disabled accounts were stamped.
+pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
+    drop(open_own(relid, Lock::Read)?);
+    lock_guards();
+    if request.max_session_age.is_some_and(|age| age < 0) {
+        let hint = Hint::advice("Give an interval such as '12 hours', or '0' for sessions without end.");
+        let message = "max_session_age must not be negative";
+        return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
+    }
+    let table = open_own(relid, Lock::Read)?;
+    let known = inherit::guard_of(&table, stamp_function())?;
+    let row = requested_row(&table, known.as_ref(), request);
+    let columns = columns_of(&table, &row)?;
+    unique_index::check(&table, columns.id)?;
+    if let Some(known) = known.as_ref().filter(|known| !known.is_detached) {
+        check_id_column(&table, known, &row)?;
+    }
+    drop(table);
+    if request.is_default == Some(true) {
+        check_default(&row.name)?;
+    }
+    let stamped = put_in_place(relid, known.as_ref(), request)?;
+    // A guard that was detached has its watches still.
+    for watched in related::rows_of(&row.name) {
+        if let Err(error) = watch::repair(&watched) {
+            error.warn();
+        }
+    }
+    Ok(stamped)
+}
+
+/// Puts row and triggers in place, whatever is there of them, and stamps who was disabled meanwhile. Also
+/// a guard whose id is not unique any more is better with triggers than without.
+pub fn put_in_place(
+    relid: Oid,
+    known: Option<&GuardRow>,
+    request: &Request,
+) -> Result<i64, GuardError> {
+    let stamp = stamp_function();
+    let was_armed = lock_users(relid, known, request)?;
+    let table = open_own(relid, Lock::Read)?;
+    let row = requested_row(&table, known, request);
+    let columns = columns_of(&table, &row)?;
+    let comparisons = columns.comparisons();
+    let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &row.name, &comparisons);
+    let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
+    let stamped = as_tables_owner(|| {
+        record(&row, request.is_default, known);
+        if known.is_some() && !was_armed {
+            note_unwatched(&row.name);
+        }
+        if !problems.is_empty() {
+            drop_triggers(&table, &old_triggers);
+            create_triggers(&table, &USERS_TRIGGERS, "stamp", &row.name, &comparisons);
+        }
+        grant_to_table_owner(owner);
+        drop(table);
+        let open = open(relid).or_raise();
+        // Triggers are made by name, and a schema can be renamed under any lock on the table.
+        if !open.guard.disarmed.is_empty() {
+            renamed_meanwhile(&open.users).raise();
+        }
+        let guard = &open.guard;
+        inherit::rewrite_noncanonical_keys(&open.relations, &guard.name, guard.columns.id.id_type);
+        backfill::stamp_disabled(&open, !was_armed)
+    });
+    Ok(stamped)
+}
+
+fn stamp_function() -> Oid {
+    guard_cache::relations().stamp
+}
+
+fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
+    let table = Relation::open(relid, lock).ok_or_else(|| {
+        let message = format!("there is no table with OID {}", relid.to_u32());
+        GuardError::new(ErrorKind::TableGone, message, hints::attach_some_table())
+    })?;
+    guard::check_kind(&table)?;
+    check_ownership(&table)?;
+    Ok(table)
+}
+
+/// Opens the guard of a table.
+fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
+    guard_cache::open(GuardRef::Table(relid), Lock::Read)
+}
+
+/// The row as it is to be: columns that were renamed go by their new names.
+fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
+    let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
+    let names: Vec<String> =
+        compared.unwrap_or_default().iter().map(|attno| table.column_name(*attno)).collect();
+    let current = |position: usize, known_as: &String| {
+        names.get(position).filter(|name| !name.is_empty()).unwrap_or(known_as).clone()
+    };
+    let known_revoke_on = known.map_or(Vec::new(), |row| {
+        (2..).zip(&row.revoke_on).map(|(position, name)| current(position, name)).collect()
+    });
+    let max_age = request.max_session_age.or(known.and_then(|row| row.max_session_age));
+    GuardRow {
+        name: known.map_or_else(|| inherit::new_name(table), |row| row.name.clone()),
+        table: table.name(),
+        table_owner: role_name(table.owner()),
+        id_column: request
+            .id_column
+            .clone()
+            .or_else(|| known.map(|row| current(0, &row.id_column)))
+            .unwrap_or_else(|| "id".into()),
+        active_column: request
+            .active_column
+            .clone()
+            .or_else(|| known.map(|row| current(1, &row.active_column)))
+            .unwrap_or_else(|| "active".into()),
+        active_when: request
+            .active_when
+            .clone()
+            .or_else(|| known.map(|row| row.active_when.clone()))
+            .unwrap_or_else(|| "true".into()),
+        revoke_on: request.revoke_on.clone().unwrap_or(known_revoke_on),
+        max_session_age: max_age.filter(|age| *age > 0),
+        is_default: known.is_some_and(|row| row.is_default),
+        is_detached: false,
+        unwatched_at: known.and_then(|row| row.unwatched_at),
+    }
+}
+
+fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardError> {
+    check_columns(table, &row.id_column, &row.active_column, &row.active_when, &row.revoke_on)
+}
+
+/// Keeps writers away until the transaction ends: between the triggers and the backfill no change must
+/// slip through. Returns whether all changes were stamped until now.
+///
+/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be: to
+/// raise a lock later is to invite a deadlock with the app.
+fn lock_users(
+    relid: Oid,
+    known: Option<&GuardRow>,
+    request: &Request,
+) -> Result<bool, GuardError> {
+    let stamp = stamp_function();
+    let table = open_own(relid, Lock::Read)?;
+    let row = requested_row(&table, known, request);
+    let comparisons = columns_of(&table, &row)?.comparisons();
+    let is_as_requested =
+        triggers::problems(&table, &USERS_TRIGGERS, stamp, &row.name, &comparisons).is_empty();
+    let has_triggers = !triggers::names_of(&table, stamp).is_empty();
+    drop(table);
+    let lock = match has_triggers && !is_as_requested {
+        true => Lock::Exclusive,
+        false => Lock::KeepWritersAway,
+    };
+    let table = open_own(relid, lock)?;
+    if !is_as_requested {
+        check_names_are_free(&table, &USERS_TRIGGERS, stamp)?;
+        check_not_in_use(&table)?;
+    }
+    drop(table);
+    // Renamed columns were compared all along; where their names mean others by now, these were not.
+    Ok(open(relid).is_ok_and(|open| {
+        open.guard.disarmed.is_empty() && open.guard.replaced.is_none()
+    }))
+}
+
+/// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
+fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result<(), GuardError> {
+    let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
+    let current = compared.and_then(|columns| Some(table.column_name(*columns.first()?)));
+    let current = current.filter(|name| !name.is_empty()).unwrap_or(known.id_column.clone());
+    if current == row.id_column || table.column_named(&current).is_none() {
+        return Ok(());
+    }
+    let name = table.name();
+    let statement = format!(
+        "SELECT session_guard.detach({literal}), session_guard.attach({literal}, id_column => {id});",
+        literal = name.literal(),
+        id = quote_literal(&row.id_column)
+    );
+    let message = format!(
+        "table {} is guarded already, by its column {}",
+        name.shown(),
+        shown_identifier(&current)
+    );
+    let hint = Hint::run("To go by the other column from now on, run", statement);
+    Err(GuardError::new(ErrorKind::AttachedOtherwise, message, hint)
+        .detail("Its epochs are kept by that column's values."))
+}
+
+/// Who takes the default from another guard must own that guard's table, too: calls that name no table
+/// are answered from another one from then on.
+fn check_default(name: &str) -> Result<(), GuardError> {
+    for row in attached_rows().into_iter().filter(|row| row.is_default && row.name != name) {
+        let table = location::locate(&row, stamp_function());
+        match table.and_then(|relid| Relation::open(relid, Lock::Read)) {
+            Some(table) => check_ownership(&table)?,
+            None => check_administration()?,
+        }
+    }
+    Ok(())
+}
+
+/// Notes that nobody can know what has happened until now.
+pub fn note_unwatched(guard: &str) {
+    run_once(
+        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE name = $1",
+        &[Value::Utf8(guard)],
+    );
+}
+
+/// The triggers were made or dropped on another table than the one that was checked: undoing all is the
+/// only safe end.
+pub fn renamed_meanwhile(table: &Relation) -> GuardError {
+    let message = format!("table {} was renamed meanwhile", table.shown_name());
+    GuardError::new(ErrorKind::TableReplaced, message, Hint::advice("Call the function again."))
+}
+
+fn record(row: &GuardRow, is_default: Option<bool>, known: Option<&GuardRow>) {
+    let others: Vec<GuardRow> =
+        attached_rows().into_iter().filter(|other| other.name != row.name).collect();
+    let is_default = is_default.unwrap_or_else(|| match known {
+        // The place as the default may have been given away while it was detached.
+        Some(known) if known.is_detached => {
+            others.is_empty() || known.is_default && !others.iter().any(|other| other.is_default)
+        }
+        Some(known) => known.is_default,
+        None => others.is_empty(),
+    });
+    if is_default {
+        run_once(
+            "UPDATE session_guard.guard SET is_default = false WHERE is_default AND name <> $1",
+            &[Value::Utf8(&row.name)],
+        );
+    }
+    run_once(
+        "INSERT INTO session_guard.guard AS g
+             (name, schema_name, table_name, table_owner, id_column, active_column, active_when,
+              revoke_on, max_session_age, is_default)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+                 $9::pg_catalog.int8 * interval '1 microsecond', $10)
+         ON CONFLICT (name) DO UPDATE SET
+             schema_name = EXCLUDED.schema_name, table_name = EXCLUDED.table_name,
+             table_owner = EXCLUDED.table_owner, id_column = EXCLUDED.id_column,
+             active_column = EXCLUDED.active_column, active_when = EXCLUDED.active_when,
+             revoke_on = EXCLUDED.revoke_on, max_session_age = EXCLUDED.max_session_age,
+             is_default = EXCLUDED.is_default, detached_at = NULL
+         WHERE (g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column,
+                g.active_when, g.revoke_on, g.max_session_age, g.is_default, g.detached_at)
+             IS DISTINCT FROM (EXCLUDED.schema_name, EXCLUDED.table_name, EXCLUDED.table_owner,
+                EXCLUDED.id_column, EXCLUDED.active_column, EXCLUDED.active_when,
+                EXCLUDED.revoke_on, EXCLUDED.max_session_age, EXCLUDED.is_default, NULL)",
+        &[
+            Value::Utf8(&row.name),
+            Value::Name(&row.table.schema),
+            Value::Name(&row.table.name),
+            Value::Name(&row.table_owner),
+            Value::Name(&row.id_column),
+            Value::Name(&row.active_column),
+            Value::Utf8(&row.active_when),
+            Value::Names(&row.revoke_on),
+            row.max_session_age.map_or(Value::Null, Value::Int8),
+            Value::Bool(is_default),
+        ],
+    );
+}

@@ -1,0 +1,79 @@
+//! SQL: takes a guard off a table.
+
+use super::attach::renamed_meanwhile;
+use super::inherit;
+use super::trigger_ddl::{check_not_in_use, drop_triggers};
+use super::watch;
+use crate::cache::guard_cache::{
+    self, check_writable, lock_guards, not_guarded_error, null_table,
+};
+use crate::catalog::privileges::{as_tables_owner, check_ownership};
+use crate::catalog::triggers;
+use crate::catalog::related;
+use crate::error::{ErrorKind, GuardError};
+use crate::catalog::hints;
+use crate::pg::datum::{RegClass, Value};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::report::OrRaise;
+use crate::pg::spi::run_once;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next attach, unless
+/// they are to be forgotten.
+#[pg_extern(sql = false)]
+fn detach(users: Option<RegClass>, forget: Option<bool>) {
+    check_writable("detach()").or_raise();
+    let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
+    // Nobody waits for, or holds, a lock on a table that is not theirs.
+    drop(open_own(relid, Lock::Read).or_raise());
+    lock_guards();
+    let table = open_own(relid, Lock::Exclusive).or_raise();
+    let stamp = guard_cache::relations().stamp;
+    let old_triggers = triggers::names_of(&table, stamp);
+    if !old_triggers.is_empty() {
+        check_not_in_use(&table).or_raise();
+    }
+    let forget = forget.unwrap_or(false);
+    let row = inherit::guard_of(&table, stamp).or_raise();
+    let is_attached = row.as_ref().is_some_and(|row| !row.is_detached);
+    if !is_attached && old_triggers.is_empty() && !(forget && row.is_some()) {
+        not_guarded_error(&table.name()).raise();
+    }
+    let name = row.map(|row| row.name).or_else(|| triggers::served_guard(&table, stamp));
+    if let Some(name) = &name {
+        for watch in related::rows_of(name) {
+            watch::take_off(&watch, forget).or_raise();
+        }
+    }
+    as_tables_owner(|| {
+        drop_triggers(&table, &old_triggers);
+        let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];
+        if forget {
+            run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &name);
+            run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &name);
+            run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);
+        } else {
+            run_once(
+                "UPDATE session_guard.guard SET detached_at = pg_catalog.clock_timestamp()
+                 WHERE name = $1 AND detached_at IS NULL",
+                &name,
+            );
+        }
+    });
+    // Triggers are dropped by name, and a schema can be renamed under any lock on the table.
+    drop(table);
+    let table = open_own(relid, Lock::Read).or_raise();
+    if !triggers::names_of(&table, stamp).is_empty() {
+        renamed_meanwhile(&table).raise();
+    }
+}
+
+fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
+    let table = Relation::open(relid, lock).ok_or_else(|| {
+        let message = format!("there is no table with OID {}", relid.to_u32());
+        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
+    })?;
+    check_ownership(&table)?;
+    Ok(table)
+}

@@ -1,0 +1,90 @@
+//! SQL: lets roles call what apps call.
+
+use crate::cache::guard_cache::check_writable;
+use crate::catalog::privileges::{as_tables_owner, check_administration};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::datum::{RegRole, Value};
+use crate::pg::names::{quote_identifier, shown_identifier};
+use crate::pg::report::OrRaise;
+use crate::pg::roles::{outside_of_create_extension, role_name, shown_role};
+use crate::pg::spi::{query, run_once, string};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// The functions that apps call, for a GRANT, and their schema.
+struct HotFunctions {
+    functions: String,
+    schema: String,
+}
+
+fn hot_functions() -> Option<HotFunctions> {
+    const FUNCTIONS: &str = "
+        SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+                   pg_catalog.pg_get_function_identity_arguments(p.oid)), ', '), n.nspname::text
+        FROM pg_catalog.pg_extension e
+        JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+        JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+             AND d.refobjid = e.oid AND d.deptype = 'e'
+             AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+        JOIN pg_catalog.pg_proc p ON p.oid = d.objid AND p.pronamespace = n.oid
+        WHERE e.extname = 'pg_session_guard'
+        GROUP BY n.nspname";
+    let found = query(FUNCTIONS, &[], |row| {
+        Some(HotFunctions { functions: string(row, 1)?, schema: string(row, 2)? })
+    });
+    found.into_iter().next().flatten()
+}
+
+/// Lets a role call what apps call: USAGE on their schema, and EXECUTE. That covers every guard of the
+/// database.
+#[pg_extern(sql = false)]
+fn grant_access(role: Option<RegRole>) {
+    check_writable("grant_access()").or_raise();
+    check_administration().or_raise();
+    let role = role.ok_or_else(null_role).or_raise().0;
+    as_tables_owner(|| {
+        let Some(HotFunctions { functions, schema }) = hot_functions() else { return };
+        let role = quote_identifier(&role_name(role));
+        outside_of_create_extension(|| {
+            run_once(&format!("GRANT USAGE ON SCHEMA {} TO {role}", quote_identifier(&schema)), &[]);
+            run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
+        });
+    });
+}
+
+/// Takes EXECUTE back. USAGE on the schema stays: other things may lie there.
+#[pg_extern(sql = false)]
+fn revoke_access(role: Option<RegRole>) {
+    check_writable("revoke_access()").or_raise();
+    check_administration().or_raise();
+    let role = role.ok_or_else(null_role).or_raise().0;
+    as_tables_owner(|| {
+        let Some(HotFunctions { functions, .. }) = hot_functions() else { return };
+        let role = quote_identifier(&role_name(role));
+        run_once(&format!("REVOKE EXECUTE ON FUNCTION {functions} FROM {role}"), &[]);
+    });
+}
+
+fn null_role() -> GuardError {
+    let hint = Hint::advice("Name the role that the app logs in to the server with.");
+    GuardError::new(ErrorKind::NullTable, "the role must not be null", hint)
+}
+
+/// The owner of a users table may call the functions from now on; warns where that role cannot use their
+/// schema.
+pub fn grant_to_table_owner(owner: Oid) {
+    let Some(HotFunctions { functions, schema }) = hot_functions() else { return };
+    let role = quote_identifier(&role_name(owner));
+    outside_of_create_extension(|| {
+        run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
+    });
+    const CAN_USE: &str = "SELECT pg_catalog.has_schema_privilege($1, $2::text, 'USAGE')";
+    let arguments = [Value::Oid(owner), Value::Utf8(&schema)];
+    if crate::pg::spi::query_one::<bool>(CAN_USE, &arguments) == Some(false) {
+        let (schema, role) = (shown_identifier(&schema), shown_role(owner));
+        let message = format!("role {role} cannot use schema {schema}, where session_valid is");
+        let statement = format!("GRANT USAGE ON SCHEMA {schema} TO {role};");
+        let hint = Hint::run("The schema's owner grants it by", statement);
+        GuardError::new(ErrorKind::CannotUseSchema, message, hint).warn();
+    }
+}

@@ -1,0 +1,365 @@
+//! SQL: what an operator wants to know: each check each time, and all that is wrong.
+
+use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_library, check_names};
+use crate::catalog::guard::{self, GuardRow, OpenGuard};
+use crate::catalog::privileges::extension_owner;
+use crate::catalog::{epochs, hints, location, related, unique_index};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::datum::{ServerText, Value};
+use crate::pg::names::{RelationName, shown_identifier, shown_relation};
+use crate::pg::relation::Lock;
+use crate::pg::roles::shown_role;
+use crate::pg::server::{is_standby, setting};
+use crate::pg::spi::{query, string};
+use crate::replica::{freshness, timeline};
+use crate::stamp::backfill;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+
+/// A check's result.
+struct Finding {
+    guard: Option<String>,
+    check: &'static str,
+    problem: Option<Hint>,
+    detail: String,
+}
+
+impl Finding {
+    fn ok(check: &'static str, detail: impl Into<String>) -> Finding {
+        Finding { guard: None, check, problem: None, detail: detail.into() }
+    }
+
+    fn wrong(check: &'static str, detail: impl Into<String>, hint: Hint) -> Finding {
+        Finding { guard: None, check, problem: Some(hint), detail: detail.into() }
+    }
+
+    fn of_error(check: &'static str, error: GuardError) -> Finding {
+        Finding::wrong(check, error.message, error.hint)
+    }
+
+    fn of_guard(mut self, row: &GuardRow) -> Finding {
+        self.guard = Some(row.name.clone());
+        self
+    }
+}
+
+type Row = (Option<ServerText>, String, bool, ServerText, Option<ServerText>);
+
+impl From<Finding> for Row {
+    fn from(finding: Finding) -> Row {
+        let is_ok = finding.problem.is_none();
+        // What to do where there is no statement stands in the detail.
+        let (advice, remedy) = match finding.problem {
+            Some(hint) => (Some(hint.text()), hint.statement()),
+            None => (None, None),
+        };
+        let detail = match (&remedy, advice) {
+            (None, Some(advice)) => format!("{}. {advice}", finding.detail),
+            _ => finding.detail,
+        };
+        (
+            finding.guard.map(ServerText),
+            finding.check.to_owned(),
+            is_ok,
+            ServerText(detail),
+            remedy.map(ServerText),
+        )
+    }
+}
+
+/// One row or more for each thing that can be wrong.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "pgrx wants the columns spelt out here")]
+fn health() -> TableIterator<
+    'static,
+    (
+        name!(guard, Option<ServerText>),
+        name!(check_name, String),
+        name!(ok, bool),
+        name!(detail, ServerText),
+        name!(remedy, Option<ServerText>),
+    ),
+> {
+    let mut findings = Vec::new();
+    match check_library() {
+        Err(error) if error.kind == ErrorKind::LibraryOutdated => {
+            let finding = Finding::of_error("version", error);
+            return TableIterator::new(vec![finding.into()]);
+        }
+        _ => findings.push(Finding::ok("version", "library and catalog fit")),
+    }
+    let rows = attached_rows();
+    findings.push(default_guard(&rows));
+    findings.push(trigger_owner());
+    findings.push(own_tables());
+    findings.extend(REPLICATION.iter().map(replication));
+    findings.push(replica());
+    findings.push(timeline_changed(&rows));
+    findings.push(privileges());
+    for row in &rows {
+        let of_guard = check_guard(row).unwrap_or_else(|error| vec![Finding::of_error("table", error)]);
+        findings.extend(of_guard.into_iter().map(|finding| finding.of_guard(row)));
+    }
+    TableIterator::new(findings.into_iter().map(Row::from).collect::<Vec<_>>())
+}
+
+fn default_guard(rows: &[GuardRow]) -> Finding {
+    const CHECK: &str = "default_guard";
+    match rows {
+        [] => Finding::wrong(CHECK, "no table is guarded", hints::attach_some_table()),
+        [only] => Finding::ok(CHECK, format!("{} is the only guard", only.table.shown())),
+        [first, ..] => match rows.iter().find(|row| row.is_default) {
+            Some(row) => Finding::ok(CHECK, format!("{} is the default", row.table.shown())),
+            None => {
+                let detail = format!("{} tables are guarded, and none is the default", rows.len());
+                let option = ["is_default => true".to_owned()];
+                let sentence = "To make the first of them the default, run";
+                Finding::wrong(CHECK, detail, hints::attach_with(sentence, &first.table, &option))
+            }
+        },
+    }
+}
+
+/// Edits by hand are noticed by triggers on the extension's own tables.
+fn own_tables() -> Finding {
+    const CHECK: &str = "own_tables";
+    match guard_cache::relations().untracked_table {
+        None => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
+        Some(table) => {
+            let detail = format!(
+                "edits of session_guard.{table} by hand are not noticed, and each call reads the tables"
+            );
+            let statement = format!(
+                "ALTER TABLE session_guard.{table} ENABLE ALWAYS TRIGGER session_guard_changed, \
+                 ENABLE ALWAYS TRIGGER session_guard_emptied;"
+            );
+            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", statement))
+        }
+    }
+}
+
+/// What can be wrong with logical replication of the extension's own tables: what it is, what it is when it
+/// is not, and a query for the statement that mends it.
+const REPLICATION: &[[&str; 3]] = &[
+    [
+        "replicated rows raise epochs",
+        "replicated rows are not merged with those that are there",
+        "SELECT pg_catalog.string_agg(pg_catalog.format(
+             'ALTER TABLE session_guard.%I ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
+             ' ' ORDER BY c.relname)
+         FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+         WHERE t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
+           AND t.tgenabled NOT IN ('R', 'A')",
+    ],
+];
+
+fn replication([fine, wrong, query_of_remedy]: &[&str; 3]) -> Finding {
+    const CHECK: &str = "logical_replication";
+    let remedy = query(query_of_remedy, &[], |row| string(row, 1)).into_iter().flatten().next();
+    match remedy {
+        Some(remedy) => Finding::wrong(CHECK, *wrong, Hint::run("To put the triggers back, run", remedy)),
+        None => Finding::ok(CHECK, *fine),
+    }
+}
+
+/// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether there
+/// are any to wait for.
+fn replica() -> Finding {
+    let policy = guard_cache::policy();
+    if is_standby() {
+        return match freshness::is_stale(policy.max_standby_staleness) {
+            false => Finding::ok("standby", freshness::lag()),
+            true => {
+                let hint = Hint::run(
+                    "Look at the connection to the upstream server. If replay was paused, run",
+                    "SELECT pg_catalog.pg_wal_replay_resume();",
+                );
+                Finding::wrong("standby", freshness::lag(), hint)
+            }
+        };
+    }
+    let has_standbys = setting(c"synchronous_standby_names").is_some();
+    match (policy.remote_apply, has_standbys) {
+        (true, false) => Finding::wrong(
+            "durability",
+            "revocation_durability is remote_apply, and no standby is synchronous: COMMIT waits for none",
+            Hint::advice(
+                "Name the standbys in synchronous_standby_names and reload the configuration, or call \
+                 session_guard.configure(revocation_durability => 'local').",
+            ),
+        ),
+        (true, true) => Finding::ok("durability", "COMMIT of a stamp waits for the synchronous standbys"),
+        (false, _) => {
+            Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
+        }
+    }
+}
+
+/// Where no stamp can have been lost, the second statement alone will do.
+fn timeline_changed(rows: &[GuardRow]) -> Finding {
+    const CHECK: &str = "timeline";
+    if !timeline::is_unacknowledged() {
+        return Finding::ok(CHECK, "no stamp is missing because of a failover or a restore");
+    }
+    let detail = "the server has changed its timeline (a failover, or a restore): stamps may be lost, and sessions back";
+    let revoke = rows.iter().map(|row| {
+        format!("SELECT session_guard.revoke_all_sessions({});", row.table.literal())
+    });
+    let acknowledge = "SELECT session_guard.acknowledge_timeline();".to_owned();
+    let statements: Vec<String> = revoke.chain([acknowledge]).collect();
+    let sentence = "If no stamp is lost, the last statement is enough. To end every session, run";
+    Finding::wrong(CHECK, detail, Hint::run(sentence, statements.join(" ")))
+}
+
+/// The triggers write with the rights of their function's owner.
+fn trigger_owner() -> Finding {
+    const CHECK: &str = "trigger_owner";
+    const OWNER: &str = "
+        SELECT r.rolname::text,
+               p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+               AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'INSERT')
+               AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'UPDATE'),
+               (SELECT o.rolname::text FROM pg_catalog.pg_class c
+                JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
+                WHERE c.oid = 'session_guard.epoch'::pg_catalog.regclass)
+        FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
+        WHERE p.oid = 'session_guard.stamp()'::pg_catalog.regprocedure";
+    let found = query(OWNER, &[], |row| {
+        let can_write = row.get::<bool>(2).ok().flatten() == Some(true);
+        (string(row, 1).unwrap_or_default(), can_write, string(row, 3).unwrap_or_default())
+    });
+    let (owner, can_write, table_owner) = found.into_iter().next().unwrap_or_default();
+    let owner = shown_identifier(&owner);
+    if can_write {
+        return Finding::ok(CHECK, format!("the triggers stamp as {owner}"));
+    }
+    let detail = format!("the triggers' function, owned by {owner}, cannot write epochs");
+    let statement = format!(
+        "ALTER FUNCTION session_guard.stamp() OWNER TO {}; \
+         ALTER FUNCTION session_guard.stamp() SECURITY DEFINER SET search_path = pg_catalog, pg_temp;",
+        shown_identifier(&table_owner)
+    );
+    Finding::wrong(CHECK, detail, Hint::run("To give them their rights back, run", statement))
+}
+
+/// The extension's owner administers it, which takes rights that DROP OWNED takes away.
+fn privileges() -> Finding {
+    const CHECK: &str = "privileges";
+    let Some(owner) = extension_owner() else {
+        return Finding::wrong(CHECK, "the extension has no owner", hints::list_guards());
+    };
+    const LACKS: &str = "
+        SELECT NOT pg_catalog.has_schema_privilege($1, 'session_guard', 'USAGE')
+            OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+                       WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+                         AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
+                                           WHERE extname = 'pg_session_guard')
+                         AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                         AND NOT pg_catalog.has_function_privilege($1, d.objid, 'EXECUTE'))";
+    let lacks = crate::pg::spi::query_one::<bool>(LACKS, &[Value::Oid(owner)]) == Some(true);
+    let role = shown_role(owner);
+    if !lacks {
+        return Finding::ok(CHECK, format!("{role} administers the extension"));
+    }
+    let detail = format!("{role}, who owns the extension, lacks rights to administer it");
+    let statement = format!(
+        "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO {role} WITH GRANT OPTION; \
+         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
+         SELECT session_guard.grant_access({});",
+        crate::pg::names::quote_literal(&role)
+    );
+    Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))
+}
+
+fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
+    let stamp = guard_cache::relations().stamp;
+    let relid = location::locate(row, stamp).ok_or_else(|| guard::table_gone(row))?;
+    let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
+    let name = open.users.name();
+    let mut findings = vec![table(row, &open, &name)];
+    if open.guard.disarmed.is_empty() {
+        findings.push(Finding::ok("armed", "all triggers are in place"));
+    }
+    let problems = open.guard.disarmed.iter();
+    findings.extend(
+        problems.map(|problem| Finding::wrong("armed", problem.clone(), hints::reconcile(&name))),
+    );
+    findings.push(unwatched(row, &name, &open));
+    findings.push(unique_id(&open));
+    findings.push(disabled_accounts(&open, &name));
+    for watch in related::rows_of(&row.name) {
+        let problems = watch.problems(&name);
+        if problems.is_empty() {
+            findings.push(Finding::ok("watch", format!("watching {}", watch.table.shown())));
+        }
+        findings.extend(
+            problems.into_iter().map(|(detail, hint)| Finding::wrong("watch", detail, hint)),
+        );
+    }
+    Ok(findings)
+}
+
+fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {
+    const CHECK: &str = "table";
+    if let Err(error) = guard::check_kind(&open.users).and_then(|()| check_names(open)) {
+        return Finding::of_error(CHECK, error);
+    }
+    match renamed(row, open) {
+        Some(detail) => Finding::wrong(CHECK, detail, hints::reconcile(name)),
+        None => Finding::ok(CHECK, format!("guarding {}", name.shown())),
+    }
+}
+
+/// The guard goes on after a rename; but a dump, or a table made again, is known by its name.
+fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
+    let column = |attno| open.users.column_name(attno);
+    let columns = &open.guard.columns;
+    let now = [open.users.shown_name(), column(columns.id.attno), column(columns.status.attno)];
+    let before = [&row.table.shown(), &row.id_column, &row.active_column];
+    let further = columns.revoke_on.iter().copied().map(column);
+    before
+        .into_iter()
+        .chain(&row.revoke_on)
+        .zip(now.into_iter().chain(further))
+        .find(|(before, now)| *before != now)
+        .map(|(before, now)| format!("{before} has been renamed to {now}"))
+}
+
+fn unique_id(open: &OpenGuard) -> Finding {
+    const CHECK: &str = "unique_index";
+    let id = open.guard.columns.id;
+    match open.users.unique_index(id.attno, id.id_type) {
+        Some(index) => Finding::ok(CHECK, format!("lookups use {}", shown_relation(index))),
+        None => {
+            let column = shown_identifier(&open.users.column_name(id.attno));
+            let detail =
+                format!("column {column} has no usable unique index: each call reads the whole table");
+            Finding::wrong(CHECK, detail, unique_index::hint(&open.users, id))
+        }
+    }
+}
+
+fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
+    const CHECK: &str = "disabled_accounts";
+    let unstamped = backfill::count_unstamped(open);
+    let detail = format!("disabled accounts without an epoch: {unstamped}");
+    match unstamped {
+        0 => Finding::ok(CHECK, detail),
+        _ => Finding::wrong(CHECK, detail, hints::reconcile(name)),
+    }
+}
+
+/// What cannot be known: accounts that were disabled and enabled again while nobody watched. Putting
+/// everybody out since then settles it.
+fn unwatched(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
+    const CHECK: &str = "unwatched_changes";
+    let put_out_at = epochs::guard_stamped_at(&open.relations, &row.name);
+    match row.unwatched_at {
+        Some(unwatched_at) if put_out_at.is_none_or(|at| at <= unwatched_at) => {
+            let detail = "accounts that were disabled and enabled again while triggers were missing may have sessions";
+            Finding::wrong(CHECK, detail, hints::revoke_all(name))
+        }
+        _ => Finding::ok(CHECK, "none"),
+    }
+}

@@ -1,0 +1,16 @@
+//! SQL: guards and watches, what an operator asks for, and what is wrong.
+
+pub mod acknowledge_timeline;
+pub mod attach;
+pub mod configure;
+pub mod create_extension;
+pub mod detach;
+pub mod grants;
+pub mod health;
+pub mod history;
+pub mod inherit;
+pub mod prune;
+pub mod reconcile;
+pub mod revoke;
+pub mod trigger_ddl;
+pub mod watch;

@@ -1,0 +1,94 @@
+//! Puts triggers on a table, and takes them off.
+
+use crate::catalog::triggers::{self, TriggerSet};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::{quote_identifier, quote_literal};
+use crate::pg::relation::Relation;
+use crate::pg::spi::run_once;
+use crate::pg::triggers::TriggerKind;
+use crate::pg::when_clause::Comparison;
+use pgrx::pg_sys::Oid;
+
+/// Refuses a table that has triggers by these names that call another function.
+pub fn check_names_are_free(
+    table: &Relation,
+    set: &TriggerSet,
+    function: Oid,
+) -> Result<(), GuardError> {
+    let Some(taken) = triggers::taken_name(table, set, function) else {
+        return Ok(());
+    };
+    let name = table.shown_name();
+    let message = format!("table {name} has a trigger {taken} that is not the guard's");
+    let statement = format!("ALTER TRIGGER {taken} ON {name} RENAME TO not_{taken};");
+    let hint = Hint::run("To give that trigger another name, run", statement);
+    Err(GuardError::new(ErrorKind::TriggerNameTaken, message, hint))
+}
+
+/// Refuses a table whose triggers cannot be made or dropped now. PostgreSQL would refuse it, too, but
+/// half way through, and without a hint.
+pub fn check_not_in_use(table: &Relation) -> Result<(), GuardError> {
+    let in_use = |sentence, statement| {
+        let message = format!("table {} is still in use in this session", table.shown_name());
+        GuardError::new(ErrorKind::TableInUse, message, Hint::run(sentence, statement))
+    };
+    if table.has_pending_triggers() {
+        let sentence = "To check deferred constraints now, run";
+        return Err(in_use(sentence, "SET CONSTRAINTS ALL IMMEDIATE;")
+            .detail("Constraints are deferred that its changes have to pass."));
+    }
+    if table.is_in_use() {
+        let sentence = "Call this as a statement of its own. To close cursors, run";
+        return Err(in_use(sentence, "CLOSE ALL;")
+            .detail("A cursor reads it, or the statement itself."));
+    }
+    Ok(())
+}
+
+/// Takes these triggers off a table, which is locked.
+pub fn drop_triggers(table: &Relation, names: &[String]) {
+    let table = table.name().quoted();
+    for name in names {
+        run_once(&format!("DROP TRIGGER {} ON {table}", quote_identifier(name)), &[]);
+    }
+}
+
+/// Puts triggers on a table, which is locked: they call a function of the schema `session_guard` with the
+/// guard's name, for updates only where one of the comparisons holds.
+pub fn create_triggers(
+    table: &Relation,
+    set: &TriggerSet,
+    function: &str,
+    guard: &str,
+    comparisons: &[Comparison],
+) {
+    let when: Vec<String> =
+        comparisons.iter().map(|comparison| clause(table, *comparison)).collect();
+    let (when, guard) = (when.join(" OR "), quote_literal(guard));
+    let table = table.name().quoted();
+    for (name, kind) in set {
+        let (event, level) = kind.clauses();
+        let when = match *kind {
+            TriggerKind::UPDATE => format!("WHEN ({when})"),
+            _ => String::new(),
+        };
+        let create = format!(
+            "CREATE TRIGGER {name} AFTER {event} ON {table} FOR EACH {level} {when}
+             EXECUTE FUNCTION session_guard.{function}({guard})"
+        );
+        run_once(&create, &[]);
+        run_once(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {name}"), &[]);
+        let depend = format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION pg_session_guard");
+        run_once(&depend, &[]);
+    }
+}
+
+fn clause(table: &Relation, comparison: Comparison) -> String {
+    let column = match comparison {
+        Comparison::Value(attno) | Comparison::IsNull(attno) | Comparison::Text(attno) => {
+            quote_identifier(&table.column_name(attno))
+        }
+        Comparison::Row => String::new(),
+    };
+    comparison.clause(&column)
+}

@@ -1,0 +1,170 @@
+//! SQL: has changes of a related table, such as roles or memberships of groups, end the sessions of the
+//! user that the row names.
+
+use super::trigger_ddl::{check_names_are_free, check_not_in_use, create_triggers, drop_triggers};
+use crate::cache::guard_cache::{self, GuardRef, check_writable, lock_guards, null_table};
+use crate::catalog::guard;
+use crate::catalog::privileges::{as_tables_owner, check_ownership, check_update};
+use crate::catalog::related::{self, WatchRow, stamp_related};
+use crate::catalog::triggers::{self, RELATED_TRIGGERS};
+use crate::error::{ErrorKind, GuardError};
+use crate::catalog::hints;
+use crate::pg::datum::{Name, RegClass, Value};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::report::OrRaise;
+use crate::pg::spi::run_once;
+use pgrx::Array;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// Watches a related table: each INSERT and DELETE, and an UPDATE of the column that names the user, or of
+/// one of the columns.
+#[pg_extern(sql = false)]
+fn watch(
+    related: Option<RegClass>,
+    user_id_column: Option<Name>,
+    columns: Option<Array<Name>>,
+    users: Option<RegClass>,
+) {
+    check_writable("watch()").or_raise();
+    let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
+    let users = GuardRef::of(users.map(|users| users.0));
+    let open = guard_cache::open(users, Lock::Read).or_raise();
+    check_update(&open.users).or_raise();
+    let guard = open.guard.name.to_string();
+    let is_users_table = open.guard.relid == related;
+    drop(open);
+    let table = open_own(related, Lock::Read).or_raise();
+    if is_users_table {
+        let message = format!("table {} is the users table itself", table.shown_name());
+        let sentence = "To have a change of its columns end sessions, name them in revoke_on, for example";
+        let option = ["revoke_on => '{password}'".to_owned()];
+        let hint = hints::attach_with(sentence, &table.name(), &option);
+        GuardError::new(ErrorKind::UnsupportedTable, message, hint).raise();
+    }
+    let row = WatchRow {
+        guard,
+        table: table.name(),
+        user_id_column: user_id_column.map(|name| name.0).unwrap_or_default(),
+        columns: columns.map(|names| names.iter().flatten().map(|name| name.0).collect()),
+    };
+    drop(table);
+    put_in_place(related, &row).or_raise();
+}
+
+/// Watches a related table no more.
+#[pg_extern(sql = false)]
+fn unwatch(related: Option<RegClass>) {
+    check_writable("unwatch()").or_raise();
+    let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
+    let table = Relation::open(related, Lock::Read).ok_or_else(|| {
+        let message = format!("there is no table with OID {}", related.to_u32());
+        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
+    });
+    let table = table.or_raise();
+    check_ownership(&table).or_raise();
+    let name = table.name();
+    let is_of_table = |row: &WatchRow| row.locate() == Some(related) || row.table == name;
+    let rows: Vec<WatchRow> = related::read_rows().into_iter().filter(is_of_table).collect();
+    let has_triggers = !triggers::names_of(&table, stamp_related()).is_empty();
+    drop(table);
+    if rows.is_empty() && !has_triggers {
+        WatchRow::not_watched(&name).raise();
+    }
+    lock_guards();
+    drop_from(related).or_raise();
+    for row in rows {
+        delete_row(&row);
+    }
+}
+
+/// Puts the row and the triggers in place, whatever is there of them.
+pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
+    row.comparisons(&open_own(related, Lock::Read)?)?;
+    lock_guards();
+    let table = open_own(related, Lock::Exclusive)?;
+    let (_, comparisons) = row.comparisons(&table)?;
+    let function = stamp_related();
+    check_names_are_free(&table, &RELATED_TRIGGERS, function)?;
+    check_not_in_use(&table)?;
+    let old_triggers = triggers::names_of(&table, function);
+    as_tables_owner(|| {
+        drop_triggers(&table, &old_triggers);
+        run_once(
+            "INSERT INTO session_guard.watch (guard, schema_name, table_name, user_id_column, columns)
+             VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
+             ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard,
+                 user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns",
+            &[
+                Value::Utf8(&row.guard),
+                Value::Name(&row.table.schema),
+                Value::Name(&row.table.name),
+                Value::Name(&row.user_id_column),
+                row.columns.as_deref().map_or(Value::Null, Value::Names),
+            ],
+        );
+        create_triggers(&table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &comparisons);
+    });
+    Ok(())
+}
+
+/// Takes the triggers of a watch off; its row stays for the next attach, unless it is to be forgotten.
+pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
+    if let Some(related) = row.locate() {
+        drop_from(related)?;
+    }
+    if forget {
+        delete_row(row);
+    }
+    Ok(())
+}
+
+/// Puts the triggers of a watch back, by the names that table and columns have now; returns whether any
+/// was missing.
+pub fn repair(row: &WatchRow) -> Result<bool, GuardError> {
+    let Some(related) = row.locate() else { return Ok(false) };
+    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(false) };
+    let renamed = row.renamed(&table);
+    let (_, comparisons) = renamed.comparisons(&table)?;
+    let function = stamp_related();
+    let problems =
+        triggers::problems(&table, &RELATED_TRIGGERS, function, &row.guard, &comparisons);
+    drop(table);
+    if problems.is_empty() && renamed == *row {
+        return Ok(false);
+    }
+    if renamed.table != row.table {
+        delete_row(row);
+    }
+    put_in_place(related, &renamed)?;
+    Ok(!problems.is_empty())
+}
+
+fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {
+    let table = Relation::open(related, lock).ok_or_else(|| {
+        let message = format!("there is no table with OID {}", related.to_u32());
+        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
+    })?;
+    guard::check_kind(&table)?;
+    check_ownership(&table)?;
+    Ok(table)
+}
+
+fn drop_from(related: Oid) -> Result<(), GuardError> {
+    let Some(table) = Relation::open(related, Lock::Exclusive) else { return Ok(()) };
+    let old_triggers = triggers::names_of(&table, stamp_related());
+    if !old_triggers.is_empty() {
+        check_not_in_use(&table)?;
+        as_tables_owner(|| drop_triggers(&table, &old_triggers));
+    }
+    Ok(())
+}
+
+fn delete_row(row: &WatchRow) {
+    as_tables_owner(|| {
+        run_once(
+            "DELETE FROM session_guard.watch WHERE schema_name = $1 AND table_name = $2",
+            &[Value::Name(&row.table.schema), Value::Name(&row.table.name)],
+        )
+    });
+}

@@ -1,0 +1,371 @@
+//! The guards and policies, per backend, dropped when one of them is invalidated.
+
+use super::generations::{self, Generation, guard_generation};
+use crate::catalog::extension::{self, ExtensionRelations};
+use crate::catalog::guard::{self, Guard, GuardRow, OpenGuard};
+use crate::catalog::location;
+use crate::catalog::policy::Policy;
+use crate::catalog::timeline::{self, Timeline};
+use crate::catalog::{epochs, hints, triggers};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::{RelationName, extension_relation};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::report::OrRaise;
+use crate::pg::roles;
+use crate::pg::{invalidation, server};
+use pgrx::pg_sys::Oid;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// Which guard a call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardRef {
+    /// The default one.
+    Default,
+    /// The one of this table.
+    Table(Oid),
+}
+
+impl GuardRef {
+    /// The table that is named.
+    pub fn relid(self) -> Option<Oid> {
+        match self {
+            GuardRef::Default => None,
+            GuardRef::Table(relid) => Some(relid),
+        }
+    }
+
+    /// As an argument `users` says it, NULL being the default.
+    pub fn of(users: Option<Oid>) -> GuardRef {
+        users.map_or(GuardRef::Default, GuardRef::Table)
+    }
+}
+
+/// What one reading of the catalogs found.
+struct Catalog {
+    relations: ExtensionRelations,
+    rows: Vec<GuardRow>,
+    policy: Policy,
+    /// Why the library is not to judge by it.
+    too_new: Option<GuardError>,
+    /// Read when they are first asked for, as few servers do.
+    timelines: OnceCell<Rc<[Timeline]>>,
+}
+
+#[derive(Default)]
+struct GuardCache {
+    catalog: Option<Rc<Catalog>>,
+    guards: HashMap<Oid, Rc<Guard>>,
+    /// The table of the default guard.
+    default: Option<Oid>,
+    /// Guards that this backend has warned of, and need not warn of again.
+    warned: HashSet<Oid>,
+}
+
+thread_local! {
+    static CACHE: RefCell<GuardCache> = RefCell::default();
+    /// The generation that the cache was filled in.
+    static FILLED_IN: Cell<Generation> = const { Cell::new(Generation::NONE) };
+}
+
+/// Keeps guards as they are until the transaction ends. Who changes guards takes this lock before those
+/// on users tables, so that two who do cannot wait for one another.
+pub fn lock_guards() {
+    drop(Relation::open(relations().guard, Lock::KeepWritersAway));
+}
+
+/// Opens a guarded table.
+pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
+    // Invalidations that arrive on the way have us look again, but not for ever: what was looked up
+    // since the call began is fresh enough for it.
+    let mut attempts = 3;
+    loop {
+        attempts -= 1;
+        invalidation::accept_messages();
+        let generation = refresh();
+        let catalog = catalog()?;
+        let relid = match users {
+            GuardRef::Table(relid) => relid,
+            GuardRef::Default => default_table(&catalog, generation)?,
+        };
+        let Some(table) = Relation::open(relid, lock) else {
+            return Err(not_guarded(relid, &catalog.rows));
+        };
+        // Waiting for the lock may have brought messages of what the row was read for.
+        if guard_generation() != generation && attempts > 0 {
+            continue;
+        }
+        let known = CACHE.with_borrow(|cache| cache.guards.get(&relid).cloned());
+        let guard = match known {
+            Some(guard) => guard,
+            None => load(&table, &catalog, generation)?,
+        };
+        if guard_generation() == generation || attempts <= 0 {
+            return Ok(OpenGuard { users: table, guard, relations: catalog.relations });
+        }
+    }
+}
+
+/// The same, if it is sure which table the guard is on, and the library may judge.
+pub fn open_for_check(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
+    check_library()?;
+    let open = open(users, lock)?;
+    check_names(&open)?;
+    Ok(open)
+}
+
+/// The rows of `session_guard.guard` that are attached.
+pub fn attached_rows() -> Vec<GuardRow> {
+    all_rows().into_iter().filter(|row| !row.is_detached).collect()
+}
+
+/// The rows of `session_guard.guard`, in the order of their names.
+pub fn all_rows() -> Vec<GuardRow> {
+    invalidation::accept_messages();
+    refresh();
+    catalog().map(|catalog| catalog.rows.clone()).unwrap_or_default()
+}
+
+/// The extension's own relations.
+pub fn relations() -> ExtensionRelations {
+    refresh();
+    catalog().or_raise().relations
+}
+
+/// The policies that hold now.
+pub fn policy() -> Policy {
+    refresh();
+    catalog().map_or(Policy::DEFAULT, |catalog| catalog.policy)
+}
+
+/// The timelines in which no stamp is missing.
+pub fn acknowledged_timelines() -> Rc<[Timeline]> {
+    refresh();
+    let read = || {
+        generations::track_guards(extension_relation(c"timeline"));
+        Rc::from(timeline::read_acknowledged())
+    };
+    match catalog() {
+        Ok(catalog) => Rc::clone(catalog.timelines.get_or_init(read)),
+        Err(_) => Rc::from([]),
+    }
+}
+
+/// The same if nothing has to be read for it.
+pub fn known_timelines() -> Option<Rc<[Timeline]>> {
+    if FILLED_IN.get() != guard_generation() {
+        return None;
+    }
+    CACHE.with_borrow(|cache| cache.catalog.as_ref()?.timelines.get().cloned())
+}
+
+/// Refuses to judge by a catalog that may mean what the library does not know.
+pub fn check_library() -> Result<(), GuardError> {
+    invalidation::accept_messages();
+    refresh();
+    catalog()?.too_new.clone().map_or(Ok(()), Err)
+}
+
+/// Refuses to write where, or with what, it cannot be done.
+pub fn check_writable(function: &str) -> Result<(), GuardError> {
+    if server::is_standby() {
+        let hint = Hint::run(
+            "Call it on the primary, which a standby finds by",
+            "SELECT sender_host, sender_port FROM pg_catalog.pg_stat_wal_receiver;",
+        );
+        let message = format!("cannot execute {function} on a standby");
+        return Err(GuardError::new(ErrorKind::OnStandby, message, hint)
+            .detail("It writes, or locks a row."));
+    }
+    check_library()
+}
+
+/// Refuses a guard whose table, or one of whose columns, was renamed when another table or column has
+/// got the name: the app goes by the name, and may write to what is not guarded.
+pub fn check_names(open: &OpenGuard) -> Result<(), GuardError> {
+    if let Some(replaced) = &open.guard.replaced {
+        return Err(replaced.clone());
+    }
+    let Some(name) = &open.guard.renamed_from else { return Ok(()) };
+    if location::name_taken_by(name).is_none() {
+        return Ok(());
+    }
+    let now = open.users.name();
+    Err(GuardError::new(
+        ErrorKind::TableReplaced,
+        format!(
+            "guarded table {} has been renamed to {}, and another has its name",
+            name.shown(),
+            now.shown()
+        ),
+        hints::move_guard(&now, name),
+    ))
+}
+
+/// Warns, once a backend, that a guard is not armed.
+pub fn warn_disarmed(open: &OpenGuard) {
+    let relid = open.guard.relid;
+    if !CACHE.with_borrow_mut(|cache| cache.warned.insert(relid)) {
+        return;
+    }
+    let name = open.users.name();
+    let message = format!(
+        "the guard of table {} is not armed: {}",
+        name.shown(),
+        open.guard.disarmed.join(", ")
+    );
+    GuardError::new(ErrorKind::Disarmed, message, hints::reconcile(&name)).warn();
+}
+
+/// There is nothing to ask.
+pub fn no_guard() -> GuardError {
+    GuardError::new(ErrorKind::NoGuard, "no table is guarded", hints::attach_some_table())
+}
+
+/// NULL where a users table is wanted.
+pub fn null_table() -> GuardError {
+    let message = "the table must not be null";
+    GuardError::new(ErrorKind::NullTable, message, hints::attach_some_table())
+}
+
+/// The table has no guard.
+pub fn not_guarded_error(table: &RelationName) -> GuardError {
+    let message = format!("table {} is not guarded", table.shown());
+    GuardError::new(ErrorKind::NotGuarded, message, hints::attach_table(table))
+}
+
+/// Empties the cache if an invalidation came since it was filled, and returns the generation.
+fn refresh() -> Generation {
+    let generation = guard_generation();
+    if FILLED_IN.get() != generation {
+        CACHE.with_borrow_mut(|cache| {
+            cache.catalog = None;
+            cache.default = None;
+            cache.guards.clear();
+        });
+        FILLED_IN.set(generation);
+    }
+    generation
+}
+
+fn catalog() -> Result<Rc<Catalog>, GuardError> {
+    if let Some(catalog) = CACHE.with_borrow(|cache| cache.catalog.clone()) {
+        return Ok(catalog);
+    }
+    let generation = guard_generation();
+    let too_new = extension::why_too_new();
+    let relations = ExtensionRelations::find()
+        .ok_or_else(|| too_new.clone().unwrap_or_else(epochs::extension_gone))?;
+    generations::track_guards([
+        relations.guard,
+        relations.policy,
+        relations.epoch,
+        relations.guard_epoch,
+    ]);
+    generations::track_epochs(relations.invalidation);
+    let catalog = Rc::new(Catalog {
+        relations,
+        too_new,
+        rows: guard::read_rows(relations.guard),
+        policy: Policy::read(relations.policy),
+        timelines: OnceCell::new(),
+    });
+    if guard_generation() == generation {
+        CACHE.with_borrow_mut(|cache| cache.catalog = Some(Rc::clone(&catalog)));
+    }
+    Ok(catalog)
+}
+
+fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, GuardError> {
+    if let Some(relid) = CACHE.with_borrow(|cache| cache.default) {
+        return Ok(relid);
+    }
+    let attached: Vec<&GuardRow> = catalog.rows.iter().filter(|row| !row.is_detached).collect();
+    let row = match attached[..] {
+        [] => return Err(no_guard()),
+        [only] => only,
+        [first, ..] => match attached.iter().find(|row| row.is_default) {
+            Some(row) => row,
+            None => {
+                let option = ["is_default => true".to_owned()];
+                let sentence = "Say which table is meant, or make one the default, for example";
+                return Err(GuardError::new(
+                    ErrorKind::NoDefaultGuard,
+                    "several tables are guarded, and none is the default",
+                    hints::attach_with(sentence, &first.table, &option),
+                ));
+            }
+        },
+    };
+    let relid = location::locate(row, catalog.relations.stamp).ok_or_else(|| guard::table_gone(row))?;
+    generations::track_guards([relid]);
+    if guard_generation() == generation {
+        CACHE.with_borrow_mut(|cache| cache.default = Some(relid));
+    }
+    Ok(relid)
+}
+
+/// The row of the guard that is on this table.
+fn row_of<'a>(table: &Relation, rows: &'a [GuardRow], stamp: Oid) -> Option<&'a GuardRow> {
+    let mut attached = rows.iter().filter(|row| !row.is_detached);
+    match triggers::served_guard(table, stamp) {
+        Some(name) => attached.find(|row| row.name == name),
+        None => {
+            let name = table.name();
+            attached.find(|row| {
+                row.table == name && location::locate(row, stamp) == Some(table.oid())
+            })
+        }
+    }
+}
+
+fn load(
+    table: &Relation,
+    catalog: &Catalog,
+    generation: Generation,
+) -> Result<Rc<Guard>, GuardError> {
+    let stamp = catalog.relations.stamp;
+    let row = row_of(table, &catalog.rows, stamp)
+        .ok_or_else(|| not_guarded(table.oid(), &catalog.rows))?;
+    generations::track_guards([table.oid()]);
+    let guard = Rc::new(Guard::load(table, row, stamp)?);
+    if !guard.has_consent(table, stamp) && !may_read(table) {
+        return Err(no_consent(table));
+    }
+    CACHE.with_borrow_mut(|cache| {
+        if guard_generation() == generation {
+            cache.guards.insert(table.oid(), Rc::clone(&guard));
+        }
+        if guard.disarmed.is_empty() {
+            cache.warned.remove(&table.oid());
+        }
+    });
+    Ok(guard)
+}
+
+/// Whether the extension's owner may read the table anyway.
+fn may_read(table: &Relation) -> bool {
+    roles::tables_owner().is_some_and(|owner| roles::has_rights_of(owner, table.owner()))
+}
+
+/// The table's owner has not attached it so.
+fn no_consent(table: &Relation) -> GuardError {
+    let name = table.name();
+    let message = format!("the triggers of table {} do not serve its guard", name.shown());
+    let hint = Hint::run(
+        "The table's owner attaches it by",
+        format!("SELECT session_guard.attach({});", name.literal()),
+    );
+    GuardError::new(ErrorKind::NotPermitted, message, hint)
+        .detail("Only the triggers say which columns the table's owner lets the guard read.")
+}
+
+fn not_guarded(relid: Oid, rows: &[GuardRow]) -> GuardError {
+    let Some(name) = RelationName::of(relid) else {
+        let message = format!("there is no table with OID {}", relid.to_u32());
+        return GuardError::new(ErrorKind::TableGone, message, hints::list_guards());
+    };
+    let attached = rows.iter().find(|row| row.table == name && !row.is_detached);
+    attached.map_or_else(|| not_guarded_error(&name), guard::table_gone)
+}

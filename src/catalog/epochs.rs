@@ -1,0 +1,218 @@
+//! Accounts and epochs, as the tables have them now.
+
+use super::extension::ExtensionRelations;
+use super::guard::{Guard, OpenGuard, StatusColumn};
+use crate::core::epoch::{Epoch, Instant};
+use crate::core::status::ActiveWhen;
+use crate::core::user_id::UserId;
+use crate::core::verdict::Account;
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::fault_injection::{self, Fault};
+use crate::pg::index_scan::Key;
+use crate::pg::invalidation;
+use crate::pg::names::extension_relation;
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::snapshot::Snapshot;
+use crate::pg::tuple::{RowLock, Tuple};
+
+// The columns by their numbers in sql/tables.sql.
+const USER_GUARD: i16 = 1;
+const USER_ID: i16 = 2;
+const USER_EPOCH: i16 = 3;
+const GUARD_NAME: i16 = 1;
+const GUARD_EPOCH: i16 = 2;
+const GUARD_STAMPED_AT: i16 = 4;
+const TOKEN_SCOPE: i16 = 1;
+const TOKEN_SUBJECT: i16 = 2;
+const TOKEN_EPOCH: i16 = 3;
+
+/// One reading of a user and the epochs, all by one snapshot.
+pub struct EpochReader<'a> {
+    open: &'a OpenGuard,
+    epochs: Relation,
+    snapshot: Snapshot,
+}
+
+impl<'a> EpochReader<'a> {
+    /// By the latest snapshot. The tables are locked before it is taken, so that none is replaced by a
+    /// later one.
+    pub fn new(open: &'a OpenGuard) -> Result<Self, GuardError> {
+        let epochs = Relation::open(open.relations.epoch, Lock::Read).ok_or_else(extension_gone)?;
+        let snapshot = Snapshot::latest(&open.users);
+        Ok(EpochReader { open, epochs, snapshot })
+    }
+
+    /// What the users table says of this id. Where an id is not unique, the strictest row counts.
+    pub fn account(&self, id: &UserId) -> Account {
+        let mut account = Account::Unknown;
+        scan_users(self.open, &self.snapshot, id, |row| {
+            account = stricter(account, account_of(&self.open.guard, row));
+        });
+        account
+    }
+
+    /// The user's own epoch.
+    pub fn user_epoch(&self, key: &[u8]) -> Option<Epoch> {
+        let epoch = read_user_epoch(&self.epochs, &self.snapshot, &self.open.guard.name, key);
+        if fault_injection::has(Fault::OutdatedKept) {
+            // Time for a stamp to come between, which this fault then misses.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            invalidation::accept_messages();
+        }
+        epoch
+    }
+
+    /// The guard's own epoch.
+    pub fn guard_epoch(&self) -> Option<Epoch> {
+        guard_epoch(&self.open.relations, &self.open.guard.name)
+    }
+}
+
+/// The extension was dropped while this waited for a lock.
+pub fn extension_gone() -> GuardError {
+    let hint = Hint::run("To create the extension, run", "CREATE EXTENSION pg_session_guard;");
+    GuardError::new(ErrorKind::NoGuard, "extension pg_session_guard is gone", hint)
+}
+
+/// Whether the row's account is active.
+pub fn is_active(status: StatusColumn, row: &Tuple) -> bool {
+    let value = match status.active_when {
+        ActiveWhen::True | ActiveWhen::False => row.bool(status.attno),
+        ActiveWhen::Null => (!row.is_null(status.attno)).then_some(true),
+    };
+    status.active_when.is_active(value)
+}
+
+/// What the users table says of this id, with the row locked until the transaction ends. The users
+/// table is open to lock rows.
+pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock) -> Account {
+    loop {
+        pgrx::check_for_interrupts!();
+        let mut account = Account::Unknown;
+        let mut versions = Vec::new();
+        scan_users(open, &Snapshot::latest(&open.users), id, |row| {
+            account = stricter(account, account_of(&open.guard, row));
+            versions.push(row.tid());
+        });
+        // A version that was locked is the latest, and does not change any more; one that has been
+        // replaced sends us to look for its successor.
+        let is_latest = versions.into_iter().all(|tid| open.users.lock_row(tid, lock));
+        if is_latest || fault_injection::has(Fault::CallersSnapshot) {
+            return account;
+        }
+    }
+}
+
+/// The greater of the user's epoch and the guard's. The user's row must have been read before: what
+/// commits in between then only makes the answer stricter.
+pub fn epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<Epoch> {
+    user_epoch(relations, guard, key).max(guard_epoch(relations, guard))
+}
+
+/// The user's own epoch.
+pub fn user_epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<Epoch> {
+    let epochs = Relation::open(relations.epoch, Lock::Read)?;
+    user_epoch_in(&epochs, guard, key)
+}
+
+/// The same, in the table of epochs that is open already.
+pub fn user_epoch_in(epochs: &Relation, guard: &str, key: &[u8]) -> Option<Epoch> {
+    read_user_epoch(epochs, &Snapshot::latest(epochs), guard, key)
+}
+
+fn read_user_epoch(
+    epochs: &Relation,
+    snapshot: &Snapshot,
+    guard: &str,
+    key: &[u8],
+) -> Option<Epoch> {
+    let guard = crate::pg::names::to_server(guard);
+    let keys = [Key::text(USER_ID, key), Key::text(USER_GUARD, guard.to_bytes())];
+    let mut epoch = None;
+    epochs.scan_keys(snapshot, &keys, |row| epoch = epoch.max(row.time(USER_EPOCH).map(Epoch)));
+    epoch
+}
+
+/// Calls `visit` with the key and epoch of each user of a guard.
+pub fn each_epoch(
+    relations: &ExtensionRelations,
+    guard: &str,
+    mut visit: impl FnMut(&[u8], Option<Epoch>),
+) {
+    let Some(epochs) = Relation::open(relations.epoch, Lock::Read) else { return };
+    let guard = crate::pg::names::to_server(guard);
+    epochs.scan(&Snapshot::latest(&epochs), |row| {
+        if row.text(USER_GUARD) == Some(guard.to_bytes())
+            && let Some(key) = row.text(USER_ID)
+        {
+            visit(key, row.time(USER_EPOCH).map(Epoch));
+        }
+    });
+}
+
+/// The guard's own epoch.
+pub fn guard_epoch(relations: &ExtensionRelations, guard: &str) -> Option<Epoch> {
+    guard_time(relations, guard, GUARD_EPOCH).map(Epoch)
+}
+
+/// When that was last raised.
+pub fn guard_stamped_at(relations: &ExtensionRelations, guard: &str) -> Option<Instant> {
+    guard_time(relations, guard, GUARD_STAMPED_AT)
+}
+
+fn guard_time(relations: &ExtensionRelations, guard: &str, attno: i16) -> Option<Instant> {
+    let table = Relation::open(relations.guard_epoch, Lock::Read)?;
+    let guard = crate::pg::names::to_server(guard);
+    let mut time = None;
+    let keys = [Key::text(GUARD_NAME, guard.to_bytes())];
+    table.scan_keys(&Snapshot::latest(&table), &keys, |row| time = time.max(row.time(attno)));
+    time
+}
+
+/// The greater of a subject's epoch and its scope's; the scope's alone for no subject. Looked up by
+/// name: few sessions ask, and the others need not find out where the table is.
+pub fn token_epoch(scope: &[u8], subject: Option<&[u8]>) -> Result<Option<Epoch>, GuardError> {
+    let table = extension_relation(c"token_epoch")
+        .and_then(|relid| Relation::open(relid, Lock::Read))
+        .ok_or_else(token_epochs_gone)?;
+    let snapshot = Snapshot::latest(&table);
+    let read = |subject: Key| {
+        let mut epoch = None;
+        table.scan_keys(&snapshot, &[Key::text(TOKEN_SCOPE, scope), subject], |row| {
+            epoch = epoch.max(row.time(TOKEN_EPOCH).map(Epoch));
+        });
+        epoch
+    };
+    let of_subject = subject.and_then(|subject| read(Key::text(TOKEN_SUBJECT, subject)));
+    Ok(of_subject.max(read(Key::null(TOKEN_SUBJECT))))
+}
+
+fn token_epochs_gone() -> GuardError {
+    let hint = Hint::run(
+        "Give the table its name back. What it is called now is listed by",
+        "SELECT pg_catalog.pg_describe_object(classid, objid, 0) FROM pg_catalog.pg_depend \
+         WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_catalog.pg_extension \
+         WHERE extname = 'pg_session_guard');",
+    );
+    GuardError::new(ErrorKind::TableGone, "table session_guard.token_epoch is gone", hint)
+}
+
+fn scan_users(open: &OpenGuard, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(&Tuple)) {
+    let column = open.guard.columns.id;
+    open.users.scan_keys(snapshot, &[Key::id(column.attno, column.id_type, id)], visit);
+}
+
+fn account_of(guard: &Guard, row: &Tuple) -> Account {
+    match is_active(guard.columns.status, row) {
+        true => Account::Active,
+        false => Account::Disabled,
+    }
+}
+
+fn stricter(seen: Account, next: Account) -> Account {
+    match seen {
+        Account::Disabled => Account::Disabled,
+        Account::Unknown | Account::Active => next,
+    }
+}
+

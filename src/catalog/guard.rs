@@ -1,0 +1,411 @@
+//! A guard: what `attach` was told, and what it means in the catalogs now.
+
+use super::extension::ExtensionRelations;
+use super::hints;
+use super::triggers::{self, USERS_TRIGGERS};
+use crate::core::epoch::Instant;
+use crate::core::status::ActiveWhen;
+use crate::core::user_id::IdType;
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::{RelationName, shown_identifier, shown_type};
+use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
+use crate::pg::snapshot::Snapshot;
+use crate::pg::when_clause::Comparison;
+use pgrx::pg_sys::{self, Oid};
+use std::rc::Rc;
+
+/// A row of `session_guard.guard`: what `attach` was told.
+#[derive(Clone, Debug)]
+pub struct GuardRow {
+    /// The guard's name, which never changes: the qualified name that the table had at first.
+    pub name: String,
+    /// The table's name when it was last attached or reconciled.
+    pub table: RelationName,
+    /// The table's owner then: a table that is made again under the name must be that role's.
+    pub table_owner: String,
+    /// The id column's name.
+    pub id_column: String,
+    /// The status column's name.
+    pub active_column: String,
+    /// How the status column is read, as it was written.
+    pub active_when: String,
+    /// The names of the columns whose change also revokes.
+    pub revoke_on: Vec<String>,
+    /// How long a session may last, in microseconds.
+    pub max_session_age: Option<i64>,
+    /// Whether calls that name no table mean this one.
+    pub is_default: bool,
+    /// Whether it was detached: then its row keeps the options and the name for the next attach.
+    pub is_detached: bool,
+    /// When the guard was last found without all its triggers.
+    pub unwatched_at: Option<Instant>,
+}
+
+/// The rows of `session_guard.guard`, in the order of their names.
+pub fn read_rows(table: Oid) -> Vec<GuardRow> {
+    let mut rows = Vec::new();
+    let Some(table) = Relation::open(table, Lock::Read) else { return rows };
+    // The columns by their numbers in sql/tables.sql.
+    table.scan(&Snapshot::latest(&table), |row| {
+        rows.push(GuardRow {
+            name: row.string(1),
+            table: RelationName { schema: row.name(2), name: row.name(3) },
+            table_owner: row.name(4),
+            id_column: row.name(5),
+            active_column: row.name(6),
+            active_when: row.string(7),
+            revoke_on: row.names(8).unwrap_or_default(),
+            max_session_age: row.interval(9),
+            is_default: row.bool(10) == Some(true),
+            is_detached: !row.is_null(12),
+            unwatched_at: row.time(13),
+        });
+    });
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
+
+/// The id column as the scans want it.
+#[derive(Clone, Copy, Debug)]
+pub struct IdColumn {
+    /// Its number.
+    pub attno: i16,
+    /// Its type.
+    pub id_type: IdType,
+}
+
+/// The status column.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusColumn {
+    /// Its number.
+    pub attno: i16,
+    /// How it is read.
+    pub active_when: ActiveWhen,
+}
+
+impl StatusColumn {
+    fn comparison(self) -> Comparison {
+        match self.active_when {
+            ActiveWhen::True | ActiveWhen::False => Comparison::Value(self.attno),
+            ActiveWhen::Null => Comparison::IsNull(self.attno),
+        }
+    }
+}
+
+/// The columns that a guard goes by.
+#[derive(Clone, Debug)]
+pub struct GuardColumns {
+    /// What tells users apart.
+    pub id: IdColumn,
+    /// What says whether the account is active.
+    pub status: StatusColumn,
+    /// The numbers of the columns whose change also revokes.
+    pub revoke_on: Vec<i16>,
+}
+
+impl GuardColumns {
+    /// What the update trigger compares.
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        let own = [Comparison::Value(self.id.attno), self.status.comparison()];
+        own.into_iter().chain(self.revoke_on.iter().copied().map(Comparison::Text)).collect()
+    }
+
+    fn numbers(&self) -> Vec<i16> {
+        [self.id.attno, self.status.attno].into_iter().chain(self.revoke_on.clone()).collect()
+    }
+}
+
+/// A guarded table, resolved against the catalogs.
+#[derive(Debug)]
+pub struct Guard {
+    /// The guard's name.
+    pub name: Rc<str>,
+    /// The table.
+    pub relid: Oid,
+    /// Its columns.
+    pub columns: GuardColumns,
+    /// Whether an id names one row.
+    pub is_id_unique: bool,
+    /// How long a session may last, in microseconds.
+    pub max_session_age: Option<i64>,
+    /// Why the guard is not armed; empty when it is.
+    pub disarmed: Vec<String>,
+    /// The table's name when it was attached, if it has another now.
+    pub renamed_from: Option<RelationName>,
+    /// That a column was renamed, and another has its name now. The triggers go on with the one that
+    /// they compare; but the app may mean the other, so nobody is let in.
+    pub replaced: Option<GuardError>,
+}
+
+/// A guarded table, open, with what the catalogs say of it under the lock that it is open with.
+pub struct OpenGuard {
+    /// The table.
+    pub users: Relation,
+    /// Its guard.
+    pub guard: Rc<Guard>,
+    /// Where its epochs are.
+    pub relations: ExtensionRelations,
+}
+
+impl Guard {
+    /// Whether every change of an account is sure to be stamped and sent: what was read of it once
+    /// then holds until it is invalidated. Without a unique index a second row of the same id sends
+    /// nothing.
+    pub fn is_sound(&self) -> bool {
+        self.disarmed.is_empty()
+            && self.renamed_from.is_none()
+            && self.replaced.is_none()
+            && self.is_id_unique
+    }
+
+    /// Resolves the row's names against the open table.
+    ///
+    /// A column that was renamed is found through the update trigger, which follows it.
+    pub fn load(table: &Relation, row: &GuardRow, stamp: Oid) -> Result<Guard, GuardError> {
+        check_heap(table)?;
+        let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+        let mut replaced = None;
+        let mut find = |name: &str, position: usize| {
+            let named = table.column_named(name);
+            let compared = compared.get(position).and_then(|attno| table.column(*attno));
+            if let (Some(named), Some(compared)) = (&named, &compared)
+                && named.attno != compared.attno
+            {
+                replaced = Some(column_replaced(table, row, name, &compared.name));
+            }
+            compared.or(named).ok_or_else(|| column_gone(table, row, name))
+        };
+        let id = id_column(table, &find(&row.id_column, 0)?)?;
+        let status = status_column(table, &find(&row.active_column, 1)?, &row.active_when)?;
+        let further = row.revoke_on.iter().zip(2..);
+        let revoke_on = further
+            .map(|(name, position)| find(name, position).map(|column| column.attno))
+            .collect::<Result<Vec<_>, _>>()?;
+        let columns = GuardColumns { id, status, revoke_on };
+        let disarmed =
+            triggers::problems(table, &USERS_TRIGGERS, stamp, &row.name, &columns.comparisons());
+        let name = table.name();
+        Ok(Guard {
+            name: row.name.as_str().into(),
+            relid: table.oid(),
+            is_id_unique: table.unique_index(id.attno, id.id_type).is_some(),
+            columns,
+            max_session_age: row.max_session_age,
+            disarmed,
+            renamed_from: (name != row.table).then(|| row.table.clone()),
+            replaced,
+        })
+    }
+
+    /// Whether the table's own triggers say that this guard may read these columns. Where they do not,
+    /// the extension's owner must have the rights of the table's.
+    pub fn has_consent(&self, table: &Relation, stamp: Oid) -> bool {
+        let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+        let wanted = self.columns.numbers();
+        triggers::served_guard(table, stamp).as_deref() == Some(&*self.name)
+            && compared.get(..2) == wanted.get(..2)
+    }
+}
+
+/// What `attach` asks of the columns, checked in the order in which a user would mend them.
+pub fn check_columns(
+    table: &Relation,
+    id: &str,
+    status: &str,
+    active_when: &str,
+    revoke_on: &[String],
+) -> Result<GuardColumns, GuardError> {
+    let id = id_column(table, &column(table, id)?)?;
+    let status = status_column(table, &column(table, status)?, active_when)?;
+    let mut further = Vec::new();
+    for name in revoke_on {
+        let column = column(table, name)?;
+        if column.is_virtual {
+            let message = format!(
+                "column {} of table {} is a virtual generated column",
+                shown_identifier(&column.name),
+                table.shown_name()
+            );
+            let hint = hints::other_column(&table.name());
+            return Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint)
+                .detail("Its changes are changes of the columns that it is made of."));
+        }
+        further.push(column.attno);
+    }
+    Ok(GuardColumns { id, status, revoke_on: further })
+}
+
+/// A column by its name.
+pub fn column(table: &Relation, name: &str) -> Result<Column, GuardError> {
+    table.column_named(name).ok_or_else(|| {
+        let message =
+            format!("table {} has no column {}", table.shown_name(), shown_identifier(name));
+        GuardError::new(ErrorKind::NoSuchColumn, message, hints::other_column(&table.name()))
+    })
+}
+
+/// A relation that `attach` and `watch` can take at all, whatever its columns.
+pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
+    check_heap(table)?;
+    let name = table.shown_name();
+    if table.is_partition() {
+        return Err(unsupported(table, "a partition"));
+    }
+    if table.is_of_extension() {
+        return Err(unsupported(table, "a table of the extension itself"));
+    }
+    match table.persistence() {
+        Persistence::Permanent => Ok(()),
+        Persistence::Unlogged => Err(GuardError::new(
+            ErrorKind::NotPermanent,
+            format!("table {name} is unlogged"),
+            Hint::run("To make it permanent, run", format!("ALTER TABLE {name} SET LOGGED;")),
+        )
+        .detail("A crash empties it without a trigger, and a re-used id would revive a session.")),
+        Persistence::Temporary => Err(GuardError::new(
+            ErrorKind::NotPermanent,
+            format!("table {name} is temporary"),
+            hints::attach_some_table(),
+        )),
+    }
+}
+
+/// A relation whose rows can be read and locked as those of a users table. Checked whenever a guard is
+/// loaded: what was a table may have become something else, and rows of `session_guard.guard` may be
+/// written by hand.
+fn check_heap(table: &Relation) -> Result<(), GuardError> {
+    match table.kind() {
+        RelationKind::HeapTable => Ok(()),
+        RelationKind::OtherTable => Err(unsupported(table, "not a heap table")),
+        RelationKind::PartitionedTable => Err(unsupported(table, "a partitioned table")),
+        RelationKind::ForeignTable => Err(unsupported(table, "a foreign table")),
+        RelationKind::NotATable => {
+            let message = format!("{} is not an ordinary table", table.shown_name());
+            Err(GuardError::new(ErrorKind::NotATable, message, hints::attach_some_table()))
+        }
+    }
+}
+
+fn unsupported(table: &Relation, what: &str) -> GuardError {
+    let message = format!("{} is {what}, and cannot be guarded", table.shown_name());
+    GuardError::new(ErrorKind::UnsupportedTable, message, hints::attach_some_table())
+}
+
+/// A column that can hold ids, checked.
+pub fn id_column(table: &Relation, column: &Column) -> Result<IdColumn, GuardError> {
+    let shown = shown_identifier(&column.name);
+    let name = table.shown_name();
+    let refuse = |kind, why: String, hint| {
+        GuardError::new(kind, format!("column {shown} of table {name} {why}"), hint)
+    };
+    let Some(id_type) = column.id_type() else {
+        let why = format!("is of type {}, not an id's", shown_type(column.type_oid));
+        let hint = hints::other_column(&table.name());
+        return Err(refuse(ErrorKind::UnsupportedIdType, why, hint)
+            .detail("An id is a smallint, integer, bigint, uuid, text or varchar."));
+    };
+    if column.is_virtual {
+        let why = "is a virtual generated column".to_owned();
+        let hint = hints::other_column(&table.name());
+        return Err(refuse(ErrorKind::UnsupportedIdType, why, hint));
+    }
+    if id_type == IdType::Text && column.is_nondeterministic() {
+        let why = "has a nondeterministic collation".to_owned();
+        let hint = Hint::advice("Give the column a deterministic collation, such as \"C\".");
+        return Err(refuse(ErrorKind::NondeterministicId, why, hint)
+            .detail("Ids that compare equal must be the same text."));
+    }
+    Ok(IdColumn { attno: column.attno, id_type })
+}
+
+/// A column that can say whether an account is active, checked.
+fn status_column(
+    table: &Relation,
+    column: &Column,
+    active_when: &str,
+) -> Result<StatusColumn, GuardError> {
+    let forms = ActiveWhen::FORMS.map(|(name, _)| name).join(", ");
+    let Some(form) = ActiveWhen::parse(active_when) else {
+        let message = format!("active_when must be one of {forms}");
+        let hint = Hint::advice(
+            "Say true for a column such as active, false for one such as is_disabled, null for one \
+             such as deleted_at.",
+        );
+        return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
+    };
+    let is_boolean = column.type_oid == pg_sys::BOOLOID;
+    if column.is_virtual || (form.wants_boolean() && !is_boolean) {
+        let message = format!(
+            "column {} of table {} is not a stored boolean",
+            shown_identifier(&column.name),
+            table.shown_name()
+        );
+        let hint = hints::other_column(&table.name());
+        let error = GuardError::new(ErrorKind::StatusNotBoolean, message, hint);
+        return Err(match form.wants_boolean() && !column.is_virtual {
+            true => error.detail(format!(
+                "active_when is {}; a column of another type can be read with active_when => 'null'.",
+                form.name()
+            )),
+            false => error,
+        });
+    }
+    Ok(StatusColumn { attno: column.attno, active_when: form })
+}
+
+fn column_gone(table: &Relation, row: &GuardRow, column: &str) -> GuardError {
+    let name = table.name();
+    // Without one of the further columns the guard is a guard still.
+    let rest: Vec<String> =
+        row.revoke_on.iter().filter(|other| *other != column).cloned().collect();
+    let hint = match rest.len() < row.revoke_on.len() {
+        true => {
+            let sentence = "To go on without it, run";
+            hints::attach_with(sentence, &name, &[hints::revoke_on_option(&rest)])
+        }
+        false => Hint::advice(format!(
+            "Name the column that has taken its place: SELECT session_guard.attach({}, id_column => \
+             ..., active_column => ...);",
+            name.literal()
+        )),
+    };
+    let column = shown_identifier(column);
+    let message = format!("guarded column {column} of table {} is gone", name.shown());
+    GuardError::new(ErrorKind::ColumnGone, message, hint)
+}
+
+fn column_replaced(table: &Relation, row: &GuardRow, column: &str, compared: &str) -> GuardError {
+    let name = table.name();
+    let rename = |other: &String| match other == column {
+        true => compared.to_owned(),
+        false => other.clone(),
+    };
+    let literal = |text: &String| crate::pg::names::quote_literal(&rename(text));
+    let revoke_on: Vec<String> = row.revoke_on.iter().map(rename).collect();
+    let options = [
+        format!("id_column => {}", literal(&row.id_column)),
+        format!("active_column => {}", literal(&row.active_column)),
+        hints::revoke_on_option(&revoke_on),
+    ];
+    let message = format!(
+        "column {} of table {} is not the one that its triggers compare",
+        shown_identifier(column),
+        name.shown()
+    );
+    let sentence = format!(
+        "Name the column that is meant. If it is {}, as the triggers have it, run",
+        shown_identifier(compared)
+    );
+    GuardError::new(ErrorKind::ColumnReplaced, message, hints::attach_with(&sentence, &name, &options))
+        .detail(format!("They compare {}.", shown_identifier(compared)))
+}
+
+/// A guard whose table is nowhere.
+pub fn table_gone(row: &GuardRow) -> GuardError {
+    let message = format!("guarded table {} is gone", row.table.shown());
+    let hint = match row.table.find() {
+        Some(_) => hints::attach_with("To guard the table that has its name now, run", &row.table, &[]),
+        None => hints::forget_guard(&row.name),
+    };
+    GuardError::new(ErrorKind::TableGone, message, hint)
+}

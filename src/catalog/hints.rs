@@ -1,0 +1,98 @@
+//! What errors and `health()` say to do. A statement that is given mends what it stands beside when it
+//! is run as it stands; where only the user can know what is right, there is a sentence alone.
+
+use crate::error::Hint;
+use crate::pg::names::{RelationName, quote_literal};
+
+/// Nothing is guarded, or nothing that could be meant.
+pub fn attach_some_table() -> Hint {
+    Hint::advice(
+        "Name the users table, its id column, and the column that says whether an account is active, \
+         for example: SELECT session_guard.attach('users', 'id', 'active');",
+    )
+}
+
+/// This table is not guarded.
+pub fn attach_table(table: &RelationName) -> Hint {
+    Hint::advice(format!(
+        "To guard it, name its id column and the column that says whether an account is active, \
+         for example: SELECT session_guard.attach({}, 'id', 'active');",
+        table.literal()
+    ))
+}
+
+/// A column does not fit.
+pub fn other_column(table: &RelationName) -> Hint {
+    Hint::run(
+        "Name another column. The columns of the table are listed by",
+        format!(
+            "SELECT attname, atttypid::pg_catalog.regtype FROM pg_catalog.pg_attribute \
+             WHERE attrelid = {}::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped;",
+            table.literal()
+        ),
+    )
+}
+
+/// A guard's triggers are not in place, or accounts are not stamped.
+pub fn reconcile(table: &RelationName) -> Hint {
+    let statement = format!("SELECT session_guard.reconcile({});", table.literal());
+    Hint::run("To put the triggers back and to stamp who was disabled meanwhile, run", statement)
+}
+
+/// A guard's row no longer fits its table: `attach` takes the options that it is given, and leaves the
+/// others.
+pub fn attach_with(sentence: &str, table: &RelationName, options: &[String]) -> Hint {
+    let options: String = options.iter().map(|option| format!(", {option}")).collect();
+    let statement = format!("SELECT session_guard.attach({}{options});", table.literal());
+    Hint::run(sentence, statement)
+}
+
+/// `revoke_on` as an argument of `attach`.
+pub fn revoke_on_option(columns: &[String]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quote_literal(column)).collect();
+    format!("revoke_on => ARRAY[{}]::pg_catalog.name[]", columns.join(", "))
+}
+
+/// What happened while nobody watched cannot be known.
+pub fn revoke_all(table: &RelationName) -> Hint {
+    let statement = format!("SELECT session_guard.revoke_all_sessions({});", table.literal());
+    Hint::run("To end every session, so that none of these is left, run", statement)
+}
+
+/// A guard is on a table that lost its name to another.
+pub fn move_guard(from: &RelationName, to: &RelationName) -> Hint {
+    Hint::run(
+        format!(
+            "If the guard is to stay where it is, call session_guard.attach({}). \
+             To move it to the table that has the name now, run",
+            from.literal()
+        ),
+        format!(
+            "SELECT session_guard.detach({}), session_guard.attach({});",
+            from.literal(),
+            to.literal()
+        ),
+    )
+}
+
+/// A guard whose table is gone for good.
+pub fn forget_guard(name: &str) -> Hint {
+    Hint::advice(format!(
+        "Create the table again and attach it. If the guard {} is not wanted any more, its owner \
+         deletes its row from session_guard.guard.",
+        quote_literal(name)
+    ))
+}
+
+/// The guards that there are.
+pub fn list_guards() -> Hint {
+    Hint::run(
+        "The guarded tables are listed by",
+        "SELECT name, schema_name, table_name FROM session_guard.guard WHERE detached_at IS NULL;",
+    )
+}
+
+/// Another role has the right.
+pub fn set_role(role: &str) -> Hint {
+    Hint::run("Become a role that may", format!("SET ROLE {role};"))
+}

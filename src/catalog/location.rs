@@ -1,0 +1,47 @@
+//! Which table a guard is on, without an OID in what is stored.
+//!
+//! The triggers of a table say by their own argument which guard they serve. They are looked for on the
+//! table that has the recorded name, which nearly always has them, and else among all triggers that
+//! call the function. A table without any of them is taken by its name alone if it is the recorded
+//! owner's, and its owner's rights are the extension owner's anyway.
+
+use super::guard::GuardRow;
+use super::triggers::served_guard;
+use crate::pg::names::RelationName;
+use crate::pg::relation::{Lock, Relation, RelationKind};
+use crate::pg::roles;
+use crate::pg::triggers::relations_with_trigger_of;
+use pgrx::pg_sys::Oid;
+
+/// The table that the guard is on; `None` where it is gone.
+pub fn locate(row: &GuardRow, stamp: Oid) -> Option<Oid> {
+    let by_name = row.table.find().filter(|relid| is_storage(*relid));
+    let serves = |relid: &Oid| {
+        Relation::open(*relid, Lock::Read)
+            .is_some_and(|table| served_guard(&table, stamp).as_ref() == Some(&row.name))
+    };
+    by_name
+        .filter(serves)
+        .or_else(|| relations_with_trigger_of(stamp).into_iter().find(serves))
+        .or_else(|| by_name.filter(|relid| is_recorded_owners(row, *relid, stamp)))
+}
+
+/// A relation that holds rows: a view of the old name over the renamed table is none.
+fn is_storage(relid: Oid) -> bool {
+    Relation::open(relid, Lock::Read)
+        .is_some_and(|relation| relation.kind() != RelationKind::NotATable)
+}
+
+/// Whether a table that has the recorded name serves no guard, and is the recorded owner's.
+pub fn is_recorded_owners(row: &GuardRow, relid: Oid, stamp: Oid) -> bool {
+    Relation::open(relid, Lock::Read).is_some_and(|table| {
+        served_guard(&table, stamp).is_none()
+            && roles::role_name(table.owner()) == row.table_owner
+            && roles::tables_owner().is_some_and(|owner| roles::has_rights_of(owner, table.owner()))
+    })
+}
+
+/// The table that has taken the recorded name of a guard whose table was renamed.
+pub fn name_taken_by(name: &RelationName) -> Option<Oid> {
+    name.find().filter(|relid| is_storage(*relid))
+}

@@ -1,0 +1,13 @@
+//! What the extension's own tables and PostgreSQL's catalogs say.
+
+pub mod epochs;
+pub mod extension;
+pub mod guard;
+pub mod hints;
+pub mod location;
+pub mod policy;
+pub mod privileges;
+pub mod related;
+pub mod timeline;
+pub mod triggers;
+pub mod unique_index;

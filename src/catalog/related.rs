@@ -1,0 +1,173 @@
+//! A watch: a table beside a users table whose rows belong to users, too.
+
+use super::guard::{self, IdColumn};
+use super::triggers::{self, RELATED_TRIGGERS};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::{RelationName, extension_function, extension_relation, quote_literal};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::snapshot::Snapshot;
+use crate::pg::triggers::relations_with_trigger_of;
+use crate::pg::when_clause::Comparison;
+use pgrx::pg_sys::{self, Oid};
+
+/// A row of `session_guard.watch`: what `watch` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchRow {
+    /// The guard's name.
+    pub guard: String,
+    /// The related table's name when it was last watched or reconciled.
+    pub table: RelationName,
+    /// The column that names the user.
+    pub user_id_column: String,
+    /// The columns whose change counts, besides that; `None`: all.
+    pub columns: Option<Vec<String>>,
+}
+
+/// The function that the triggers of related tables call.
+pub fn stamp_related() -> Oid {
+    extension_function(c"stamp_related").unwrap_or(pg_sys::InvalidOid)
+}
+
+/// The rows of `session_guard.watch`.
+pub fn read_rows() -> Vec<WatchRow> {
+    let mut rows = Vec::new();
+    let table = extension_relation(c"watch").and_then(|oid| Relation::open(oid, Lock::Read));
+    let Some(table) = table else { return rows };
+    // The columns by their numbers in sql/tables.sql.
+    table.scan(&Snapshot::latest(&table), |row| {
+        rows.push(WatchRow {
+            guard: row.string(1),
+            table: RelationName { schema: row.name(2), name: row.name(3) },
+            user_id_column: row.name(4),
+            columns: row.names(5),
+        });
+    });
+    rows.sort_by(|a, b| (&a.table.schema, &a.table.name).cmp(&(&b.table.schema, &b.table.name)));
+    rows
+}
+
+/// The watches of a guard.
+pub fn rows_of(guard: &str) -> Vec<WatchRow> {
+    read_rows().into_iter().filter(|row| row.guard == guard).collect()
+}
+
+impl WatchRow {
+    /// The related table: the one whose triggers serve the guard, under its recorded name or, where
+    /// the other watches of the guard are not it, under another; else the one of the name.
+    pub fn locate(&self) -> Option<Oid> {
+        let function = stamp_related();
+        let by_name = self.table.find();
+        let serves = |relid: &Oid| {
+            Relation::open(*relid, Lock::Read)
+                .is_some_and(|table| triggers::served_guard(&table, function).as_ref() == Some(&self.guard))
+        };
+        let others: Vec<Oid> = rows_of(&self.guard)
+            .into_iter()
+            .filter(|other| other != self)
+            .filter_map(|other| other.table.find())
+            .collect();
+        let renamed = || {
+            let mut found = relations_with_trigger_of(function).into_iter();
+            found.find(|relid| serves(relid) && !others.contains(relid))
+        };
+        by_name.filter(serves).or_else(renamed).or(by_name)
+    }
+
+    /// What the update trigger compares, by the names that there are now.
+    pub fn comparisons(&self, table: &Relation) -> Result<(IdColumn, Vec<Comparison>), GuardError> {
+        let user_id = guard::id_column(table, &guard::column(table, &self.user_id_column)?)?;
+        let mut comparisons = vec![Comparison::Value(user_id.attno)];
+        match &self.columns {
+            None => comparisons.push(Comparison::Row),
+            Some(columns) => {
+                for name in columns {
+                    comparisons.push(Comparison::Text(guard::column(table, name)?.attno));
+                }
+            }
+        }
+        Ok((user_id, comparisons))
+    }
+
+    /// The same row with the names that table and columns have now, which the triggers follow.
+    pub fn renamed(&self, table: &Relation) -> WatchRow {
+        let mut row = WatchRow { table: table.name(), ..self.clone() };
+        let compared = triggers::compared_columns(table, &RELATED_TRIGGERS, stamp_related());
+        let names = compared.unwrap_or_default().into_iter().map(|attno| table.column_name(attno));
+        let columns = row.columns.iter_mut().flatten();
+        for (known_as, name) in std::iter::once(&mut row.user_id_column).chain(columns).zip(names) {
+            if !name.is_empty() {
+                *known_as = name;
+            }
+        }
+        row
+    }
+
+    /// What is wrong with the watch of this users table, and what to do.
+    pub fn problems(&self, users: &RelationName) -> Vec<(String, Hint)> {
+        let name = self.table.shown();
+        let opened = self.locate().and_then(|relid| Relation::open(relid, Lock::Read));
+        let Some(table) = opened else {
+            return vec![(format!("watched table {name} is gone"), self.unwatch_hint())];
+        };
+        let row = self.renamed(&table);
+        let comparisons = match row.comparisons(&table) {
+            Ok((_, comparisons)) => comparisons,
+            Err(error) => {
+                let hint = Hint::run(
+                    format!(
+                        "Call session_guard.watch({}, ...) with the column that names the user now. \
+                         To watch the table no more, run",
+                        row.table.literal()
+                    ),
+                    format!("SELECT session_guard.unwatch({});", row.table.literal()),
+                );
+                return vec![(error.message, hint)];
+            }
+        };
+        let function = stamp_related();
+        let problems =
+            triggers::problems(&table, &RELATED_TRIGGERS, function, &self.guard, &comparisons);
+        let hint = row.watch_hint(users);
+        let mut all: Vec<(String, Hint)> =
+            problems.into_iter().map(|problem| (format!("{name}: {problem}"), hint.clone())).collect();
+        if all.is_empty() && row != *self {
+            let now = row.table.shown();
+            all.push((format!("{name}, or a column of it, has been renamed to {now}"), hint));
+        }
+        all
+    }
+
+    /// `watch` as it was called.
+    fn watch_hint(&self, users: &RelationName) -> Hint {
+        let columns = self.columns.as_ref().map_or(String::new(), |columns| {
+            let columns: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
+            format!(", ARRAY[{}]::pg_catalog.name[]", columns.join(", "))
+        });
+        let statement = format!(
+            "SELECT session_guard.watch({}, {}{columns}, users => {});",
+            self.table.literal(),
+            quote_literal(&self.user_id_column),
+            users.literal()
+        );
+        Hint::run("To put the triggers back, run", statement)
+    }
+
+    fn unwatch_hint(&self) -> Hint {
+        Hint::advice(format!(
+            "Create the table again and call session_guard.watch. If it is not wanted any more, its row \
+             is deleted from session_guard.watch (schema_name {}, table_name {}).",
+            quote_literal(&self.table.schema),
+            quote_literal(&self.table.name)
+        ))
+    }
+
+    /// Not watched.
+    pub fn not_watched(table: &RelationName) -> GuardError {
+        let message = format!("table {} is not watched", table.shown());
+        let hint = Hint::run(
+            "The watched tables are listed by",
+            "SELECT schema_name, table_name FROM session_guard.watch;",
+        );
+        GuardError::new(ErrorKind::NotWatched, message, hint)
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether the triggers of a guard or a watch are in place, and what they compare.
+
+use crate::pg::relation::Relation;
+use crate::pg::triggers::{Enabled, Trigger, TriggerKind};
+use crate::pg::when_clause::Comparison;
+use pgrx::pg_sys::Oid;
+
+/// The triggers of one kind of table: the name and kind of each, the update trigger first.
+pub type TriggerSet = [(&'static str, TriggerKind); 4];
+
+/// What `attach` puts on a users table.
+pub const USERS_TRIGGERS: TriggerSet = [
+    ("session_guard_update", TriggerKind::UPDATE),
+    ("session_guard_insert", TriggerKind::INSERT),
+    ("session_guard_delete", TriggerKind::DELETE),
+    ("session_guard_truncate", TriggerKind::TRUNCATE),
+];
+
+/// What `watch` puts on a related table.
+pub const RELATED_TRIGGERS: TriggerSet = [
+    ("session_guard_related_update", TriggerKind::UPDATE),
+    ("session_guard_related_insert", TriggerKind::INSERT),
+    ("session_guard_related_delete", TriggerKind::DELETE),
+    ("session_guard_related_truncate", TriggerKind::TRUNCATE),
+];
+
+/// The names of the table's triggers that call this function, enabled or not.
+pub fn names_of(table: &Relation, function: Oid) -> Vec<String> {
+    let ours = table.triggers().filter(|trigger| trigger.function() == function);
+    ours.map(|trigger| trigger.name()).collect()
+}
+
+/// The guard that the table's triggers serve, by their own argument. A table that has any such trigger
+/// has been attached with its owner's consent.
+pub fn served_guard(table: &Relation, function: Oid) -> Option<String> {
+    table
+        .triggers()
+        .filter(|trigger| trigger.function() == function)
+        .find_map(|trigger| trigger.argument())
+}
+
+/// The first of these names that a trigger has which calls another function.
+pub fn taken_name(table: &Relation, set: &TriggerSet, function: Oid) -> Option<&'static str> {
+    let mut names = set.iter().map(|(name, _)| *name);
+    names.find(|name| {
+        table.triggers().any(|trigger| trigger.function() != function && trigger.name() == *name)
+    })
+}
+
+/// The columns that the update trigger compares, in the order in which they were written: for a users
+/// table the id, the status column, then those of `revoke_on`; for a related one the user's id, then
+/// the columns watched. 0 is the whole row. `None` where there is no such trigger, or its clause is no
+/// list of comparisons.
+pub fn compared_columns(table: &Relation, set: &TriggerSet, function: Oid) -> Option<Vec<i16>> {
+    find(table, set[0].0, function)?.compared_columns()
+}
+
+/// Why the triggers are not all in place and `ENABLE ALWAYS`: each of them that is not.
+pub fn problems(
+    table: &Relation,
+    set: &TriggerSet,
+    function: Oid,
+    guard: &str,
+    comparisons: &[Comparison],
+) -> Vec<String> {
+    let problem = |(name, kind): &(&str, TriggerKind)| {
+        let Some(trigger) = find(table, name, function) else {
+            return Some(format!("trigger {name} is missing"));
+        };
+        match trigger.enabled() {
+            Enabled::Always => {}
+            Enabled::No => return Some(format!("trigger {name} is disabled")),
+            Enabled::Sometimes => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
+        }
+        if trigger.argument().as_deref() != Some(guard) {
+            return Some(format!("trigger {name} serves another guard"));
+        }
+        let fires_as_made = trigger.is(*kind)
+            && match *kind {
+                TriggerKind::UPDATE => trigger.compares(table, comparisons),
+                _ => !trigger.is_conditional(),
+            };
+        (!fires_as_made).then(|| format!("trigger {name} fires on other changes than it should"))
+    };
+    set.iter().filter_map(problem).collect()
+}
+
+fn find<'a>(table: &'a Relation, name: &str, function: Oid) -> Option<Trigger<'a>> {
+    table.triggers().find(|trigger| trigger.function() == function && trigger.name() == name)
+}

@@ -1,0 +1,26 @@
+//! What makes an id the name of one account: a unique index on it alone.
+
+use super::guard::IdColumn;
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::shown_identifier;
+use crate::pg::relation::Relation;
+
+/// Refuses an id that may name two accounts.
+pub fn check(table: &Relation, id: IdColumn) -> Result<(), GuardError> {
+    if table.unique_index(id.attno, id.id_type).is_some() {
+        return Ok(());
+    }
+    let name = table.shown_name();
+    let column = shown_identifier(&table.column_name(id.attno));
+    let message = format!("column {column} of table {name} has no unique index of its own");
+    Err(GuardError::new(ErrorKind::IdNotUnique, message, hint(table, id)).detail(
+        "An id must name one account. A partial, deferred or multi-column index does not say that.",
+    ))
+}
+
+/// How to make one.
+pub fn hint(table: &Relation, id: IdColumn) -> Hint {
+    let column = shown_identifier(&table.column_name(id.attno));
+    let statement = format!("CREATE UNIQUE INDEX ON {} ({column});", table.shown_name());
+    Hint::run("If the column tells all accounts apart, run", statement)
+}

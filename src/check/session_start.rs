@@ -1,0 +1,66 @@
+//! SQL: the login time to store with a new session, and the epoch that one must not predate.
+
+use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
+use crate::cache::guard_cache::{self, check_writable, open_for_check};
+use crate::catalog::epochs::{self, lock_account};
+use crate::core::epoch::Epoch;
+use crate::core::verdict::Account;
+use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_user_args};
+use crate::pg::relation::Lock;
+use crate::pg::report::OrRaise;
+use crate::pg::server::{clock, prevent_if_read_only};
+use crate::pg::transaction::{GuardLock, hold_guard_lock};
+use crate::pg::tuple::RowLock;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::prelude::*;
+
+/// The login time to store, or `None` for an account that must not log in, or where nobody must.
+fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
+    check_writable("session_start()").or_raise();
+    prevent_if_read_only(c"session_start()");
+    let open = open_for_check(guard_ref(users), Lock::LockRows).or_raise();
+    let policy = guard_cache::policy();
+    if is_refusing_disarmed(&open, &policy) || refusal_reason(&policy).is_some() {
+        return None;
+    }
+    let id = id?.in_column(open.guard.columns.id.id_type)?;
+    // Who stamps the whole guard may still want this row: waited for before it is locked.
+    drop(hold_guard_lock(&open.guard.name, GuardLock::Login));
+    if lock_account(&open, &id, RowLock::Share) != Account::Active {
+        return None;
+    }
+    // No stamp of the guard comes between the epoch that is read and the clock.
+    let _lock = hold_guard_lock(&open.guard.name, GuardLock::Login);
+    let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
+    let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
+    TimestampWithTimeZone::try_from(login.0).ok()
+}
+
+fn epoch_of(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
+    let open = open_for_check(guard_ref(users), Lock::Read).or_raise();
+    let id = id?.in_column(open.guard.columns.id.id_type)?;
+    let Epoch(epoch) = epochs::epoch(&open.relations, &open.guard.name, &id.into_key())?;
+    TimestampWithTimeZone::try_from(epoch.0).ok()
+}
+
+macro_rules! login_functions {
+    ($id:ty: $start:ident, $epoch:ident) => {
+        #[pg_extern(sql = false)]
+        fn $start(call: pg_sys::FunctionCallInfo) -> Option<TimestampWithTimeZone> {
+            // SAFETY: declared so in sql/functions.sql.
+            start(unsafe { parse_user_args::<$id>(call) })
+        }
+
+        #[pg_extern(sql = false)]
+        fn $epoch(call: pg_sys::FunctionCallInfo) -> Option<TimestampWithTimeZone> {
+            // SAFETY: declared so in sql/functions.sql.
+            epoch_of(unsafe { parse_user_args::<$id>(call) })
+        }
+    };
+}
+
+login_functions!(Int2Id: session_start_int2, epoch_of_int2);
+login_functions!(Int4Id: session_start_int4, epoch_of_int4);
+login_functions!(Int8Id: session_start_int8, epoch_of_int8);
+login_functions!(UuidId: session_start_uuid, epoch_of_uuid);
+login_functions!(TextId: session_start_text, epoch_of_text);

@@ -1,0 +1,84 @@
+//! Roles: who calls, and whose rights some work is done with.
+
+use super::names;
+use super::relation::{Lock, Relation};
+use pgrx::pg_sys::{self, Oid};
+use std::ffi::{CStr, c_int};
+
+/// The role whose rights the caller has now.
+pub fn current_role() -> Oid {
+    // SAFETY: reads a variable.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// The role that logged in to the server.
+pub fn login_role() -> Oid {
+    // SAFETY: reads a variable.
+    unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// Whom SET ROLE has made of that; not the owner of a SECURITY DEFINER function.
+pub fn acting_role() -> Oid {
+    // SAFETY: reads a variable.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+/// Whether `member` has the rights of `role`.
+pub fn has_rights_of(member: Oid, role: Oid) -> bool {
+    // SAFETY: two OIDs of roles.
+    unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// A role's bare name in the database's encoding, or its number where it is gone.
+pub fn role_name_bytes(role: Oid) -> Vec<u8> {
+    // SAFETY: any OID may be asked for; NULL comes back for one that is no role.
+    let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
+    if name.is_null() {
+        return role.to_u32().to_string().into_bytes();
+    }
+    // SAFETY: a name that the catalogs gave out is NUL-terminated.
+    unsafe { CStr::from_ptr(name) }.to_bytes().to_vec()
+}
+
+/// A role's bare name.
+pub fn role_name(role: Oid) -> String {
+    names::from_server(&role_name_bytes(role))
+}
+
+/// A role's name for people, quoted where that is needed.
+pub fn shown_role(role: Oid) -> String {
+    names::shown_identifier(&role_name(role))
+}
+
+/// The role that owns the extension's tables.
+pub fn tables_owner() -> Option<Oid> {
+    Relation::open(names::extension_relation(c"guard")?, Lock::Read).map(|table| table.owner())
+}
+
+/// Runs `work` with the rights of `role`. An error inside leaves it to the transaction's abort to
+/// restore the caller, as with SECURITY DEFINER.
+pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
+    let mut caller = pg_sys::InvalidOid;
+    let mut context: c_int = 0;
+    // SAFETY: fills both.
+    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut context) };
+    let elevated = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int;
+    // SAFETY: the role exists, since it owns a relation.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, elevated) };
+    let result = work();
+    // SAFETY: what was there before.
+    unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
+    result
+}
+
+/// Runs `work` so that what it grants does not count as part of an extension that is being created:
+/// pg_dump leaves such grants out, and a restored extension does not make them again.
+pub fn outside_of_create_extension(work: impl FnOnce()) {
+    // SAFETY: a flag of this backend, which nobody else reads meanwhile.
+    let was_creating = unsafe { pg_sys::creating_extension };
+    // SAFETY: as above; after an error PostgreSQL sets it itself.
+    unsafe { pg_sys::creating_extension = false };
+    work();
+    // SAFETY: as above.
+    unsafe { pg_sys::creating_extension = was_creating };
+}

@@ -1,0 +1,169 @@
+//! The end of a transaction, and the locks that a guard itself has.
+
+use super::names;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::ffi::c_void;
+
+/// What is called at the end of a transaction.
+#[derive(Clone, Copy)]
+pub struct Callbacks {
+    /// Before it commits: it can still write, and fail.
+    pub before_commit: fn(),
+    /// Before it is prepared for COMMIT PREPARED.
+    pub before_prepare: fn(),
+    /// After it has ended, in whatever way.
+    pub after_end: fn(),
+}
+
+thread_local! {
+    static CALLBACKS: Cell<Option<Callbacks>> = const { Cell::new(None) };
+}
+
+/// Registers the callbacks. Called once, when the library is loaded.
+pub fn register_callbacks(callbacks: Callbacks) {
+    CALLBACKS.set(Some(callbacks));
+    // SAFETY: the callback is a static function, and the library is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut()) };
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_transaction_event(
+    event: pg_sys::XactEvent::Type,
+    _argument: *mut c_void,
+) {
+    let Some(callbacks) = CALLBACKS.get() else { return };
+    match event {
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => (callbacks.before_commit)(),
+        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE => (callbacks.before_prepare)(),
+        pg_sys::XactEvent::XACT_EVENT_COMMIT
+        | pg_sys::XactEvent::XACT_EVENT_ABORT
+        | pg_sys::XactEvent::XACT_EVENT_PREPARE => (callbacks.after_end)(),
+        _ => {}
+    }
+}
+
+/// Runs `work` with a search path in which nobody but PostgreSQL has anything.
+pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: matched by AtEOXact_GUC; after an error the abort does that.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    // SAFETY: a setting that everybody may change, for as long as the level lasts.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        )
+    };
+    let result = work();
+    // SAFETY: the level was entered above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
+/// Has this COMMIT wait until the synchronous standbys have replayed it, whatever
+/// `synchronous_commit` is. Returns what it was, for `restore_synchronous_commit`.
+pub fn wait_for_remote_apply() -> i32 {
+    let remote_apply = pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_APPLY as i32;
+    // SAFETY: a variable of this backend, which RecordTransactionCommit reads next.
+    unsafe { std::mem::replace(&mut *(&raw mut pg_sys::synchronous_commit), remote_apply) }
+}
+
+/// Gives `synchronous_commit` the value back that its setting has.
+pub fn restore_synchronous_commit(level: i32) {
+    // SAFETY: a variable of this backend.
+    unsafe { *(&raw mut pg_sys::synchronous_commit) = level };
+}
+
+/// Queues a NOTIFY without a payload, unless PostgreSQL's queue is half full: one that does not fit
+/// would fail the COMMIT. Returns whether it did.
+pub fn notify(channel: &std::ffi::CStr) -> bool {
+    // SAFETY: a function without arguments.
+    let usage = unsafe {
+        pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[])
+    };
+    if usage.is_none_or(|usage| usage > 0.5) {
+        return false;
+    }
+    // SAFETY: the text is NUL-terminated, and copied.
+    unsafe { pg_sys::Async_Notify(channel.as_ptr(), std::ptr::null()) };
+    true
+}
+
+/// Who waits for whom at a guard's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardLock {
+    /// While a login time is given out.
+    Login,
+    /// Until a transaction that stamps at its end has committed. Waits for logins, and they for it.
+    StampUsers,
+    /// Until a transaction that stamps the guard has committed. Waits for all.
+    StampGuard,
+}
+
+impl GuardLock {
+    fn mode(self) -> pg_sys::LOCKMODE {
+        let mode = match self {
+            GuardLock::Login => pg_sys::ShareLock,
+            GuardLock::StampUsers => pg_sys::RowExclusiveLock,
+            GuardLock::StampGuard => pg_sys::ExclusiveLock,
+        };
+        mode as pg_sys::LOCKMODE
+    }
+}
+
+/// A guard's lock that is held as long as this lives.
+pub struct HeldGuardLock {
+    tag: pg_sys::LOCKTAG,
+    lock: GuardLock,
+}
+
+/// Waits for the lock of this guard, and holds it.
+pub fn hold_guard_lock(guard: &str, lock: GuardLock) -> HeldGuardLock {
+    let tag = tag_of(guard);
+    acquire(&tag, lock);
+    HeldGuardLock { tag, lock }
+}
+
+/// Waits for the lock of this guard, and keeps it until the transaction ends, also through PREPARE
+/// TRANSACTION.
+pub fn keep_guard_lock(guard: &str, lock: GuardLock) {
+    acquire(&tag_of(guard), lock);
+}
+
+impl Drop for HeldGuardLock {
+    fn drop(&mut self) {
+        // While an error unwinds, the transaction's abort releases all locks.
+        if !std::thread::panicking() {
+            // SAFETY: acquired when this was made.
+            unsafe { pg_sys::LockRelease(&raw const self.tag, self.lock.mode(), false) };
+        }
+    }
+}
+
+fn acquire(tag: &pg_sys::LOCKTAG, lock: GuardLock) {
+    // SAFETY: a tag of the default lock method.
+    unsafe { pg_sys::LockAcquire(tag, lock.mode(), false, false) };
+}
+
+/// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a number
+/// made of the guard's name.
+fn tag_of(guard: &str) -> pg_sys::LOCKTAG {
+    let number = guard.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let class = names::extension_relation(c"guard_epoch").unwrap_or(pg_sys::InvalidOid);
+    pg_sys::LOCKTAG {
+        locktag_field1: super::server::database().to_u32(),
+        locktag_field2: class.to_u32(),
+        locktag_field3: number,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
+}

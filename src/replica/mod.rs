@@ -1,0 +1,4 @@
+//! What a server that follows another can know.
+
+pub mod freshness;
+pub mod timeline;

@@ -1,0 +1,129 @@
+//! The accounts that are disabled already, or were while nobody watched.
+//!
+//! They are found by reading the table's rows, not by SQL: to plan a query of a table runs functions
+//! that its owner chose (in an index, a statistics object, a constraint), and these would run with the
+//! rights of the owner of the extension.
+
+use super::audit::AuditContext;
+use super::at_commit;
+use crate::cache::generations;
+use crate::cache::guard_cache;
+use crate::catalog::epochs::{self, is_active};
+use crate::catalog::guard::OpenGuard;
+use crate::core::epoch::Epoch;
+use crate::pg::datum::Value;
+use crate::pg::names::to_server;
+use crate::pg::server::stamping_clock;
+use crate::pg::snapshot::Snapshot;
+use crate::pg::spi::Statement;
+use pgrx::{PgMemoryContexts, pg_sys};
+
+/// How many accounts one statement stamps.
+const BATCH: usize = 10_000;
+
+thread_local! {
+    static STAMP_DISABLED: Statement = const { Statement::new(
+        c"WITH stamped AS (
+              INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
+              SELECT DISTINCT $1, k COLLATE pg_catalog.\"C\", $3, 'backfill', $4
+              FROM pg_catalog.unnest($2) AS k
+              ORDER BY 2
+              ON CONFLICT (user_id, guard) DO UPDATE
+              SET epoch = CASE WHEN e.epoch < $3 THEN $3
+                               WHEN e.epoch < '294276-12-31 00:00:00+00'
+                               THEN e.epoch + interval '1 millisecond'
+                               ELSE 'infinity' END,
+                  reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+              WHERE $5 OR e.reason NOT IN ('disabled', 'backfill')
+              RETURNING user_id, epoch
+          ), recorded AS (
+              INSERT INTO session_guard.event (at, guard, user_id, epoch, reason, login_role,
+                  acting_role, application_name, client_addr, transaction_id)
+              SELECT $4, $1, user_id, epoch, 'backfill', $7, $8, $9,
+                  pg_catalog.inet_client_addr(), pg_catalog.pg_current_xact_id()
+              FROM stamped WHERE $6
+          )
+          SELECT FROM stamped",
+        &[
+            pg_sys::TEXTOID,
+            pg_sys::TEXTARRAYOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID,
+            pg_sys::BOOLOID,
+            pg_sys::BOOLOID,
+            pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
+        ],
+    ) };
+}
+
+/// Stamps disabled accounts, and returns how many. `all` of them where they may have been disabled
+/// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody of
+/// them can log in before the lock on the table is released.
+pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
+    let policy = guard_cache::policy();
+    let now = stamping_clock();
+    let old = epochs::guard_epoch(&open.relations, &open.guard.name);
+    let Epoch(epoch) = Epoch::stamp(now, policy.margin(), old);
+    let guard = to_server(&open.guard.name);
+    let mut stamped = 0;
+    let mut batch: Vec<Vec<u8>> = Vec::new();
+    let mut write = |batch: &mut Vec<Vec<u8>>| {
+        let mut context = PgMemoryContexts::new("session_guard backfill");
+        let arguments = || {
+            let audit = AuditContext::current();
+            let application = audit.application_name.as_deref();
+            let arguments = [
+                Value::Text(guard.to_bytes()),
+                Value::Texts(batch),
+                Value::Time(epoch),
+                Value::Time(now),
+                Value::Bool(all),
+                Value::Bool(policy.audit),
+                Value::Text(&audit.login_role),
+                Value::Text(&audit.acting_role),
+                application.map_or(Value::Null, Value::Text),
+            ];
+            STAMP_DISABLED.with(|statement| statement.run(&arguments))
+        };
+        let written = crate::pg::memory::within(&mut context, arguments);
+        stamped += i64::try_from(written).unwrap_or(i64::MAX);
+        batch.clear();
+    };
+    generations::invalidate_all(open.relations.invalidation);
+    at_commit::note_stamp();
+    each_disabled(open, |key| {
+        batch.push(key);
+        if batch.len() == BATCH {
+            write(&mut batch);
+        }
+    });
+    if !batch.is_empty() {
+        write(&mut batch);
+    }
+    stamped
+}
+
+/// How many disabled accounts have no epoch of their own.
+pub fn count_unstamped(open: &OpenGuard) -> i64 {
+    let mut count = 0;
+    each_disabled(open, |key| {
+        if epochs::user_epoch(&open.relations, &open.guard.name, &key).is_none() {
+            count += 1;
+        }
+    });
+    count
+}
+
+/// Calls `visit` with the key of each account that is not active.
+fn each_disabled(open: &OpenGuard, mut visit: impl FnMut(Vec<u8>)) {
+    let columns = &open.guard.columns;
+    open.users.scan(&Snapshot::latest(&open.users), |row| {
+        if !is_active(columns.status, row)
+            && let Some(id) = row.user_id(columns.id.attno, columns.id.id_type)
+        {
+            visit(id.into_key().into_owned());
+        }
+    });
+}

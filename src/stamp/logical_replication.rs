@@ -1,0 +1,168 @@
+//! SQL: what logical replication brings for the extension's own tables, where a publication has them, as
+//! one of all tables does.
+//!
+//! The subscriber's triggers stamp the accounts that come with it, too, so that it has many a row
+//! already. PostgreSQL would stop the subscription at the second (manual, section "Conflicts"), and an
+//! earlier epoch could take the place of a later one. A subscriber only ever raises its own epochs
+//! because of what is replicated: it keeps, forgets and prunes for itself.
+
+use super::audit::next_id;
+use super::raise::{write_guard, write_token, write_user};
+use super::users_trigger::not_a_trigger;
+use crate::cache::guard_cache::{self, GuardRef};
+use crate::catalog::epochs::lock_account;
+use crate::catalog::{location, related};
+use crate::core::user_id::UserId;
+use crate::pg::call_args::CALLED_BY_CALL_INFO;
+use crate::pg::datum::Value;
+use crate::pg::names;
+use crate::pg::relation::Lock;
+use crate::pg::server::{is_logical_worker, is_replica_role};
+use crate::pg::spi;
+use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
+use crate::pg::tuple::{RowLock, Tuple};
+use pgrx::PgTriggerOperation;
+use pgrx::prelude::*;
+
+/// Called before something is done to a row of the extension's own tables. Gives back the row to write.
+fn apply(call: &TriggerCall) -> ReturnedRow {
+    // After ALTER TABLE ... ENABLE TRIGGER ALL the triggers fire for edits by hand as well, which are to
+    // be as they are. And what this server itself writes, while it applies, was not replicated.
+    if !is_replica_role() || spi::is_running() {
+        return call.unchanged();
+    }
+    let Some(table) = call.extension_table() else { return call.unchanged() };
+    let epoch_column = match table.as_str() {
+        "epoch" | "token_epoch" => Some(3),
+        "guard_epoch" => Some(2),
+        "guard" | "watch" | "policy" | "timeline" | "event" => None,
+        _ => return call.unchanged(),
+    };
+    match (call.operation(), call.old(), call.new_row()) {
+        (Some(PgTriggerOperation::Update), Some(old), Some(new)) => {
+            let rises = epoch_column.is_some_and(|epoch| new.time(epoch) > old.time(epoch));
+            if rises { call.unchanged() } else { ReturnedRow::NONE }
+        }
+        (Some(PgTriggerOperation::Insert), _, Some(row)) => insert(call, &table, &row),
+        _ => ReturnedRow::NONE,
+    }
+}
+
+fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
+    match table {
+        "epoch" => {
+            raise_user(row, [1, 2, 3, 4, 5]);
+        }
+        "guard_epoch" => {
+            write_guard(&[text(row, 1), time(row, 2), text(row, 3), time(row, 4)]);
+        }
+        "token_epoch" => {
+            write_token(&[text(row, 1), text(row, 2), time(row, 3), text(row, 4), time(row, 5)]);
+        }
+        "guard" => return insert_guard(call, row),
+        "watch" => {
+            let watches = related::read_rows();
+            let is_there = watches
+                .iter()
+                .any(|watch| watch.table.schema == row.name(2) && watch.table.name == row.name(3));
+            return if is_there { ReturnedRow::NONE } else { call.unchanged() };
+        }
+        "event" => {
+            raise_by_event(row);
+            return match is_logical_worker() {
+                true => renumbered(call),
+                false => call.unchanged(),
+            };
+        }
+        // Another cluster's timelines say nothing of this one's, and its policies are not this one's.
+        _ => {}
+    }
+    ReturnedRow::NONE
+}
+
+fn text<'a>(row: &'a Tuple, attno: i16) -> Value<'a> {
+    row.text(attno).map_or(Value::Null, Value::Text)
+}
+
+fn time(row: &Tuple, attno: i16) -> Value<'static> {
+    row.time(attno).map_or(Value::Null, Value::Time)
+}
+
+/// Raises a user's epoch: the columns are those of the guard, the key, the epoch, the reason and the
+/// time.
+fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
+    // Who stamps here holds the account's row, and nobody writes the same key meanwhile.
+    let name = row.string(guard);
+    let guard_row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
+    let relid = guard_row
+        .and_then(|guard_row| location::locate(&guard_row, guard_cache::relations().stamp));
+    if let Some(relid) = relid
+        && let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::LockRows)
+        && let Some(key) = row.text(user_id)
+        && let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)
+    {
+        lock_account(&open, &id, RowLock::NoKeyUpdate);
+    }
+    let row = [text(row, guard), text(row, user_id), time(row, epoch), text(row, reason), time(row, at)];
+    write_user(&row);
+}
+
+/// The event says that an epoch was raised, also where the row that has it is not here, or is another
+/// one here, so that its change is not replicated.
+fn raise_by_event(row: &Tuple) {
+    let [at, guard, user_id, scope, subject, epoch, reason] = [2, 3, 4, 5, 6, 7, 8];
+    if !row.is_null(guard) && !row.is_null(user_id) {
+        raise_user(row, [guard, user_id, epoch, reason, at]);
+    } else if !row.is_null(guard) {
+        write_guard(&[text(row, guard), time(row, epoch), text(row, reason), time(row, at)]);
+    } else {
+        write_token(&[
+            text(row, scope),
+            text(row, subject),
+            time(row, epoch),
+            text(row, reason),
+            time(row, at),
+        ]);
+    }
+}
+
+/// A guard that is not here yet, which is the default if no other is.
+fn insert_guard(call: &TriggerCall, row: &Tuple) -> ReturnedRow {
+    const NAME: i16 = 1;
+    const IS_DEFAULT: i16 = 10;
+    let rows = guard_cache::all_rows();
+    let name = row.text(NAME).map(names::from_server);
+    if rows.iter().any(|row| Some(&row.name) == name.as_ref()) {
+        return ReturnedRow::NONE;
+    }
+    match rows.iter().any(|row| row.is_default) {
+        true => call.with_column(IS_DEFAULT, Value::Bool(false)),
+        false => call.unchanged(),
+    }
+}
+
+/// An event with a number of this server's: those of another can be the same, as after a standby has
+/// become a subscriber.
+fn renumbered(call: &TriggerCall) -> ReturnedRow {
+    const ID: i16 = 1;
+    match next_id() {
+        Some(id) => call.with_column(ID, Value::Int8(id)),
+        None => call.unchanged(),
+    }
+}
+
+#[unsafe(no_mangle)]
+#[pg_guard]
+unsafe extern "C-unwind" fn apply_replicated_wrapper(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: PostgreSQL calls with this.
+    let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
+    apply(&call).into_datum()
+}
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+extern "C-unwind" fn pg_finfo_apply_replicated_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    &CALLED_BY_CALL_INFO
+}

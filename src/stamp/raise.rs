@@ -1,0 +1,329 @@
+//! Raises epochs, which is the only way that an epoch ever changes.
+
+use super::already_stamped;
+use super::audit::{self, Subject};
+use crate::cache::generations::{Generation, epoch_generation};
+use crate::cache::guard_cache;
+use crate::catalog::epochs;
+use crate::catalog::extension::ExtensionRelations;
+use crate::catalog::guard::OpenGuard;
+use crate::catalog::policy::Policy;
+use crate::core::epoch::{Epoch, Instant};
+use crate::core::user_id::indexable;
+use crate::pg::datum::Value;
+use crate::pg::heap_insert::UnmodifiedTable;
+use crate::pg::invalidation;
+use crate::pg::names::to_server;
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::report::OrRaise;
+use crate::pg::server::stamping_clock;
+use crate::pg::spi::{Statement, make_visible};
+use crate::pg::transaction::{GuardLock, keep_guard_lock};
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Why an epoch was raised, as the tables record it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// The account was disabled.
+    Disabled,
+    /// The account was enabled again.
+    Enabled,
+    /// The row was deleted.
+    Deleted,
+    /// The row got another id; both are stamped.
+    IdChanged,
+    /// A row was inserted with an id that has an epoch.
+    Recreated,
+    /// The table was truncated.
+    Truncated,
+    /// A column of `revoke_on` changed: its name, in the database's encoding.
+    Column(&'a [u8]),
+    /// A row of this related table changed that belongs to the user.
+    Related(&'a [u8]),
+    /// Somebody asked for it, for this reason, in the database's encoding.
+    Admin(&'a [u8]),
+    /// The trigger fired on a change that the guard no longer names.
+    Changed,
+}
+
+impl<'a> Reason<'a> {
+    /// As it is recorded: the parts of one text.
+    pub fn parts(self) -> [&'a [u8]; 2] {
+        match self {
+            Reason::Disabled => [b"disabled", b""],
+            Reason::Enabled => [b"enabled", b""],
+            Reason::Deleted => [b"deleted", b""],
+            Reason::IdChanged => [b"id_changed", b""],
+            Reason::Recreated => [b"recreated", b""],
+            Reason::Truncated => [b"truncated", b""],
+            Reason::Changed => [b"changed", b""],
+            Reason::Admin(b"" | b"admin") => [b"admin", b""],
+            Reason::Admin(why) => [b"admin: ", why],
+            Reason::Related(name) => [b"related:", name],
+            Reason::Column(name) => [b"column:", name],
+        }
+    }
+}
+
+/// As the extension made `session_guard.epoch`: three triggers, and the primary key.
+const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1 };
+
+/// A guard whose epoch is known, and the generation that it was read in.
+type KnownGuardEpoch = (Rc<str>, Generation, Option<Epoch>);
+
+thread_local! {
+    static GUARD_EPOCH: RefCell<Option<KnownGuardEpoch>> = const { RefCell::new(None) };
+    static WRITE_USER: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4, $5)
+          ON CONFLICT (user_id, guard) DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[
+            pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID,
+            pg_sys::TIMESTAMPTZOID,
+        ],
+    ) };
+    static WRITE_GUARD: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.guard_epoch AS e (guard, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4)
+          ON CONFLICT (guard) DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static RAISE_USERS: Statement = const { Statement::new(
+        c"UPDATE session_guard.epoch
+          SET epoch = CASE WHEN epoch < '294276-12-31 00:00:00+00'
+                           THEN epoch + interval '1 millisecond' ELSE 'infinity' END
+          WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static WRITE_TOKEN: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.token_epoch AS e (scope, subject, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4, $5)
+          ON CONFLICT (scope, subject) DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[
+            pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID,
+            pg_sys::TIMESTAMPTZOID,
+        ],
+    ) };
+    static WRITE_SCOPE: Statement = const { Statement::new(
+        c"INSERT INTO session_guard.token_epoch AS e (scope, epoch, reason, stamped_at)
+          VALUES ($1, $2, $3, $4)
+          ON CONFLICT (scope) WHERE subject IS NULL DO UPDATE
+          SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
+          WHERE e.epoch < EXCLUDED.epoch",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+    static RAISE_TOKENS: Statement = const { Statement::new(
+        c"UPDATE session_guard.token_epoch
+          SET epoch = CASE WHEN epoch < '294276-12-31 00:00:00+00'
+                           THEN epoch + interval '1 millisecond' ELSE 'infinity' END
+          WHERE scope = $1 AND subject IS NOT NULL AND epoch >= $2 AND epoch <> 'infinity'",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
+    ) };
+}
+
+/// Raises the user's epoch past every login given out before now. The caller holds the user's row, or
+/// the guard's lock, so that no login comes between.
+pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: Reason) -> Epoch {
+    stamp_user_past(open, key, reason, None)
+}
+
+/// The same, and past another epoch.
+pub fn stamp_user_past(
+    open: &OpenGuard,
+    key: &[u8],
+    reason: Reason,
+    floor: Option<Epoch>,
+) -> Epoch {
+    let (relations, guard) = (&open.relations, &open.guard.name);
+    let policy = guard_cache::policy();
+    let reason = reason.parts();
+    if let Some(epoch) = already_stamped::find(guard, key, reason)
+        && epoch.is_after(stamping_clock(), policy.margin())
+        && floor.is_none_or(|floor| floor < epoch)
+    {
+        return epoch;
+    }
+    // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
+    // look newer than that, and a REPEATABLE READ transaction would fail.
+    let epochs = Relation::open(relations.epoch, Lock::Write)
+        .ok_or_else(epochs::extension_gone)
+        .or_raise();
+    let guard_in_server = to_server(guard);
+    let is_first = Cell::new(false);
+    let stamp = rise(
+        &policy,
+        || {
+            let own = epochs::user_epoch_in(&epochs, guard, key);
+            is_first.set(own.is_none());
+            own.max(known_guard_epoch(relations, guard)).max(floor)
+        },
+        |epoch, now| {
+            let row = [
+                Value::Text(guard_in_server.to_bytes()),
+                Value::Text(key),
+                Value::Time(epoch.0),
+                Value::Joined(reason),
+                Value::Time(now),
+            ];
+            is_first.get() && epochs.insert(EPOCH_TABLE, &row) || write_user(&row)
+        },
+    );
+    already_stamped::note(guard, key, reason, stamp.0);
+    audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
+    // The next stamp may be of the same user, in the same statement.
+    make_visible();
+    stamp.0
+}
+
+/// Raises the epoch of everybody whom the guard guards. Logins wait for the guard's lock until this
+/// transaction has committed, so that none which was given out before is left.
+pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
+    keep_guard_lock(guard, GuardLock::StampGuard);
+    let policy = guard_cache::policy();
+    let reason = reason.parts();
+    let guard_in_server = to_server(guard);
+    let name = Value::Text(guard_in_server.to_bytes());
+    let stamp = rise(
+        &policy,
+        || {
+            let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
+            epochs::guard_epoch(relations, guard).max(ahead)
+        },
+        |epoch, now| {
+            let row = [name, Value::Time(epoch.0), Value::Joined(reason), Value::Time(now)];
+            WRITE_GUARD.with(|write| write.run(&row)) > 0
+        },
+    );
+    RAISE_USERS.with(|raise| raise.run(&[name, Value::Time(stamp.0.0)]));
+    audit::record(relations, &policy, Subject::AllUsers(guard), stamp, reason);
+    stamp.0
+}
+
+/// The greatest epoch of a user that lies a little ahead of the clock, as one does that was raised just
+/// now. The guard's goes past it, so that the user's row need not be written: that could wait for a
+/// transaction which stamps.
+fn greatest_epoch_just_ahead(
+    relations: &ExtensionRelations,
+    guard: &str,
+    policy: &Policy,
+) -> Option<Epoch> {
+    const JUST: i64 = 10_000_000;
+    let latest = stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST));
+    let mut greatest = None;
+    epochs::each_epoch(relations, guard, |_, epoch| {
+        greatest = greatest.max(epoch.filter(|epoch| epoch.0 <= latest));
+    });
+    greatest
+}
+
+/// Raises the epoch of one subject's tokens.
+pub fn stamp_token(
+    relations: &ExtensionRelations,
+    scope: &[u8],
+    subject: &[u8],
+    reason: Reason,
+) -> Epoch {
+    let policy = guard_cache::policy();
+    let reason = reason.parts();
+    let (scope, subject) = (indexable(scope), indexable(subject));
+    let stamp = rise(
+        &policy,
+        || epochs::token_epoch(&scope, Some(&subject)).or_raise(),
+        |epoch, now| {
+            write_token(&[
+                Value::Text(&scope),
+                Value::Text(&subject),
+                Value::Time(epoch.0),
+                Value::Joined(reason),
+                Value::Time(now),
+            ])
+        },
+    );
+    audit::record(relations, &policy, Subject::Token(&scope, &subject), stamp, reason);
+    stamp.0
+}
+
+/// Raises the epoch of all tokens of a scope, and the epochs of subjects that are ahead.
+pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason) -> Epoch {
+    let policy = guard_cache::policy();
+    let reason = reason.parts();
+    let scope = indexable(scope);
+    let stamp = rise(
+        &policy,
+        || epochs::token_epoch(&scope, None).or_raise(),
+        |epoch, now| {
+            write_token(&[
+                Value::Text(&scope),
+                Value::Null,
+                Value::Time(epoch.0),
+                Value::Joined(reason),
+                Value::Time(now),
+            ])
+        },
+    );
+    RAISE_TOKENS.with(|raise| raise.run(&[Value::Text(&scope), Value::Time(stamp.0.0)]));
+    audit::record(relations, &policy, Subject::AllTokens(&scope), stamp, reason);
+    stamp.0
+}
+
+/// Writes a row of `session_guard.epoch`, unless there is one with an epoch that is as late; returns
+/// whether it did.
+pub fn write_user(row: &[Value; 5]) -> bool {
+    WRITE_USER.with(|write| write.run(row)) > 0
+}
+
+/// The same of `session_guard.guard_epoch`.
+pub fn write_guard(row: &[Value; 4]) -> bool {
+    WRITE_GUARD.with(|write| write.run(row)) > 0
+}
+
+/// The same of `session_guard.token_epoch`.
+pub fn write_token(row: &[Value; 5]) -> bool {
+    let [scope, subject, epoch, reason, at] = *row;
+    match subject {
+        Value::Null => WRITE_SCOPE.with(|write| write.run(&[scope, epoch, reason, at])) > 0,
+        _ => WRITE_TOKEN.with(|write| write.run(row)) > 0,
+    }
+}
+
+/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written a
+/// later one meanwhile; that is risen past once more. One that stays is at its end.
+fn rise(
+    policy: &Policy,
+    old: impl Fn() -> Option<Epoch>,
+    write: impl Fn(Epoch, Instant) -> bool,
+) -> (Epoch, Instant) {
+    let mut seen = None;
+    loop {
+        let now = stamping_clock();
+        let old = old();
+        let epoch = Epoch::stamp(now, policy.margin(), old);
+        if write(epoch, now) || seen == Some(old) {
+            return (epoch, now);
+        }
+        seen = Some(old);
+    }
+}
+
+/// The guard's own epoch; read again when it was invalidated, and not for each of many users.
+fn known_guard_epoch(relations: &ExtensionRelations, guard: &Rc<str>) -> Option<Epoch> {
+    invalidation::accept_messages();
+    let now = epoch_generation();
+    let known = GUARD_EPOCH.with_borrow(|known| match known {
+        Some((of, generation, epoch)) if of == guard && *generation == now => Some(*epoch),
+        _ => None,
+    });
+    known.filter(|_| relations.untracked_table.is_none()).unwrap_or_else(|| {
+        let epoch = epochs::guard_epoch(relations, guard);
+        GUARD_EPOCH.set(Some((Rc::clone(guard), now, epoch)));
+        epoch
+    })
+}

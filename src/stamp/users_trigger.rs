@@ -1,0 +1,122 @@
+//! SQL: what a change of the users table stamps.
+
+use super::raise::{Reason, stamp_guard, stamp_user, stamp_user_past};
+use crate::cache::guard_cache::{self, GuardRef};
+use crate::catalog::epochs::{is_active, user_epoch};
+use crate::catalog::guard::OpenGuard;
+use crate::catalog::hints;
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::fault_injection::{self, Fault};
+use crate::pg::names::{shown_identifier, shown_relation, to_server};
+use crate::pg::relation::Lock;
+use crate::pg::trigger_call::TriggerCall;
+use crate::pg::tuple::Tuple;
+use crate::core::user_id::UserId;
+use pgrx::PgTriggerOperation;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+thread_local! {
+    /// Tables whose triggers this backend has found without a guard, to warn of each once.
+    static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
+}
+
+/// Called by the four triggers of a guarded table. A guard that is broken lets nobody in, but must not
+/// stop the app's own writes: then this warns, and stamps nothing.
+#[pg_extern(sql = false)]
+fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
+    // SAFETY: PostgreSQL calls with this.
+    let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
+    let is_truncate = matches!(call.operation(), Some(PgTriggerOperation::Truncate));
+    if !call.is_after() || call.is_row_level() == is_truncate {
+        wrong_trigger(&call).raise();
+    }
+    let open = match guard_cache::open(GuardRef::Table(call.relid()), Lock::Read) {
+        Ok(open) => open,
+        Err(error) => return note_broken(&call, error),
+    };
+    match (call.operation(), call.old(), call.new_row()) {
+        (Some(PgTriggerOperation::Truncate), ..) => {
+            stamp_guard(&open.relations, &open.guard.name, Reason::Truncated);
+        }
+        (Some(PgTriggerOperation::Insert), _, Some(new)) => on_insert(&open, &new),
+        (Some(PgTriggerOperation::Update), Some(old), Some(new)) => on_update(&open, &old, &new),
+        (Some(PgTriggerOperation::Delete), Some(old), _) => {
+            stamp_row(&open, &old, Reason::Deleted);
+        }
+        _ => wrong_trigger(&call).raise(),
+    }
+}
+
+/// Warns, once a backend, of a guard that cannot be opened, and has backends that know the account from
+/// before read the row again.
+fn note_broken(call: &TriggerCall, error: GuardError) {
+    call.invalidate_relation();
+    if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
+        error.warn();
+    }
+}
+
+fn on_insert(open: &OpenGuard, row: &Tuple) {
+    let Some(id) = id_of(open, row) else { return };
+    let key = id.into_key();
+    if user_epoch(&open.relations, &open.guard.name, &key).is_some() {
+        stamp_user(open, &key, Reason::Recreated);
+    }
+}
+
+fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
+    let (old_id, new_id) = (id_of(open, old), id_of(open, new));
+    if old_id != new_id {
+        // A login that was given out at the old id's epoch, ahead of the clock, must not count for the
+        // new id.
+        let floor = old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged));
+        if let Some(id) = new_id {
+            stamp_user_past(open, &id.into_key(), Reason::IdChanged, floor);
+        }
+        return;
+    }
+    let status = open.guard.columns.status;
+    match (is_active(status, old), is_active(status, new)) {
+        (was, is) if was == is => stamp_changed_column(open, old, new),
+        (_, true) if fault_injection::has(Fault::NoStampAtEnable) => {}
+        (_, true) => stamp_row(open, new, Reason::Enabled),
+        (_, false) => stamp_row(open, new, Reason::Disabled),
+    }
+}
+
+fn stamp_row(open: &OpenGuard, row: &Tuple, reason: Reason) {
+    if let Some(id) = id_of(open, row) {
+        stamp_user(open, &id.into_key(), reason);
+    }
+}
+
+fn stamp_changed_column(open: &OpenGuard, old: &Tuple, new: &Tuple) {
+    let mut columns = open.guard.columns.revoke_on.iter();
+    match columns.find(|attno| !old.has_same_bytes(new, **attno)) {
+        Some(attno) => {
+            let name = to_server(&open.users.column_name(*attno));
+            stamp_row(open, new, Reason::Column(name.to_bytes()));
+        }
+        None => stamp_row(open, new, Reason::Changed),
+    }
+}
+
+fn id_of<'row>(open: &OpenGuard, row: &'row Tuple) -> Option<UserId<'row>> {
+    let column = open.guard.columns.id;
+    row.user_id(column.attno, column.id_type)
+}
+
+/// Called by something else than a trigger.
+pub fn not_a_trigger() -> GuardError {
+    let message = "this function is called by triggers alone";
+    GuardError::new(ErrorKind::WrongTrigger, message, hints::attach_some_table())
+}
+
+fn wrong_trigger(call: &TriggerCall) -> GuardError {
+    let (name, table) = (shown_identifier(&call.name()), shown_relation(call.relid()));
+    let message = format!("trigger {name} of table {table} was not made by session_guard.attach");
+    let hint = Hint::run("To remove it, run", format!("DROP TRIGGER {name} ON {table};"));
+    GuardError::new(ErrorKind::WrongTrigger, message, hint)
+}
