@@ -1,6 +1,6 @@
-//! A cluster that is upgraded to another major version knows all that it knew.
+//! pg_upgrade to another major version revives no session.
 
-use servers::{Cluster, Installation, answer, answers, run, story, try_output_of};
+use cluster::{Cluster, Installation, answer, answers, run, scenario, try_output_of};
 
 #[test]
 fn an_upgrade_by_copy_revives_nobody() {
@@ -45,7 +45,7 @@ fn upgrade(mode: &str) {
     };
     let mut old = Cluster::start(&[]);
     let mut client = old.create_database("source");
-    let story = story::tell(&mut client);
+    let scenario = scenario::create(&mut client);
     // The epochs' table refers to tables by OID, and so may be one that is upgraded as it is: the new
     // server is to find the same tables by the same numbers.
     const KNOWN: &str = "SELECT guard::oid, guard, table_name, is_default, unwatched_at FROM session_guard.guard ORDER BY 1";
@@ -72,5 +72,5 @@ fn upgrade(mode: &str) {
     let mut app = new.connect_as("app", "source").expect("a connection");
     let question = "SELECT session_valid('staff', gen_random_uuid(), now())";
     assert_eq!(answer(&mut app, question), "f", "the table's owner may still ask");
-    story.check_copy(&mut client);
+    scenario.check_copy(&mut client);
 }

@@ -1,7 +1,7 @@
-//! A backend that has answered a million questions is no larger than one that has answered a few.
+//! A backend does not grow with the number of checks that it answers.
 
+use cluster::{Cluster, answer, number_from_environment, resident_bytes, run};
 use postgres::Client;
-use servers::{Cluster, answer, number_from_environment, resident_bytes, run};
 
 const ACCOUNTS: u64 = 1000;
 
@@ -26,7 +26,7 @@ impl Backend {
 
     /// What PostgreSQL has allocated, and what the process has of its own.
     fn size(&mut self) -> (u64, u64) {
-        // PostgreSQL 13 cannot tell the first.
+        // PostgreSQL 13 does not show the first.
         let contexts = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts";
         let allocated = match self.client.simple_query(contexts) {
             Ok(_) => answer(&mut self.client, contexts).parse().expect("a number"),

@@ -1,8 +1,8 @@
-//! ALTER EXTENSION … UPDATE leads to the catalog that a fresh installation has, object by object, and forgets nothing.
+//! ALTER EXTENSION … UPDATE makes the catalog equal to a fresh installation's, object by object, and keeps all epochs.
 
+use cluster::{Cluster, answer, answers, output_of, problems, refusal, run};
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{Cluster, ailments, answer, answers, output_of, refusal, run};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -280,8 +280,8 @@ fn an_update_forgets_neither_guards_nor_epochs_nor_grants_and_nor_does_a_dump() 
     assert_eq!(verdicts(&mut from_before), VERDICTS, "in a session from before");
     assert_eq!(verdicts(&mut cluster.connect("updated")), VERDICTS, "in a new session");
     assert_eq!(answer(&mut client, "SELECT string_agg(id::text, ',') FROM old_app.mine"), "2");
-    // Nothing has to be mended, and what comes next is recorded.
-    assert_eq!(ailments(&mut client), []);
+    // Nothing has to be repaired, and what comes next is recorded.
+    assert_eq!(problems(&mut client), []);
     run(&mut client, "UPDATE old_app.users SET active = false WHERE id = 2");
     assert_eq!(answer(&mut from_before, "SELECT session_verdict(2, now())"), "disabled");
     assert_eq!(
@@ -320,7 +320,7 @@ fn until_the_update_the_library_answers_rightly_or_not_at_all() {
     install_old(&mut client);
     run(&mut client, OLD_GUARD);
     assert_eq!(verdicts(&mut client), VERDICTS);
-    // Nothing is kept of epochs, since nothing would tell of them.
+    // No epoch is cached, since nothing would invalidate it.
     const NOW: &str = "SELECT session_valid(2, now())";
     let mut other = cluster.connect("old");
     assert_eq!(answer(&mut client, NOW), "t");
@@ -352,7 +352,7 @@ fn until_the_update_the_library_answers_rightly_or_not_at_all() {
         "t"
     );
     let remedies: Vec<String> =
-        ailments(&mut client).into_iter().map(|ailment| ailment.remedy).collect();
+        problems(&mut client).into_iter().map(|problem| problem.remedy).collect();
     assert_eq!(remedies, ["ALTER EXTENSION pg_session_guard UPDATE;"]);
 
     // Guards are not changed.
@@ -444,7 +444,7 @@ fn a_catalog_of_a_later_series_is_refused_by_a_library_that_does_not_know_it() {
     run(&mut app, "BEGIN; ALTER TABLE session_guard.epoch RENAME TO other");
     assert_eq!(refusal(&mut app, ASK), SqlState::UNDEFINED_FILE);
     run(&mut app, "ROLLBACK");
-    let found = ailments(&mut app);
+    let found = problems(&mut app);
     assert_eq!(found.len(), 1);
     // The app's writes go on, and stamp.
     run(&mut app, "UPDATE users SET active = false WHERE id = 2");

@@ -1,10 +1,10 @@
-//! A disable that comes by replication counts like any other.
+//! A disable that logical or physical replication applies ends sessions like any other.
 
+use cluster::{
+    Cluster, Installation, answer, answers, output_of, problems, refusal, run, scenario, wait_until,
+};
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::{
-    Cluster, Installation, ailments, answer, answers, output_of, refusal, run, story, wait_until,
-};
 
 const TABLE: &str = "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text, last_login timestamp)";
 
@@ -140,7 +140,7 @@ fn replicate_logically(is_publisher_guarded: bool) {
     assert_eq!(verdict(&mut here, 7, login_of(7)), "revoked");
     let again = login(&mut here, 7);
     assert_eq!(verdict(&mut here, 7, &again), "valid");
-    assert_eq!(ailments(&mut here), []);
+    assert_eq!(problems(&mut here), []);
     run(&mut here, "DROP SUBSCRIPTION everything");
 }
 
@@ -376,7 +376,7 @@ fn a_standby_that_pg_createsubscriber_makes_a_subscriber_goes_on() {
     assert_eq!(verdict(&mut here, 3, &before), "valid");
     assert_eq!(answer(&mut here, "SELECT token_valid('session', 's1', now())"), "f");
     // Of the two, it is a promotion: whether stamps were lost in that, PostgreSQL does not say.
-    assert_eq!(story::checks(&ailments(&mut here)), ["timeline"]);
+    assert_eq!(scenario::checks(&problems(&mut here)), ["timeline"]);
 }
 
 #[test]
@@ -409,17 +409,17 @@ fn a_standby_answers_as_of_what_it_has_replayed() {
             session_of_1 = session;
         }
     }
-    assert_eq!(ailments(&mut here), []);
+    assert_eq!(problems(&mut here), []);
     for question in ["SELECT session_start(1)", "SELECT session_start('ab_user', '1')"] {
         assert_eq!(refusal(&mut here, question), SqlState::READ_ONLY_SQL_TRANSACTION, "{question}");
     }
     run(&mut there, "ALTER TABLE ab_user DISABLE TRIGGER USER");
-    assert_eq!(ailments(&mut here)[0].check, "armed", "DDL is replayed, too");
+    assert_eq!(problems(&mut here)[0].check, "armed", "DDL is replayed, too");
     run(
         &mut there,
         "SELECT session_guard.reconcile(); SELECT session_guard.revoke_all_sessions();",
     );
-    assert_eq!(ailments(&mut here), []);
+    assert_eq!(problems(&mut here), []);
     let session = login(&mut there, 2);
     assert_eq!(verdict(&mut here, 2, &session), "valid");
     run(&mut there, "SELECT session_guard.revoke_all_sessions()");

@@ -1,7 +1,7 @@
-//! A database in which everything has happened that a guard knows of; and whether a copy of it still
-//! knows.
+//! A database with an account in every state and a guard of every kind, and the checks that a copy of it
+//! revives no session.
 
-use crate::{Ailment, ailments, answer, answers, heal, run};
+use crate::{Problem, answer, answers, problems, repair, run};
 use postgres::Client;
 
 /// A session, as an app server remembers it.
@@ -17,13 +17,13 @@ pub struct Session {
     pub is_live: bool,
 }
 
-/// What was told.
+/// What the database has gone through.
 #[derive(Debug)]
-pub struct Story {
+pub struct Scenario {
     /// Everybody who has logged in.
     pub sessions: Vec<Session>,
     /// What `session_guard.health()` finds wrong at its end.
-    pub ailments: Vec<Ailment>,
+    pub problems: Vec<Problem>,
 }
 
 /// The table that CREATE EXTENSION guards by itself; its guard is the default.
@@ -74,8 +74,8 @@ pub fn prepare(client: &mut Client) {
     run(client, "ALTER TABLE accounts RENAME TO members");
 }
 
-/// Has everything happen.
-pub fn tell(client: &mut Client) -> Story {
+/// Makes the tables and guards, and puts accounts into every state.
+pub fn create(client: &mut Client) -> Scenario {
     run(client, TABLES);
     run(
         client,
@@ -143,11 +143,11 @@ pub fn tell(client: &mut Client) -> Story {
             session.table = MEMBERS;
         }
     }
-    let story = Story { sessions, ailments: ailments(client) };
-    assert_eq!(checks(&story.ailments), ["table", "table"], "{:?}", story.ailments);
-    story.check_dead(client);
-    story.check_live(client, |_| true);
-    story
+    let scenario = Scenario { sessions, problems: problems(client) };
+    assert_eq!(checks(&scenario.problems), ["table", "table"], "{:?}", scenario.problems);
+    scenario.check_dead(client);
+    scenario.check_live(client, |_| true);
+    scenario
 }
 
 /// A login of today, as the guard gives it out.
@@ -156,8 +156,8 @@ pub fn login(client: &mut Client, table: &str, id: &str) -> String {
 }
 
 /// Which checks they are of.
-pub fn checks(ailments: &[Ailment]) -> Vec<&str> {
-    ailments.iter().map(|ailment| ailment.check.as_str()).collect()
+pub fn checks(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.check.as_str()).collect()
 }
 
 fn quoted(text: &str) -> String {
@@ -177,11 +177,11 @@ impl Session {
     }
 }
 
-impl Story {
+impl Scenario {
     /// The same, but for one table.
-    pub fn without(&self, table: &str) -> Story {
+    pub fn without(&self, table: &str) -> Scenario {
         let sessions = self.sessions.iter().filter(|session| session.table != table);
-        Story { sessions: sessions.cloned().collect(), ailments: self.ailments.clone() }
+        Scenario { sessions: sessions.cloned().collect(), problems: self.problems.clone() }
     }
 
     /// What was dead is dead.
@@ -210,7 +210,7 @@ impl Story {
         run(client, "CREATE TABLE IF NOT EXISTS dropped (id int PRIMARY KEY, active boolean)");
         run(client, "INSERT INTO dropped VALUES (1, true) ON CONFLICT DO NOTHING");
         run(client, "SELECT session_guard.attach('former'), session_guard.attach('dropped')");
-        heal(client);
+        repair(client);
         for session in self.sessions.iter().filter(|session| !session.is_live) {
             let verdict = session.verdict(client);
             assert_eq!(verdict, "revoked", "{session:?}");
@@ -238,15 +238,15 @@ impl Story {
         }
     }
 
-    /// A whole copy: nothing to mend but what was there before, nobody revived, nobody put out.
+    /// A whole copy: nothing to repair but what was there before, nobody revived, nobody put out.
     #[track_caller]
     pub fn check_copy(&self, client: &mut Client) {
-        assert_eq!(ailments(client), self.ailments);
+        assert_eq!(problems(client), self.problems);
         self.check_dead(client);
         self.check_live(client, |_| true);
         let guards = "SELECT table_name, is_default FROM session_guard.guard ORDER BY 1";
         assert_eq!(answers(client, guards).len(), 5);
-        heal(client);
+        repair(client);
         self.check_dead(client);
         self.check_live(client, |_| true);
         self.check_dead_for_ever(client);

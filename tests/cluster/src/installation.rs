@@ -52,7 +52,7 @@ impl Installation {
         &self.bindir
     }
 
-    /// One of its programs, kept from what the caller's environment would tell it.
+    /// One of its programs, without the libpq variables of the caller's environment.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bindir.join(name));
         for (variable, _) in std::env::vars_os() {

@@ -1,20 +1,20 @@
-//! A dump that is restored, whole or in part, revives no session; and what it leaves disarmed,
-//! `session_guard.health()` knows how to mend.
+//! Restoring a dump, whole or in part, revives no session, and the remedies of `session_guard.health()` repair what
+//! the restore leaves disarmed.
 
+use cluster::scenario::{AB_USER, DROPPED, Scenario, checks, login};
+use cluster::{Cluster, answer, output_of, problems, refusal, repair, repair_where, run, scenario};
 use postgres::Client;
 use postgres::error::SqlState;
-use servers::story::{AB_USER, DROPPED, Story, checks, login};
-use servers::{Cluster, ailments, answer, heal, heal_where, output_of, refusal, run, story};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A running cluster with a database `source` in which everything has happened.
-fn cluster_with_source() -> (Cluster, Story) {
+fn cluster_with_source() -> (Cluster, Scenario) {
     let cluster = Cluster::start(&[]);
     let mut client = cluster.create_database("source");
-    let story = story::tell(&mut client);
-    (cluster, story)
+    let scenario = scenario::create(&mut client);
+    (cluster, scenario)
 }
 
 /// Dumps the database `source` into a file or folder of the cluster's.
@@ -36,20 +36,20 @@ fn restore(cluster: &Cluster, database: &str, options: &[&str], file: &PathBuf) 
     restore
 }
 
-/// Runs a restore that goes on after errors, as both programs do unless told otherwise; returns the
+/// Runs a restore that goes on after errors, as both programs do by default; returns the
 /// errors.
 fn errors_of(command: &mut Command) -> Vec<String> {
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).output().expect("a program");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     let errors: Vec<_> =
-        told.lines().filter(|line| line.contains("ERROR: ")).map(str::to_owned).collect();
+        printed.lines().filter(|line| line.contains("ERROR: ")).map(str::to_owned).collect();
     println!("errors of the restore: {errors:#?}");
     errors
 }
 
 #[test]
 fn a_whole_dump_restores_whole_in_every_format() {
-    let (cluster, story) = cluster_with_source();
+    let (cluster, scenario) = cluster_with_source();
     for (format, jobs) in
         [("plain", "1"), ("custom", "1"), ("custom", "4"), ("directory", "4"), ("tar", "1")]
     {
@@ -65,13 +65,13 @@ fn a_whole_dump_restores_whole_in_every_format() {
             }
             _ => restore(&cluster, &database, &["--exit-on-error", "-j", jobs], &file),
         });
-        story.check_copy(&mut client);
+        scenario.check_copy(&mut client);
     }
 }
 
 #[test]
 fn a_dump_of_all_databases_restores_in_another_cluster() {
-    let (cluster, story) = cluster_with_source();
+    let (cluster, scenario) = cluster_with_source();
     let mut client = cluster.connect("source");
     run(&mut client, "CREATE ROLE app LOGIN; ALTER TABLE staff OWNER TO app");
     run(&mut client, "SELECT session_guard.attach('staff')");
@@ -84,7 +84,7 @@ fn a_dump_of_all_databases_restores_in_another_cluster() {
     let mut app = other.connect_as("app", "source").expect("a connection");
     let question = "SELECT session_valid('staff', gen_random_uuid(), now())";
     assert_eq!(answer(&mut app, question), "f", "the table's owner may still ask");
-    story.check_copy(&mut other.connect("source"));
+    scenario.check_copy(&mut other.connect("source"));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn the_owner_of_a_database_restores_without_being_superuser() {
         run(&mut client, &format!("CREATE DATABASE {name} OWNER owner"));
         cluster.connect_as("owner", name).expect("a connection")
     };
-    let story = story::tell(&mut create("source"));
+    let scenario = scenario::create(&mut create("source"));
     for (target, options) in [("plain_again", ["-F", "plain"]), ("custom_again", ["-F", "custom"])]
     {
         let file = cluster.folder().join(format!("{target}.dump"));
@@ -113,55 +113,55 @@ fn the_owner_of_a_database_restores_without_being_superuser() {
             _ => restore(&cluster, target, &["--exit-on-error", "-j", "2"], &file),
         };
         output_of(command.args(["-U", "owner"]));
-        story.check_copy(&mut client);
+        scenario.check_copy(&mut client);
     }
     // A superuser's dump, whose objects become the owner's.
     let mut superuser = cluster.connect("postgres");
     run(&mut superuser, "DROP DATABASE source");
     drop(superuser);
-    let story = story::tell(&mut cluster.create_database("source"));
+    let scenario = scenario::create(&mut cluster.create_database("source"));
     let file = dump(&cluster, "of_superuser", &["-F", "custom"]);
     let mut client = create("taken_over");
     let options = ["--exit-on-error", "--no-owner", "-U", "owner"];
     output_of(&mut restore(&cluster, "taken_over", &options, &file));
-    story.check_copy(&mut client);
+    scenario.check_copy(&mut client);
 }
 
 #[test]
 fn the_schema_first_and_then_the_data_makes_a_whole_copy() {
-    let (cluster, story) = cluster_with_source();
+    let (cluster, scenario) = cluster_with_source();
     let schema = dump(&cluster, "schema", &["-F", "custom", "--schema-only"]);
     let data = dump(&cluster, "data", &["-F", "custom", "--data-only"]);
     let mut client = cluster.create_database("in_two_steps");
     output_of(&mut restore(&cluster, "in_two_steps", &["--exit-on-error"], &schema));
     output_of(&mut restore(&cluster, "in_two_steps", &["--exit-on-error"], &data));
-    story.check_copy(&mut client);
+    scenario.check_copy(&mut client);
 
     // With several jobs the epochs may be there before the accounts, which are stamped then.
     let mut client = cluster.create_database("side_by_side");
     output_of(&mut restore(&cluster, "side_by_side", &["--exit-on-error"], &schema));
     output_of(&mut restore(&cluster, "side_by_side", &["--exit-on-error", "-j", "4"], &data));
-    assert_eq!(ailments(&mut client), story.ailments);
-    story.check_dead_for_ever(&mut client);
-    story.check_guarding(&mut client);
+    assert_eq!(problems(&mut client), scenario.problems);
+    scenario.check_dead_for_ever(&mut client);
+    scenario.check_guarding(&mut client);
 
     // Triggers that are disabled for the restore come back as ordinary ones, not as always enabled.
     let mut client = cluster.create_database("without_triggers");
     output_of(&mut restore(&cluster, "without_triggers", &["--exit-on-error"], &schema));
     let options = ["--exit-on-error", "--disable-triggers"];
     output_of(&mut restore(&cluster, "without_triggers", &options, &data));
-    story.check_dead(&mut client);
-    let wrong = ailments(&mut client);
+    scenario.check_dead(&mut client);
+    let wrong = problems(&mut client);
     assert!(checks(&wrong).contains(&"armed"), "{wrong:?}");
-    let mended = heal(&mut client);
-    println!("mended: {mended:?}");
-    story.check_dead_for_ever(&mut client);
-    story.check_guarding(&mut client);
+    let repaired = repair(&mut client);
+    println!("repaired: {repaired:?}");
+    scenario.check_dead_for_ever(&mut client);
+    scenario.check_guarding(&mut client);
 }
 
 #[test]
 fn data_alone_into_guarded_tables_revives_nobody() {
-    let (cluster, story) = cluster_with_source();
+    let (cluster, scenario) = cluster_with_source();
     let plain = dump(&cluster, "plain", &["--data-only"]);
     let data = dump(&cluster, "data", &["-F", "custom", "--data-only"]);
     for (database, options) in [
@@ -172,7 +172,7 @@ fn data_alone_into_guarded_tables_revives_nobody() {
     ] {
         println!("== {database}");
         let mut client = cluster.create_database(database);
-        story::prepare(&mut client);
+        scenario::prepare(&mut client);
         let errors = errors_of(&mut match options {
             None => psql(&cluster, database, &plain),
             Some(options) => restore(&cluster, database, options, &data),
@@ -181,29 +181,29 @@ fn data_alone_into_guarded_tables_revives_nobody() {
         // the name of a table that was dropped, by which another would take over its epochs.
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].contains("guard_pkey"), "{errors:?}");
-        let story = story.without(DROPPED);
-        story.check_dead(&mut client);
-        let mended = heal(&mut client);
-        println!("mended: {mended:?}");
-        story.check_dead_for_ever(&mut client);
-        story.check_guarding(&mut client);
+        let scenario = scenario.without(DROPPED);
+        scenario.check_dead(&mut client);
+        let repaired = repair(&mut client);
+        println!("repaired: {repaired:?}");
+        scenario.check_dead_for_ever(&mut client);
+        scenario.check_guarding(&mut client);
     }
     // Where the guards make room, what the dump has takes their place.
     let mut client = cluster.create_database("guards_removed");
-    story::prepare(&mut client);
+    scenario::prepare(&mut client);
     run(
         &mut client,
         "TRUNCATE session_guard.guard, session_guard.guard_epoch, session_guard.epoch",
     );
     run(&mut client, "DROP TABLE dropped");
     output_of(&mut restore(&cluster, "guards_removed", &["--exit-on-error"], &data));
-    story.check_copy(&mut client);
+    scenario.check_copy(&mut client);
 }
 
 /// A dropped table's OID is a number in the dump, and may be another table's where that is restored.
 #[test]
 fn an_oid_that_means_another_table_after_the_restore_is_not_taken_for_it() {
-    let (cluster, story) = cluster_with_source();
+    let (cluster, scenario) = cluster_with_source();
     let mut client = cluster.connect("source");
     run(&mut client, "CREATE TABLE unrelated (id int PRIMARY KEY, active boolean)");
     let dangling = answer(
@@ -227,12 +227,12 @@ fn an_oid_that_means_another_table_after_the_restore_is_not_taken_for_it() {
     run(&mut client, "INSERT INTO unrelated VALUES (1, true)");
     let question = "SELECT session_valid('unrelated', 1, now())";
     assert_eq!(refusal(&mut client, question), SqlState::UNDEFINED_TABLE);
-    assert_eq!(checks(&ailments(&mut client)), ["table", "table"]);
-    heal(&mut client);
+    assert_eq!(checks(&problems(&mut client)), ["table", "table"]);
+    repair(&mut client);
     assert_eq!(refusal(&mut client, question), SqlState::UNDEFINED_OBJECT, "it is not guarded");
-    story.check_live(&mut client, |_| true);
-    story.check_dead_for_ever(&mut client);
-    story.check_guarding(&mut client);
+    scenario.check_live(&mut client, |_| true);
+    scenario.check_dead_for_ever(&mut client);
+    scenario.check_guarding(&mut client);
 }
 
 /// Dumps one table while somebody is enabled who is disabled when it is restored.
@@ -281,10 +281,10 @@ fn check_table_restored(client: &mut Client, verdict: &str) {
     // The app goes on writing meanwhile.
     run(client, "UPDATE ab_user SET username = 'else' WHERE id = 8");
     // Before everybody is put out, which is what may be asked for in the end.
-    let mut mended = heal_where(client, |ailment| ailment.check != "unwatched_changes");
+    let mut repaired = repair_where(client, |problem| problem.check != "unwatched_changes");
     assert_eq!(answer(client, verdict), "revoked");
-    mended.extend(heal(client));
-    println!("mended: {mended:?}");
+    repaired.extend(repair(client));
+    println!("repaired: {repaired:?}");
     run(client, "UPDATE ab_user SET active = false WHERE id = 9");
     let reason = "SELECT reason FROM session_guard.epoch WHERE guard = 'ab_user'::regclass AND user_id = '9'";
     assert_eq!(answer(client, reason), "disabled");

@@ -1,4 +1,4 @@
-//! Random numbers that can be had again by their seed.
+//! Random numbers that a seed repeats.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -1,4 +1,4 @@
-//! A private throw-away cluster.
+//! Starts, configures, crashes and copies a private throw-away cluster.
 
 use crate::installation::Installation;
 use crate::process::{kill, kill_family};
@@ -158,11 +158,16 @@ impl Cluster {
 
     /// A connection as another role.
     pub fn connect_as(&self, user: &str, database: &str) -> Result<Client, postgres::Error> {
+        self.config().user(user).dbname(database).connect(NoTls)
+    }
+
+    /// How to connect as the superuser; the database is left open.
+    pub fn config(&self) -> Config {
         let mut config = Config::new();
-        config.host_path(self.folder()).user(user).dbname(database);
+        config.host_path(self.folder()).user("postgres");
         // Warnings are no part of what is tested here.
         config.notice_callback(drop);
-        config.connect(NoTls)
+        config
     }
 
     /// A new database, and a connection to it.
@@ -227,10 +232,10 @@ pub fn output_of(command: &mut Command) -> String {
 pub fn try_output_of(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{command:?}: {error}"))?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
-        true => Ok(told),
-        false => Err(format!("{command:?} failed:\n{told}{complained}")),
+        true => Ok(printed),
+        false => Err(format!("{command:?} failed:\n{printed}{complained}")),
     }
 }

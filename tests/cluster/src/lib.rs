@@ -1,20 +1,23 @@
-//! Private throw-away servers, for tests that crash, dump, upgrade or replicate whole clusters.
+//! Private throw-away clusters for tests in Rust that crash, dump, upgrade or replicate whole servers, and for the
+//! concurrent histories.
 //!
 //! `PG_CONFIG` names the pg_config of an installation that has the extension installed. PostgreSQL
-//! does not run as root: `scripts/servers` sees to that, and to the rest of the environment.
+//! does not run as root: `scripts/servers` and `scripts/histories` see to that, and to the rest of the environment.
 
-mod answer;
 mod cluster;
-mod dice;
 mod installation;
 mod process;
-pub mod story;
+mod query;
+mod random;
+pub mod scenario;
 
-pub use answer::{Ailment, ailments, answer, answers, heal, heal_where, refusal, run, wait_until};
 pub use cluster::{Cluster, output_of, try_output_of};
-pub use dice::Dice;
 pub use installation::Installation;
 pub use process::{kill, resident_bytes};
+pub use query::{
+    Problem, answer, answers, problems, refusal, repair, repair_where, run, wait_until,
+};
+pub use random::Dice;
 
 /// A number that the environment may set.
 ///

@@ -1,11 +1,12 @@
-//! What is left when the server, a backend, the disk or the patience gives out half way.
+//! No acknowledged disable is lost, and no half of one is left, when the server, a backend or the disk fails, or a
+//! statement is cut off by a timeout.
 
+use cluster::{
+    Cluster, Dice, answer, answers, kill, number_from_environment, refusal, run, wait_until,
+};
 use postgres::Client;
 use postgres::error::SqlState;
 use rustix::process::Signal;
-use servers::{
-    Cluster, Dice, answer, answers, kill, number_from_environment, refusal, run, wait_until,
-};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;

@@ -1,8 +1,9 @@
-//! Failovers and restores: what was acknowledged is not lost where that can be, and where it can be lost, the guard says so.
+//! A failover loses no acknowledged disable where `revocation_durability` can keep it, and elsewhere the guard reports
+//! the new timeline.
 
+use cluster::{Cluster, answer, kill, number_from_environment, problems, run, wait_until};
 use postgres::Client;
 use rustix::process::Signal;
-use servers::{Cluster, ailments, answer, kill, number_from_environment, run, wait_until};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -29,10 +30,10 @@ fn verdict(client: &mut Client, id: u32, login: &str) -> String {
 }
 
 fn checks(client: &mut Client) -> Vec<String> {
-    ailments(client).into_iter().map(|ailment| ailment.check).collect()
+    problems(client).into_iter().map(|problem| problem.check).collect()
 }
 
-/// Disables accounts one by one until the server is gone, and tells whose COMMIT had returned.
+/// Disables accounts one by one until the server is gone; returns those whose COMMIT had returned.
 fn disable_until_it_dies(client: &mut Client, next: &AtomicU32) -> Vec<u32> {
     let mut acknowledged = Vec::new();
     loop {
@@ -127,7 +128,7 @@ fn after_a_failover_that_may_have_lost_stamps_the_guard_says_so_and_may_refuse()
             "unacknowledged_timeline"
         );
     }
-    let remedy = ailments(&mut new)[0].remedy.clone();
+    let remedy = problems(&mut new)[0].remedy.clone();
     run(&mut new, &remedy);
     for client in [&mut here, &mut new] {
         assert_eq!(verdict(client, 1, &session), "revoked");

@@ -1,13 +1,13 @@
-//! Hot standbys: what they answer, how late they may be, and what they refuse to do.
+//! A hot standby never says `valid` later than its staleness allows, and refuses what only the primary can do.
 
+use cluster::{
+    Cluster, Problem, answer, answers, kill, number_from_environment, problems, refusal, run,
+    wait_until,
+};
 use histories::server::Servers;
 use postgres::Client;
 use postgres::error::SqlState;
 use rustix::process::Signal;
-use servers::{
-    Ailment, Cluster, ailments, answer, answers, kill, number_from_environment, refusal, run,
-    wait_until,
-};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
@@ -165,10 +165,7 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
     let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
     standbys.iter().for_each(|standby| reload(standby, &["hot_standby_feedback = on"]));
     reload(&primary, &["synchronous_standby_names = 'ANY 2 (*)'"]);
-    let folder = |cluster: &Cluster| cluster.folder().display().to_string();
-    let folders = standbys.each_ref().map(folder);
-    let servers =
-        Servers::replicated(&folder(&primary), &[folders[0].as_str(), folders[1].as_str()]);
+    let servers = Servers::replicated(&primary, &standbys);
     let mut there = primary.connect("postgres");
     let mut operators = standbys.each_ref().map(|standby| standby.connect("postgres"));
     let (mut asked, mut valid) = (0, 0);
@@ -253,7 +250,7 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
             assert_eq!(verdict(&mut here, 1, &session), "valid");
         }
     }
-    assert_eq!(checks(&ailments(&mut here)), [""; 0]);
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
 
     println!("one that does not replay answers for so long and no longer");
     run(&mut here, "SELECT pg_wal_replay_pause()");
@@ -276,14 +273,14 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
     assert_eq!(verdict(&mut here, 999, "now"), "stale_replica");
     assert_eq!(answer(&mut here, "SELECT session_verdict(NULL::bigint, now())"), "stale_replica");
     assert_eq!(answer(&mut here, "SELECT token_valid('session', 's', NULL::timestamptz)"), "f");
-    assert_eq!(checks(&ailments(&mut here)), ["standby"]);
-    let remedy = ailments(&mut here)[0].remedy.clone();
+    assert_eq!(checks(&problems(&mut here)), ["standby"]);
+    let remedy = problems(&mut here)[0].remedy.clone();
     run(&mut here, &remedy);
     wait_until_stale(&mut here, false);
     assert_eq!(verdict(&mut here, 1, &session), "disabled");
-    assert_eq!(checks(&ailments(&mut here)), [""; 0]);
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
 
-    println!("one that hears nothing, as when the network is cut");
+    println!("one that receives nothing, as when the network is cut");
     let session = login(&mut there, 2);
     assert_eq!(verdict(&mut here, 2, &session), "valid");
     let sender = answer(&mut there, "SELECT pid FROM pg_stat_replication");
@@ -303,9 +300,9 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
     let taken = wait_until_stale(&mut here, true);
     println!("stale {taken:?} after the primary was gone");
     assert!(taken <= BOUND + Duration::from_millis(500));
-    assert_eq!(checks(&ailments(&mut here)), ["standby"]);
+    assert_eq!(checks(&problems(&mut here)), ["standby"]);
 
-    println!("one whose primary answers no more: to try to connect is not to hear");
+    println!("one whose primary answers no more: an attempt to connect receives nothing");
     let path = primary.folder().join(".s.PGSQL.5432");
     std::fs::remove_file(&path).expect("what the killed server has left");
     let socket = UnixListener::bind(&path).expect("a socket");
@@ -359,8 +356,8 @@ fn a_standby_that_has_been_away_refuses_until_it_has_caught_up() {
     println!("refused {refusals} times, then disabled");
 }
 
-fn checks(ailments: &[Ailment]) -> Vec<&str> {
-    ailments.iter().map(|ailment| ailment.check.as_str()).collect()
+fn checks(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.check.as_str()).collect()
 }
 
 #[test]
@@ -395,11 +392,11 @@ fn what_writes_says_on_a_standby_where_to_call_it() {
 fn waiting_for_nobody_is_an_ailment() {
     let primary = primary(&["session_guard.revocation_durability = remote_apply"]);
     let mut there = primary.connect("postgres");
-    assert_eq!(checks(&ailments(&mut there)), ["durability"]);
+    assert_eq!(checks(&problems(&mut there)), ["durability"]);
     run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
-    let remedy = ailments(&mut there)[0].remedy.clone();
+    let remedy = problems(&mut there)[0].remedy.clone();
     run(&mut there, &remedy);
     run(&mut there, "SELECT pg_reload_conf()");
     wait_until(&mut there, "SELECT current_setting('synchronous_standby_names') = '*'");
-    assert_eq!(checks(&ailments(&mut there)), [""; 0]);
+    assert_eq!(checks(&problems(&mut there)), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! SQL, as text and back.
+//! Runs SQL, and gives its results as text.
 
 use postgres::error::SqlState;
 use postgres::{Client, SimpleQueryMessage};
@@ -69,24 +69,24 @@ pub fn wait_until(client: &mut Client, sql: &str) {
 
 /// A row of `session_guard.health()` that is not ok.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ailment {
+pub struct Problem {
     /// Which check found it.
     pub check: String,
     /// What is wrong.
     pub detail: String,
-    /// What mends it.
+    /// What repairs it.
     pub remedy: String,
 }
 
 /// What `session_guard.health()` finds wrong.
 #[track_caller]
-pub fn ailments(client: &mut Client) -> Vec<Ailment> {
+pub fn problems(client: &mut Client) -> Vec<Problem> {
     let rows = answers(
         client,
         "SELECT check_name, detail, remedy FROM session_guard.health() WHERE NOT ok",
     );
     rows.into_iter()
-        .map(|mut row| Ailment {
+        .map(|mut row| Problem {
             remedy: row.remove(2),
             detail: row.remove(1),
             check: row.remove(0),
@@ -95,32 +95,32 @@ pub fn ailments(client: &mut Client) -> Vec<Ailment> {
 }
 
 /// Runs the remedies that `session_guard.health()` names, as they stand, until it is content; returns
-/// the checks that were mended. One may come to light only once another is mended.
+/// the checks that were repaired. One may come to light only once another is repaired.
 ///
 /// # Panics
 /// If a remedy fails, or does not help.
 #[track_caller]
-pub fn heal(client: &mut Client) -> Vec<String> {
-    heal_where(client, |_| true)
+pub fn repair(client: &mut Client) -> Vec<String> {
+    repair_where(client, |_| true)
 }
 
-/// The same, for some of the ailments.
+/// The same, for some of the problems.
 ///
 /// # Panics
 /// If a remedy fails, or does not help.
 #[track_caller]
-pub fn heal_where(client: &mut Client, is_to_heal: impl Fn(&Ailment) -> bool) -> Vec<String> {
-    let mut mended = Vec::new();
+pub fn repair_where(client: &mut Client, is_to_repair: impl Fn(&Problem) -> bool) -> Vec<String> {
+    let mut repaired = Vec::new();
     for _ in 0..100 {
-        let Some(ailment) = ailments(client).into_iter().find(&is_to_heal) else {
-            return mended;
+        let Some(problem) = problems(client).into_iter().find(&is_to_repair) else {
+            return repaired;
         };
-        if let Err(error) = client.batch_execute(&ailment.remedy) {
-            panic!("{ailment:?}: {error:?}");
+        if let Err(error) = client.batch_execute(&problem.remedy) {
+            panic!("{problem:?}: {error:?}");
         }
-        let is_left = ailments(client).contains(&ailment);
-        assert!(!is_left, "the remedy does not help: {ailment:?}");
-        mended.push(ailment.check);
+        let is_left = problems(client).contains(&problem);
+        assert!(!is_left, "the remedy does not help: {problem:?}");
+        repaired.push(problem.check);
     }
-    panic!("no end of remedies: {:?}", ailments(client));
+    panic!("no end of remedies: {:?}", problems(client));
 }

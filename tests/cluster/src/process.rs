@@ -1,4 +1,4 @@
-//! Processes, as /proc has them.
+//! Signals to processes, and what /proc says of them.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
