@@ -1,5 +1,5 @@
--- What scripts/valgrind watches: each entry of the library, with values of each kind. Every statement
--- succeeds: mistakes are caught, so that the unwinding is watched, too.
+-- Every function of the library runs with values of each kind on a server that valgrind watches: no error of memory
+-- is found. Statements that fail are caught, so that unwinding is watched, too.
 \set ON_ERROR_STOP on
 SET client_min_messages = error;
 \pset pager off

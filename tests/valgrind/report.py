@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts what valgrind saw, and fails where the library had a part in it.
 
-    tests/valgrind_report.py FOLDER    of logs, one a process
+    tests/valgrind/report.py FOLDER    of logs, one a process
 """
 
 import collections
