@@ -53,16 +53,16 @@ test:
 	@scripts/test
 
 test-examples:
-	@scripts/with-cluster examples tests/examples/run tests/flask_appbuilder/run tests/apps/run
+	@scripts/with-cluster examples tests/apps/examples/run tests/apps/flask_appbuilder/run tests/apps/django_express_axum/run
 
 test-superset:
-	@scripts/with-cluster superset tests/superset/run tests/airflow/run
+	@scripts/with-cluster superset tests/apps/superset/run tests/apps/airflow/run
 
 test-drivers:
 	@scripts/with-cluster drivers tests/drivers/run
 
 test-browser:
-	@scripts/with-cluster browser tests/browser/run
+	@scripts/with-cluster browser tests/apps/browser/run
 
 test-patroni:
 	@scripts/operations patroni

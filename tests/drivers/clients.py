@@ -1,23 +1,23 @@
-"""The drivers' clients, the databases that they ask, and what they should be told."""
+"""The drivers' clients, the databases that they ask, and the answers that they should get."""
 
 import json
 import os
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
-import psycopg
+from python_helpers.databases import connect, create_database
 
 HERE = Path(__file__).parent
 BUILT = Path(os.environ["GUARD_BUILT"])
 CASES = json.loads((HERE / "cases.json").read_text())
-PYTHON = str(BUILT / "venv/bin/python")
 DRIVERS = {
     "psql": ["sh", "psql.sh"],
-    "psycopg2": [PYTHON, "psycopg2_client.py"],
-    "psycopg3": [PYTHON, "psycopg3_client.py"],
-    "asyncpg": [PYTHON, "asyncpg_client.py"],
-    "SQLAlchemy": [PYTHON, "sqlalchemy_client.py"],
+    "psycopg2": [sys.executable, "psycopg2_client.py"],
+    "psycopg3": [sys.executable, "psycopg3_client.py"],
+    "asyncpg": [sys.executable, "asyncpg_client.py"],
+    "SQLAlchemy": [sys.executable, "sqlalchemy_client.py"],
     "node-postgres": ["node", "node_postgres.js"],
     "tokio-postgres": [str(BUILT / "cargo/debug/tokio_postgres_client")],
     "JDBC": ["java", "-cp", "/usr/share/java/postgresql.jar", "Jdbc.java"],
@@ -50,11 +50,8 @@ def cases_of(column):
 
 def make_database(column):
     name, users = f"guard_drivers_{column}", CASES["columns"][column]
-    with psycopg.connect(dbname="postgres", autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name}")
-        admin.execute(f"ALTER DATABASE {name} SET TimeZone = '{SERVERS_ZONE}'")
-    with psycopg.connect(dbname=name, autocommit=True) as db:
+    create_database(name, settings={"TimeZone": SERVERS_ZONE})
+    with connect(name) as db:
         db.execute("CREATE EXTENSION pg_session_guard")
         for table in ["users", "staff"]:
             db.execute(f"CREATE TABLE {table} (id {column} PRIMARY KEY, active boolean)")

@@ -8,7 +8,7 @@ const db = new Client();
 const naturalId = (kind, text) => (text === null ? null
   : kind === 'int' ? Number(text) : kind === 'bigint' ? BigInt(text) : text);
 
-// A Date knows the instant, so that only a naive text needs to be told what it is.
+// A Date knows the instant, so that only a naive text needs a cast to say what it is.
 const naturalLogin = (kind, text) => (kind === 'aware' ? new Date(text)
   : kind === 'infinity' ? (text === 'infinity' ? Infinity : -Infinity) : text);
 

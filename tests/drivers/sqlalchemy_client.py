@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 
 def connect(prepare_threshold):
-    """psycopg prepares a statement that it has met so often; 5 unless it is told."""
+    """psycopg prepares a statement that it has met so often; 5 by default."""
     engine = create_engine(
         "postgresql+psycopg://", isolation_level="AUTOCOMMIT", connect_args={"prepare_threshold": prepare_threshold}
     )

@@ -4,8 +4,9 @@ import re
 
 import pytest
 from clients import HERE
+from python_helpers import ROOT
 
-SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (HERE / "../../docs/clients.md").read_text(), re.M | re.S))
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/clients.md").read_text(), re.M | re.S))
 CLIENTS = {"psql": "psql.sh", "psycopg 2": "psycopg2_client.py", "psycopg 3": "psycopg3_client.py", "asyncpg": "asyncpg_client.py",
            "SQLAlchemy": "sqlalchemy_client.py", "node-postgres": "node_postgres.js", "tokio-postgres": "tokio_postgres/src/main.rs",
            "JDBC": "Jdbc.java", "Perl's DBD::Pg": "dbd_pg.pl", "Ruby's pg": "ruby_pg.rb", "PHP's PDO": "php_pdo.php", "libpq": "libpq.c"}
@@ -20,5 +21,5 @@ def test_each_line_of_code_is_one_that_the_client_runs(driver):
     shown = [line for block in re.findall(r"```\w+\n(.*?)```", SECTIONS[driver], re.S) for line in lines(block)]
     run = iter(lines((HERE / CLIENTS[driver]).read_text()))
     assert shown
-    # In this order, so that nothing is told out of its place.
+    # In this order, so that no line is out of its place.
     assert [line for line in shown if line not in run] == []

@@ -1,10 +1,9 @@
-"""PgBouncer in transaction mode between the clients and the server: what works, and that nothing stays valid."""
+"""Through PgBouncer in transaction mode, every driver gets the same answers, and no disabled account stays valid."""
 
 import itertools
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -14,22 +13,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from clients import DRIVERS, HERE, ask, expected_answers, make_database
+from clients import DRIVERS, ask, expected_answers, make_database
+from python_helpers import ROOT
+from python_helpers.ports import free_port
 
 POOL, CLIENTS, USERS = 5, 20, 100
-UNPRIVILEGED = str(HERE.parent.parent / "scripts/unprivileged")
+UNPRIVILEGED = str(ROOT / "scripts/unprivileged")
 PGBOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
 VERSION = tuple(map(int, re.search(r"(\d+)\.(\d+)", subprocess.check_output([PGBOUNCER, "--version"], text=True)).groups()))
 # From 1.21 on PgBouncer keeps track of the statements that drivers prepare.
 KEEPS_STATEMENTS = VERSION >= (1, 21)
 # Ways of asking that take no prepared statement from one transaction into the next.
 UNPREPARED = {"literals", "unprepared", "emulated", "text", "func", "simple", "timestamps"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ pub fn isolation_levels(on_standby: bool) -> &'static [&'static str] {
     if on_standby { &ISOLATION[..2] } else { &ISOLATION }
 }
 
-/// What one worker heard.
+/// The answers that one worker got.
 #[derive(Debug, Default)]
 pub struct Answers {
     /// Each answer.

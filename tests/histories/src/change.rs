@@ -18,7 +18,7 @@ pub struct Changes {
     pub undone: usize,
 }
 
-/// Carries out plans until `deadline`. `name` tells the worker's prepared transactions from others' on
+/// Carries out plans until `deadline`. `name` distinguishes the worker's prepared transactions from others' on
 /// the same server.
 pub fn work(
     client: &mut Client,

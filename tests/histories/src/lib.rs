@@ -1,4 +1,4 @@
-//! Concurrent histories: workers log in, change accounts and ask, all at once and on real
+//! Concurrent histories: workers log in, change accounts and check sessions, all at once and on real
 //! connections; what they saw is recorded on one clock, and then judged.
 //!
 //! Data flows one way: `event` (what is recorded) ← `plan` (what a worker does, from a seed) →

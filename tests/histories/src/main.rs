@@ -1,6 +1,7 @@
-//! `histories [--seconds N] [--seed N]`: checks concurrent histories on the server that PGHOST, PGPORT
-//! and PGUSER lead to. Ends with 1 if a promise was broken.
+//! `histories [--seconds N] [--seed N]`: checks concurrent histories on a cluster of its own, made by the PostgreSQL that
+//! `PG_CONFIG` names. Ends with 1 if a promise was broken.
 
+use cluster::Cluster;
 use histories::server::Servers;
 use histories::{run, server};
 use std::process::ExitCode;
@@ -19,8 +20,17 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let [first, ..] = arguments.finish().as_slice() {
         return Err(format!("what is {first:?}?").into());
     }
-    let mut seed = seed.map_or_else(random_seed, Ok)?;
-    let servers = Servers::of_environment();
+    let seed = seed.map_or_else(random_seed, Ok)?;
+    let cluster = server::start();
+    check(&cluster, seconds, seed).inspect_err(|_| eprintln!("{}", cluster.end_of_log()))
+}
+
+fn check(
+    cluster: &Cluster,
+    seconds: u64,
+    mut seed: u64,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let servers = Servers::single(cluster);
     let mut left = Duration::from_secs(seconds);
     let (mut histories, mut violations) = (0, 0);
     while !left.is_zero() {

@@ -1,6 +1,7 @@
 //! The servers that the history runs on.
 
 use crate::plan::{ACCOUNTS, IDS};
+use cluster::Cluster;
 use postgres::{Client, Config, Error, NoTls};
 
 /// Where accounts are changed and users log in, and where sessions are asked about.
@@ -11,31 +12,21 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// The one server that PGHOST, PGPORT and PGUSER lead to.
+    /// One server, for everything.
     #[must_use]
-    pub fn of_environment() -> Servers {
-        let variable =
-            |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
-        let mut config = Config::new();
-        config.host(&variable("PGHOST", "/tmp")).user(&variable("PGUSER", "postgres"));
-        config.port(variable("PGPORT", "5432").parse().unwrap_or(5432));
-        Servers { primary: config, standbys: Vec::new() }
+    pub fn single(cluster: &Cluster) -> Servers {
+        Servers::replicated(cluster, &[])
     }
 
-    /// A primary and its standbys, all in a folder of their sockets each. Only the standbys are asked.
+    /// A primary and its standbys. Only the standbys are asked.
     #[must_use]
-    pub fn replicated(primary: &str, standbys: &[&str]) -> Servers {
-        let config = |folder: &str| {
-            let mut config = Config::new();
-            config.host(folder).user("postgres");
-            config
-        };
-        let standbys = standbys.iter().copied().map(config).collect();
-        Servers { primary: config(primary), standbys }
+    pub fn replicated(primary: &Cluster, standbys: &[Cluster]) -> Servers {
+        let standbys = standbys.iter().map(Cluster::config).collect();
+        Servers { primary: primary.config(), standbys }
     }
 
     /// Whether what is asked may be behind what is changed. Then only that the dead stay dead can be judged: an account that is
-    /// new may not have arrived yet.
+    /// new may not have been replayed yet.
     #[must_use]
     pub fn are_replicated(&self) -> bool {
         !self.standbys.is_empty()
@@ -53,6 +44,12 @@ impl Servers {
             count => self.standbys[number % count].clone().dbname(database).connect(NoTls),
         }
     }
+}
+
+/// A running cluster for histories on one server, with autovacuum at its usual pace beside them.
+#[must_use]
+pub fn start() -> Cluster {
+    Cluster::start(&["max_prepared_transactions = 40", "autovacuum_naptime = 1min"])
 }
 
 /// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `settings` are set for all who connect.

@@ -1,6 +1,7 @@
-//! The checker finds each fault that a build for tests can be told to have: one that finds nothing
-//! is worth nothing. The server is one with the feature `planted_faults`.
+//! The checker finds each fault that a build for tests can be made to have: one that finds nothing
+//! is worth nothing. `PG_CONFIG` names a PostgreSQL with such a build, of the feature `planted_faults`.
 
+use cluster::Cluster;
 use histories::event::{Stamp, Subject, Whose};
 use histories::judge::Violation;
 use histories::run;
@@ -17,11 +18,11 @@ const ALL_KEPT: &str = "1000";
 /// As many as half of the accounts: answers are read often, and kept long enough to be given again.
 const HALF_KEPT: &str = "20";
 
-fn history(fault: &str, cache_entries: &str, seed: u64) -> Report {
+fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Report {
     let database = format!("guard_{fault}");
     let settings =
         [("session_guard.planted_fault", fault), ("session_guard.cache_entries", cache_entries)];
-    let servers = Servers::of_environment();
+    let servers = Servers::single(cluster);
     server::create_database(&servers, &database, &settings).unwrap();
     let report = run::run(&servers, &database, seed, LENGTH).unwrap();
     println!("{fault}: {report}");
@@ -46,12 +47,13 @@ fn sort(stamp: &Stamp) -> Sort {
 
 /// Those of the sorts of stamps of which no history finds that they left a login alive.
 fn undiscovered(fault: &str, cache_entries: &str, sorts: &[Sort]) -> Vec<Sort> {
+    let cluster = server::start();
     let mut sorts = sorts.to_vec();
     for seed in 1..=HISTORIES {
         if sorts.is_empty() {
             break;
         }
-        let report = history(fault, cache_entries, seed);
+        let report = history(&cluster, fault, cache_entries, seed);
         for violation in &report.violations {
             if let Violation::Revived { stamp, .. } = violation {
                 let found = sort(&report.history.stamps[*stamp]);
@@ -64,8 +66,9 @@ fn undiscovered(fault: &str, cache_entries: &str, sorts: &[Sort]) -> Vec<Sort> {
 
 fn refuses(fault: &str, cache_entries: &str) -> bool {
     let is_refused = |violation: &Violation| matches!(violation, Violation::Refused { .. });
+    let cluster = server::start();
     (1..=HISTORIES)
-        .any(|seed| history(fault, cache_entries, seed).violations.iter().any(is_refused))
+        .any(|seed| history(&cluster, fault, cache_entries, seed).violations.iter().any(is_refused))
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn an_epoch_that_counts_as_before_itself_refuses() {
 }
 
 #[test]
-fn a_cache_that_does_not_take_in_the_news_revives() {
+fn a_cache_that_accepts_no_invalidations_revives() {
     assert_eq!(undiscovered("news_not_accepted", ALL_KEPT, &[Sort::Account]), []);
 }
 
@@ -102,5 +105,5 @@ fn a_cache_that_keeps_what_was_outdated_while_it_was_read_revives() {
 
 #[test]
 fn without_a_fault_nothing_is_found() {
-    assert_eq!(history("none", ALL_KEPT, 1).violations, []);
+    assert_eq!(history(&server::start(), "none", ALL_KEPT, 1).violations, []);
 }

@@ -1,0 +1,255 @@
+//! A database with an account in every state and a guard of every kind, and the checks that a copy of it
+//! revives no session.
+
+use crate::{Problem, answer, answers, problems, repair, run};
+use postgres::Client;
+
+/// A session, as an app server remembers it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Its user's table.
+    pub table: &'static str,
+    /// Its user's id.
+    pub id: &'static str,
+    /// When it began.
+    pub login: String,
+    /// Whether it is to count.
+    pub is_live: bool,
+}
+
+/// What the database has gone through.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Everybody who has logged in.
+    pub sessions: Vec<Session>,
+    /// What `session_guard.health()` finds wrong at its end.
+    pub problems: Vec<Problem>,
+}
+
+/// The table that CREATE EXTENSION guards by itself; its guard is the default.
+pub const AB_USER: &str = "public.ab_user";
+/// A table whose users were all put out at once.
+pub const STAFF: &str = "public.staff";
+/// A table that is not guarded any more.
+pub const FORMER: &str = "public.former";
+/// A table that is there no more.
+pub const DROPPED: &str = "public.dropped";
+/// A table that was renamed.
+pub const MEMBERS: &str = "public.members";
+/// A table whose every name needs quotes.
+pub const ODD: &str = r#""Odd Schema"."User's ""Table""""#;
+
+/// The tables as an app's migrations make them, without a row.
+const TABLES: &str = r#"
+    CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, username text DEFAULT 'somebody');
+    CREATE TABLE staff (id uuid PRIMARY KEY, active boolean);
+    CREATE TABLE former (id bigint PRIMARY KEY, active boolean);
+    CREATE TABLE dropped (id int PRIMARY KEY, active boolean);
+    CREATE TABLE accounts (id varchar(20) PRIMARY KEY, active boolean);
+    CREATE SCHEMA "Odd Schema";
+    CREATE TABLE "Odd Schema"."User's ""Table""" ("Key.Id" text PRIMARY KEY, "is on" boolean, "Pass word" text);
+"#;
+
+/// Puts all tables under guard. `CREATE EXTENSION` does it with `ab_user` by itself.
+const ATTACH: &str = r#"
+    SELECT session_guard.attach('staff'), session_guard.attach('former'), session_guard.attach('dropped'),
+           session_guard.attach('accounts'),
+           session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', '{"Pass word"}');
+"#;
+
+const UUID: &str = "0190a0b0-0000-7000-8000-000000000001";
+const ODD_ID: &str = "o'neil \\N \"x\"\t42";
+
+/// What a deleted, a disabled … account's row is like again, for logins to be judged by their times.
+const REVIVE: &str = "
+    INSERT INTO ab_user VALUES (2, true), (4, true), (6, true), (7, true), (8, true)
+        ON CONFLICT (id) DO UPDATE SET active = true;
+";
+
+/// The empty tables, under guard.
+pub fn prepare(client: &mut Client) {
+    run(client, TABLES);
+    run(client, "CREATE EXTENSION pg_session_guard");
+    run(client, ATTACH);
+    run(client, "ALTER TABLE accounts RENAME TO members");
+}
+
+/// Makes the tables and guards, and puts accounts into every state.
+pub fn create(client: &mut Client) -> Scenario {
+    run(client, TABLES);
+    run(
+        client,
+        "INSERT INTO ab_user SELECT n, n <> 6 FROM generate_series(1, 9) AS n;
+         CREATE EXTENSION pg_session_guard;",
+    );
+    run(client, ATTACH);
+    run(
+        client,
+        &format!(
+            "INSERT INTO staff VALUES ('{UUID}', true);
+             INSERT INTO former VALUES (1, true), (2, true);
+             INSERT INTO dropped VALUES (1, true), (2, true);
+             INSERT INTO accounts VALUES ('ann', true), ('bob', true);
+             INSERT INTO {ODD} VALUES ({}, true, 'secret'), ('other', true, 'secret');",
+            quoted(ODD_ID)
+        ),
+    );
+    let mut sessions = Vec::new();
+    let mut log_in = |client: &mut Client, table, id: &'static str, is_live| {
+        let login = login(client, table, id);
+        sessions.push(Session { table, id, login, is_live });
+    };
+    for (id, is_live) in
+        [("1", true), ("2", false), ("3", false), ("4", false), ("5", false), ("7", false)]
+    {
+        log_in(client, AB_USER, id, is_live);
+    }
+    log_in(client, STAFF, UUID, false);
+    log_in(client, FORMER, "1", false);
+    log_in(client, DROPPED, "1", false);
+    log_in(client, "accounts", "ann", false);
+    log_in(client, "accounts", "bob", true);
+    log_in(client, ODD, ODD_ID, false);
+    log_in(client, ODD, "other", true);
+    run(
+        client,
+        &format!(
+            "UPDATE ab_user SET active = false WHERE id IN (2, 3, 5);
+             UPDATE ab_user SET active = true WHERE id IN (3, 5);
+             DELETE FROM ab_user WHERE id = 4;
+             UPDATE ab_user SET id = 70 WHERE id = 7;
+             SELECT session_guard.revoke_all_sessions('staff', 'breach');
+             UPDATE former SET active = false WHERE id = 1;
+             UPDATE former SET active = true WHERE id = 1;
+             SELECT session_guard.detach('former');
+             UPDATE dropped SET active = NOT active;
+             DROP TABLE dropped;
+             UPDATE accounts SET active = false WHERE id = 'ann';
+             UPDATE accounts SET active = true WHERE id = 'ann';
+             ALTER TABLE accounts RENAME TO members;
+             UPDATE {ODD} SET \"Pass word\" = 'changed' WHERE \"Key.Id\" = {};",
+            quoted(ODD_ID)
+        ),
+    );
+    log_in(client, AB_USER, "5", true);
+    log_in(client, STAFF, UUID, true);
+    // Older than the installation.
+    for (table, id, is_live) in [(AB_USER, "6", false), (AB_USER, "2", false), (AB_USER, "1", true)]
+    {
+        sessions.push(Session { table, id, login: "-infinity".into(), is_live });
+    }
+    for session in &mut sessions {
+        if session.table == "accounts" {
+            session.table = MEMBERS;
+        }
+    }
+    let scenario = Scenario { sessions, problems: problems(client) };
+    assert_eq!(checks(&scenario.problems), ["table", "table"], "{:?}", scenario.problems);
+    scenario.check_dead(client);
+    scenario.check_live(client, |_| true);
+    scenario
+}
+
+/// A login of today, as the guard gives it out.
+pub fn login(client: &mut Client, table: &str, id: &str) -> String {
+    answer(client, &format!("SELECT session_start({}, {})", quoted(table), quoted(id)))
+}
+
+/// Which checks they are of.
+pub fn checks(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.check.as_str()).collect()
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+impl Session {
+    /// What the guard says of it; an error is as good as a refusal.
+    fn verdict(&self, client: &mut Client) -> String {
+        let (table, id) = (quoted(self.table), quoted(self.id));
+        let question =
+            format!("SELECT session_verdict({table}, {id}, '{}'::timestamptz)", self.login);
+        match client.simple_query(&question) {
+            Ok(_) => answer(client, &question),
+            Err(error) => error.code().expect("an error of the server's").code().to_owned(),
+        }
+    }
+}
+
+impl Scenario {
+    /// The same, but for one table.
+    pub fn without(&self, table: &str) -> Scenario {
+        let sessions = self.sessions.iter().filter(|session| session.table != table);
+        Scenario { sessions: sessions.cloned().collect(), problems: self.problems.clone() }
+    }
+
+    /// What was dead is dead.
+    #[track_caller]
+    pub fn check_dead(&self, client: &mut Client) {
+        for session in self.sessions.iter().filter(|session| !session.is_live) {
+            let verdict = session.verdict(client);
+            assert_ne!(verdict, "valid", "{session:?}");
+        }
+    }
+
+    /// What was alive is alive, where it is to be.
+    #[track_caller]
+    pub fn check_live(&self, client: &mut Client, is_of_interest: impl Fn(&Session) -> bool) {
+        for session in self.sessions.iter().filter(|session| session.is_live) {
+            let verdict = session.verdict(client);
+            assert!(!is_of_interest(session) || verdict == "valid", "{session:?}: {verdict}");
+        }
+    }
+
+    /// What was dead stays so when accounts and tables come back in every way.
+    #[track_caller]
+    pub fn check_dead_for_ever(&self, client: &mut Client) {
+        self.check_dead(client);
+        run(client, REVIVE);
+        run(client, "CREATE TABLE IF NOT EXISTS dropped (id int PRIMARY KEY, active boolean)");
+        run(client, "INSERT INTO dropped VALUES (1, true) ON CONFLICT DO NOTHING");
+        run(client, "SELECT session_guard.attach('former'), session_guard.attach('dropped')");
+        repair(client);
+        for session in self.sessions.iter().filter(|session| !session.is_live) {
+            let verdict = session.verdict(client);
+            assert_eq!(verdict, "revoked", "{session:?}");
+        }
+    }
+
+    /// Every guard does its work.
+    #[track_caller]
+    pub fn check_guarding(&self, client: &mut Client) {
+        for (table, id, disable, enable) in [
+            (AB_USER, "9", "active = false", "active = true"),
+            (STAFF, UUID, "active = false", "active = true"),
+            (MEMBERS, "bob", "active = NULL", "active = true"),
+            (ODD, "other", "\"is on\" = false", "\"is on\" = true"),
+        ] {
+            let login = login(client, table, id);
+            let session = Session { table, id, login, is_live: true };
+            assert_eq!(session.verdict(client), "valid", "{session:?}");
+            let column = if table == ODD { "\"Key.Id\"" } else { "id" };
+            for (change, verdict) in [(disable, "disabled"), (enable, "revoked")] {
+                let id = quoted(id);
+                run(client, &format!("UPDATE {table} SET {change} WHERE {column} = {id}"));
+                assert_eq!(session.verdict(client), verdict, "{session:?}");
+            }
+        }
+    }
+
+    /// A whole copy: nothing to repair but what was there before, nobody revived, nobody put out.
+    #[track_caller]
+    pub fn check_copy(&self, client: &mut Client) {
+        assert_eq!(problems(client), self.problems);
+        self.check_dead(client);
+        self.check_live(client, |_| true);
+        let guards = "SELECT table_name, is_default FROM session_guard.guard ORDER BY 1";
+        assert_eq!(answers(client, guards).len(), 5);
+        repair(client);
+        self.check_dead(client);
+        self.check_live(client, |_| true);
+        self.check_dead_for_ever(client);
+        self.check_guarding(client);
+    }
+}

@@ -1,0 +1,454 @@
+//! ALTER EXTENSION … UPDATE makes the catalog equal to a fresh installation's, object by object, and keeps all epochs.
+
+use cluster::{Cluster, answer, answers, output_of, problems, refusal, run};
+use postgres::Client;
+use postgres::error::SqlState;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const OLD: &str = "0.1.0";
+
+/// The extension, its members, and what is part of those: indexes, columns' defaults, constraints, triggers, types.
+const OBJECTS: &str = "
+    CREATE TEMP VIEW object AS
+    WITH RECURSIVE object (classid, objid) AS (
+        SELECT 'pg_extension'::regclass::oid, oid FROM pg_extension WHERE extname = 'pg_session_guard'
+        UNION
+        SELECT d.classid, d.objid FROM object AS o JOIN pg_depend AS d ON d.refclassid = o.classid AND d.refobjid = o.objid
+        WHERE d.deptype IN ('e', 'i', 'a')
+    )
+    -- A TOAST table is named by a number.
+    SELECT * FROM object WHERE pg_describe_object(classid, objid, 0) !~ 'pg_toast';
+    CREATE TEMP VIEW relation AS SELECT c.* FROM pg_class AS c JOIN object ON classid = 'pg_class'::regclass AND objid = c.oid;
+    CREATE TEMP VIEW function AS SELECT p.* FROM pg_proc AS p JOIN object ON classid = 'pg_proc'::regclass AND objid = p.oid;";
+
+/// What is compared: each query lists all objects of the extension in one respect.
+const RESPECTS: [(&str, &str); 14] = [
+    ("objects", "SELECT pg_describe_object(classid, objid, 0) FROM object"),
+    (
+        "dependencies",
+        "SELECT pg_describe_object(d.classid, d.objid, d.objsubid), d.deptype, pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+         FROM pg_depend AS d JOIN object USING (classid, objid)",
+    ),
+    (
+        "owners and other roles",
+        "SELECT pg_describe_object(d.classid, d.objid, d.objsubid), d.deptype, d.refobjid::regrole
+         FROM pg_shdepend AS d JOIN object USING (classid, objid)
+         WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    ),
+    (
+        "extension",
+        "SELECT extversion, extowner::regrole, extnamespace::regnamespace, extrelocatable FROM pg_extension JOIN object ON objid = oid",
+    ),
+    (
+        "what pg_dump takes along",
+        "SELECT config.oid::regclass, config.condition
+         FROM pg_extension JOIN object ON objid = oid, unnest(extconfig, extcondition) AS config (oid, condition)",
+    ),
+    ("functions", "SELECT pg_get_functiondef(oid), proowner::regrole FROM function"),
+    (
+        "relations",
+        "SELECT oid::regclass, relowner::regrole, relkind, relpersistence, relnatts, relrowsecurity, relforcerowsecurity,
+                relreplident, relispartition, reloptions
+         FROM relation",
+    ),
+    (
+        "columns",
+        "SELECT attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated,
+                attstorage, attcollation::regcollation, pg_get_expr(adbin, adrelid)
+         FROM relation AS r JOIN pg_attribute ON attrelid = r.oid
+         LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE attnum > 0 AND NOT attisdropped",
+    ),
+    (
+        "sequences",
+        "SELECT r.oid::regclass, seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle
+         FROM relation AS r JOIN pg_sequence ON seqrelid = r.oid",
+    ),
+    (
+        "indexes",
+        "SELECT pg_get_indexdef(indexrelid), indisprimary, indisreplident, indisvalid
+         FROM relation AS r JOIN pg_index ON indexrelid = r.oid",
+    ),
+    (
+        "constraints",
+        "SELECT conrelid::regclass, conname, pg_get_constraintdef(c.oid)
+         FROM object JOIN pg_constraint AS c ON classid = 'pg_constraint'::regclass AND objid = c.oid",
+    ),
+    (
+        "triggers",
+        "SELECT pg_get_triggerdef(t.oid), tgenabled
+         FROM object JOIN pg_trigger AS t ON classid = 'pg_trigger'::regclass AND objid = t.oid",
+    ),
+    (
+        "comments",
+        "SELECT pg_describe_object(classoid, objoid, d.objsubid), description
+         FROM object JOIN pg_description AS d ON classoid = classid AND objoid = objid",
+    ),
+    (
+        // Those that pg_dump takes for the extension's own are listed beside those that there are.
+        "privileges",
+        "SELECT what, is_initial, grantor::regrole, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+                privilege_type, is_grantable
+         FROM (
+             SELECT oid::regprocedure::text, false, proacl FROM function
+             UNION ALL SELECT oid::regclass::text, false, relacl FROM relation
+             UNION ALL SELECT a.attrelid::regclass || '.' || attname, false, attacl
+                       FROM relation AS r JOIN pg_attribute AS a ON a.attrelid = r.oid
+             UNION ALL SELECT n.nspname, false, nspacl
+                       FROM pg_namespace AS n JOIN object ON classid = 'pg_namespace'::regclass AND objid = n.oid
+             UNION ALL SELECT t.oid::regtype::text, false, typacl
+                       FROM pg_type AS t JOIN object ON classid = 'pg_type'::regclass AND objid = t.oid
+             UNION ALL SELECT pg_describe_object(i.classoid, i.objoid, i.objsubid), true, initprivs
+                       FROM pg_init_privs AS i JOIN object ON classid = classoid AND objid = objoid
+         ) AS acl (what, is_initial, acl), aclexplode(acl.acl)",
+    ),
+];
+
+fn catalog(client: &mut Client, query: &str) -> BTreeSet<String> {
+    answers(client, &format!("SELECT o::text FROM ({query}) AS o")).into_iter().flatten().collect()
+}
+
+fn connect_as(cluster: &Cluster, user: &str, database: &str) -> Client {
+    cluster.connect_as(user, database).unwrap_or_else(|error| panic!("{user}: {error:?}"))
+}
+
+fn install_old(client: &mut Client) {
+    run(client, &format!("CREATE EXTENSION pg_session_guard VERSION '{OLD}'"));
+}
+
+fn update(client: &mut Client) {
+    run(client, "ALTER EXTENSION pg_session_guard UPDATE");
+}
+
+/// A database of a role's own.
+fn create_database_of(cluster: &Cluster, owner: &str, name: &str) {
+    run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\""));
+}
+
+/// Whoever has created the extension, and whoever updates it.
+#[test]
+fn an_updated_catalog_is_the_same_as_a_fresh_one() {
+    let cluster = Cluster::start(&[]);
+    run(
+        &mut cluster.connect("postgres"),
+        "CREATE ROLE \"Owner\" LOGIN; CREATE ROLE operator LOGIN SUPERUSER;",
+    );
+    let cases = [("postgres", "postgres"), ("Owner", "Owner"), ("Owner", "operator")];
+    for (number, (creator, updater)) in cases.into_iter().enumerate() {
+        let [fresh, updated] = ["fresh", "updated"].map(|name| format!("{name} {number}"));
+        create_database_of(&cluster, creator, &fresh);
+        create_database_of(&cluster, creator, &updated);
+        run(&mut connect_as(&cluster, creator, &fresh), "CREATE EXTENSION pg_session_guard");
+        install_old(&mut connect_as(&cluster, creator, &updated));
+        update(&mut connect_as(&cluster, updater, &updated));
+        let differences = differences(&mut cluster.connect(&fresh), &mut cluster.connect(&updated));
+        assert!(differences.is_empty(), "{creator}'s, updated by {updater}:{differences}");
+    }
+}
+
+fn differences(fresh: &mut Client, updated: &mut Client) -> String {
+    run(fresh, OBJECTS);
+    run(updated, OBJECTS);
+    let mut differences = String::new();
+    for (respect, query) in RESPECTS {
+        let (fresh, updated) = (catalog(fresh, query), catalog(updated, query));
+        // PostgreSQL does not record what its first role has.
+        assert!(
+            !fresh.is_empty() || respect.starts_with("owners"),
+            "{respect}: nothing is compared"
+        );
+        for missing in fresh.difference(&updated) {
+            write!(differences, "\n{respect}: missing after the update: {missing}")
+                .expect("memory");
+        }
+        for left_over in updated.difference(&fresh) {
+            write!(differences, "\n{respect}: left over: {left_over}").expect("memory");
+        }
+    }
+    differences
+}
+
+/// What `attach` of the old version leaves of a table with three users: one who was disabled and has come back, one
+/// who has never been disabled, and one who is.
+const OLD_GUARD: &str = "
+    CREATE SCHEMA old_app;
+    CREATE TABLE old_app.users (id int PRIMARY KEY, active boolean);
+    INSERT INTO old_app.users VALUES (1, true), (2, true), (3, false);
+    INSERT INTO session_guard.guard VALUES ('old_app.users', 'old_app.users', 'id', 'active', '{}', true);
+    INSERT INTO session_guard.epoch VALUES
+        ('old_app.users', '1', '2020-01-01 00:00:01+00', 'enabled'), ('old_app.users', '3', '2020-01-01 00:00:01+00', 'backfill');
+    CREATE TRIGGER session_guard_update AFTER UPDATE ON old_app.users FOR EACH ROW
+        WHEN (OLD.id IS DISTINCT FROM NEW.id OR OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp();
+    CREATE TRIGGER session_guard_insert AFTER INSERT ON old_app.users FOR EACH ROW EXECUTE FUNCTION session_guard.stamp();
+    CREATE TRIGGER session_guard_delete AFTER DELETE ON old_app.users FOR EACH ROW EXECUTE FUNCTION session_guard.stamp();
+    CREATE TRIGGER session_guard_truncate AFTER TRUNCATE ON old_app.users FOR EACH STATEMENT EXECUTE FUNCTION session_guard.stamp();
+    ALTER TABLE old_app.users ENABLE ALWAYS TRIGGER session_guard_update;
+    ALTER TABLE old_app.users ENABLE ALWAYS TRIGGER session_guard_insert;
+    ALTER TABLE old_app.users ENABLE ALWAYS TRIGGER session_guard_delete;
+    ALTER TABLE old_app.users ENABLE ALWAYS TRIGGER session_guard_truncate;";
+
+/// Each user's verdict, of a session from before the old version's stamps and of one from after.
+fn verdicts(client: &mut Client) -> String {
+    answer(
+        client,
+        "SELECT string_agg(concat_ws(' ', session_verdict(id, '2020-01-01 00:00:00+00'::timestamptz),
+                                          session_verdict('old_app.users', id, '2020-01-01 00:00:02'::timestamp)), ', ' ORDER BY id)
+         FROM generate_series(1, 4) AS id",
+    )
+}
+
+const VERDICTS: &str = "revoked valid, valid valid, disabled disabled, unknown_user unknown_user";
+
+const NEW_ATTACH: &str = "session_guard.attach(regclass, name, name, name[], boolean, interval)";
+
+/// Rights that users may have given, and how to see that they are there after the update.
+fn grants() -> [(&'static str, String); 7] {
+    let function = |role: &str, function: &str, privilege: &str| {
+        format!("has_function_privilege('{role}', '{function}', '{privilege}')")
+    };
+    const GRANTABLE: &str = "EXECUTE WITH GRANT OPTION";
+    [
+        (
+            "EXECUTE ON FUNCTION session_valid(bigint, timestamptz) TO app",
+            function("app", "session_valid(bigint, timestamptz)", "EXECUTE"),
+        ),
+        (
+            "EXECUTE ON FUNCTION session_verdict(bigint, timestamptz) TO PUBLIC",
+            function("anybody", "session_verdict(bigint, timestamptz)", "EXECUTE"),
+        ),
+        (
+            "EXECUTE ON FUNCTION session_guard.health() TO app",
+            function("app", "session_guard.health()", "EXECUTE"),
+        ),
+        (
+            "SELECT ON session_guard.epoch TO app",
+            "has_table_privilege('app', 'session_guard.epoch', 'SELECT')".into(),
+        ),
+        (
+            "USAGE ON SCHEMA session_guard TO app",
+            "has_schema_privilege('app', 'session_guard', 'USAGE')".into(),
+        ),
+        (
+            "EXECUTE ON FUNCTION session_guard.attach TO \"Admin\" WITH GRANT OPTION",
+            function("Admin", NEW_ATTACH, GRANTABLE),
+        ),
+        (
+            "EXECUTE ON FUNCTION session_guard.attach TO app",
+            format!(
+                "{} AND NOT {}",
+                function("app", NEW_ATTACH, "EXECUTE"),
+                function("app", NEW_ATTACH, GRANTABLE)
+            ),
+        ),
+    ]
+}
+
+fn check_grants(client: &mut Client, place: &str) {
+    for (grant, is_there) in grants() {
+        assert_eq!(answer(client, &format!("SELECT {is_there}")), "t", "{place}: {grant}");
+    }
+    let others = format!(
+        "SELECT has_function_privilege('anybody', '{NEW_ATTACH}', 'EXECUTE')
+             OR has_function_privilege('anybody', 'session_valid(bigint, timestamptz)', 'EXECUTE')
+             OR has_function_privilege('app', 'session_guard.revoke_tokens(text, text, text)', 'EXECUTE')"
+    );
+    assert_eq!(answer(client, &others), "f", "{place}: rights that nobody gave");
+}
+
+/// A dump holds the rights that are not the extension's own, and so shows which are taken for that.
+#[test]
+fn an_update_forgets_neither_guards_nor_epochs_nor_grants_and_nor_does_a_dump() {
+    let cluster = Cluster::start(&[]);
+    let mut client = cluster.create_database("updated");
+    run(&mut client, "CREATE ROLE app; CREATE ROLE \"Admin\"; CREATE ROLE anybody");
+    install_old(&mut client);
+    run(&mut client, OLD_GUARD);
+    for (grant, _) in grants() {
+        run(&mut client, &format!("GRANT {grant}"));
+    }
+    // What depends on a function that apps call keeps it from being dropped.
+    run(
+        &mut client,
+        "CREATE VIEW old_app.mine AS SELECT * FROM old_app.users WHERE session_valid(id, '2020-01-01 00:00:00+00'::timestamptz)",
+    );
+    let mut from_before = cluster.connect("updated");
+    assert_eq!(verdicts(&mut from_before), VERDICTS);
+    update(&mut client);
+
+    check_grants(&mut client, "updated");
+    assert_eq!(verdicts(&mut from_before), VERDICTS, "in a session from before");
+    assert_eq!(verdicts(&mut cluster.connect("updated")), VERDICTS, "in a new session");
+    assert_eq!(answer(&mut client, "SELECT string_agg(id::text, ',') FROM old_app.mine"), "2");
+    // Nothing has to be repaired, and what comes next is recorded.
+    assert_eq!(problems(&mut client), []);
+    run(&mut client, "UPDATE old_app.users SET active = false WHERE id = 2");
+    assert_eq!(answer(&mut from_before, "SELECT session_verdict(2, now())"), "disabled");
+    assert_eq!(
+        answer(&mut client, "SELECT user_id || reason FROM session_guard.event"),
+        "2disabled"
+    );
+    run(&mut client, "UPDATE old_app.users SET active = true WHERE id = 2");
+    run(&mut client, "SELECT session_guard.attach('old_app.users', max_session_age => '1 day')");
+    assert_eq!(
+        answer(&mut client, "SELECT session_verdict(1, '2020-01-01 00:00:02+00'::timestamptz)"),
+        "expired"
+    );
+
+    let file = cluster.folder().join("dump");
+    output_of(cluster.program("pg_dump").arg("-f").arg(&file).arg("updated"));
+    let mut restored = cluster.create_database("restored");
+    let mut psql = cluster.program("psql");
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored", "-f"]);
+    output_of(psql.arg(&file));
+    check_grants(&mut restored, "restored");
+
+    // Nothing is left that would keep the role.
+    for database in [&mut client, &mut restored] {
+        let function = format!("FUNCTION {NEW_ATTACH}");
+        run(database, &format!("REVOKE EXECUTE ON {function} FROM \"Admin\""));
+    }
+    run(&mut client, "DROP ROLE \"Admin\"");
+}
+
+/// The library is there, and the update has not been run: what the old catalog has goes on, and what needs the new
+/// one is an error that changes nothing.
+#[test]
+fn until_the_update_the_library_answers_rightly_or_not_at_all() {
+    let cluster = Cluster::start(&[]);
+    let mut client = cluster.create_database("old");
+    install_old(&mut client);
+    run(&mut client, OLD_GUARD);
+    assert_eq!(verdicts(&mut client), VERDICTS);
+    // No epoch is cached, since nothing would invalidate it.
+    const NOW: &str = "SELECT session_valid(2, now())";
+    let mut other = cluster.connect("old");
+    assert_eq!(answer(&mut client, NOW), "t");
+    run(
+        &mut other,
+        "INSERT INTO session_guard.epoch VALUES ('old_app.users', '2', now() + interval '1 h', 'by hand')",
+    );
+    assert_eq!(answer(&mut client, NOW), "f");
+    run(&mut other, "DELETE FROM session_guard.epoch WHERE user_id = '2'");
+    assert_eq!(answer(&mut client, NOW), "t");
+    // Triggers stamp.
+    run(&mut other, "UPDATE old_app.users SET active = false WHERE id = 2");
+    assert_eq!(answer(&mut client, "SELECT session_verdict(2, now())"), "disabled");
+    assert_eq!(
+        answer(
+            &mut client,
+            "SELECT session_start(2) IS NULL AND session_start('old_app.users', 1) >= now()"
+        ),
+        "t"
+    );
+    run(&mut other, "UPDATE old_app.users SET active = true WHERE id = 2");
+    let hour_ago = "SELECT session_verdict(2, now() - interval '1 h')";
+    assert_eq!(answer(&mut client, hour_ago), "revoked");
+    assert_eq!(
+        answer(
+            &mut client,
+            "SELECT session_guard.epoch_of(2) = session_guard.epoch_of('old_app.users', '2')"
+        ),
+        "t"
+    );
+    let remedies: Vec<String> =
+        problems(&mut client).into_iter().map(|problem| problem.remedy).collect();
+    assert_eq!(remedies, ["ALTER EXTENSION pg_session_guard UPDATE;"]);
+
+    // Guards are not changed.
+    run(&mut client, "CREATE TABLE others (id int PRIMARY KEY, active boolean)");
+    const GUARDS: &str = "SELECT string_agg(g::text, ' ') FROM session_guard.guard AS g";
+    let guards = answer(&mut client, GUARDS);
+    for change in [
+        "attach('others')",
+        "attach('old_app.users')",
+        "attach('old_app.users', revoke_on => '{id}', is_default => true)",
+        "reconcile()",
+        "reconcile('old_app.users')",
+    ] {
+        let refused = refusal(&mut client, &format!("SELECT session_guard.{change}"));
+        assert_eq!(refused, SqlState::INVALID_SCHEMA_DEFINITION, "{change}");
+    }
+    assert_eq!(answer(&mut client, GUARDS), guards);
+    for new in [
+        "token_valid('a', 'b', now())",
+        "session_guard.revoke_sessions(1)",
+        "session_guard.prune('1 d')",
+    ] {
+        assert_eq!(refusal(&mut client, &format!("SELECT {new}")), SqlState::UNDEFINED_FUNCTION);
+    }
+
+    // Everybody can be put out, and a guard taken off.
+    run(&mut other, "SELECT session_guard.revoke_all_sessions()");
+    assert_eq!(answer(&mut client, "SELECT session_verdict(1, now() - interval '1 h')"), "revoked");
+    run(&mut other, "SELECT session_guard.detach('old_app.users')");
+    refusal(&mut client, NOW);
+    update(&mut other);
+    run(&mut other, "SELECT session_guard.attach('old_app.users')");
+    assert_eq!(answer(&mut client, hour_ago), "revoked");
+}
+
+/// A connection has kept its library, and a standby its files, while the update to a later version has run elsewhere.
+#[test]
+fn a_catalog_of_a_later_series_is_refused_by_a_library_that_does_not_know_it() {
+    let cluster = Cluster::start(&[]);
+    let mut updater = cluster.create_database("later");
+    run(&mut updater, "CREATE EXTENSION pg_session_guard");
+    run(&mut updater, "CREATE TABLE users (id int PRIMARY KEY, active boolean)");
+    run(&mut updater, "INSERT INTO users VALUES (1, true), (2, true)");
+    run(&mut updater, "SELECT session_guard.attach('users')");
+    let mut app = cluster.connect("later");
+    const ASK: &str = "SELECT session_valid(1, now())";
+    assert_eq!(answer(&mut app, ASK), "t");
+    assert_eq!(answer(&mut app, ASK), "t", "from what it knows");
+
+    let own = answer(
+        &mut updater,
+        "SELECT extversion FROM pg_extension WHERE extname = 'pg_session_guard'",
+    );
+    let (series, _) = own.rsplit_once('.').expect("three numbers");
+    let mut become_version = |version: &str| {
+        // What ALTER EXTENSION ... UPDATE does when the script has nothing but its last line.
+        run(
+            &mut updater,
+            &format!(
+                "BEGIN; UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'pg_session_guard';
+                 REVOKE ALL ON session_guard.guard FROM PUBLIC; COMMIT;"
+            ),
+        );
+    };
+    become_version(&format!("{series}.999"));
+    assert_eq!(answer(&mut app, ASK), "t", "a catalog of the same series means the same");
+
+    become_version("99.0.0");
+    for question in [
+        ASK,
+        "SELECT session_verdict('users', '1', now())",
+        "SELECT token_valid('a', 'b', now())",
+        "SELECT session_start(1)",
+        "SELECT session_guard.epoch_of(1)",
+        "SELECT session_guard.attach('users')",
+        "SELECT session_guard.detach('users')",
+        "SELECT session_guard.reconcile()",
+        "SELECT session_guard.revoke_sessions(1)",
+        "SELECT session_guard.revoke_all_sessions()",
+        "SELECT session_guard.revoke_tokens('a')",
+        "SELECT session_guard.watch('users', 'id')",
+        "SELECT session_guard.unwatch('users')",
+        "SELECT session_guard.prune('1 d')",
+        "SELECT session_guard.acknowledge_timeline()",
+    ] {
+        assert_eq!(refusal(&mut app, question), SqlState::UNDEFINED_FILE, "{question}");
+    }
+    // Also where the later one has other tables.
+    run(&mut app, "BEGIN; ALTER TABLE session_guard.epoch RENAME TO other");
+    assert_eq!(refusal(&mut app, ASK), SqlState::UNDEFINED_FILE);
+    run(&mut app, "ROLLBACK");
+    let found = problems(&mut app);
+    assert_eq!(found.len(), 1);
+    // The app's writes go on, and stamp.
+    run(&mut app, "UPDATE users SET active = false WHERE id = 2");
+    assert_eq!(answer(&mut app, "SELECT user_id FROM session_guard.epoch"), "2");
+    // The remedy ends the connection, so that the next one loads what is installed.
+    assert_eq!(refusal(&mut app, &found[0].remedy), SqlState::ADMIN_SHUTDOWN);
+}

@@ -1,0 +1,170 @@
+//! A backend does not grow with the number of checks that it answers.
+
+use cluster::{Cluster, answer, number_from_environment, resident_bytes, run};
+use postgres::Client;
+
+const ACCOUNTS: u64 = 1000;
+
+/// How many questions one statement asks.
+const BATCH: u64 = 5000;
+
+/// What a backend may grow by in its tens or hundreds of thousands of calls: some pages of malloc's
+/// own, less than a leak of a few bytes a call.
+const SLACK: u64 = 128 * 1024;
+
+struct Backend {
+    client: Client,
+    pid: u32,
+}
+
+impl Backend {
+    fn new(cluster: &Cluster) -> Backend {
+        let mut client = cluster.connect("postgres");
+        let pid = answer(&mut client, "SELECT pg_backend_pid()").parse().expect("a number");
+        Backend { client, pid }
+    }
+
+    /// What PostgreSQL has allocated, and what the process has of its own.
+    fn size(&mut self) -> (u64, u64) {
+        // PostgreSQL 13 does not show the first.
+        let contexts = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts";
+        let allocated = match self.client.simple_query(contexts) {
+            Ok(_) => answer(&mut self.client, contexts).parse().expect("a number"),
+            Err(_) => 0,
+        };
+        (allocated, resident_bytes(self.pid))
+    }
+
+    /// Works for a while to have everything cached and grown, then much longer.
+    fn check_growth(&mut self, what: &str, times: u64, mut work: impl FnMut(&mut Client, u64)) {
+        work(&mut self.client, times / 50 + 1);
+        // The measuring grows the caches, too.
+        self.size();
+        let before = self.size();
+        work(&mut self.client, times);
+        let after = self.size();
+        println!(
+            "{what}, {times} times: allocated and resident bytes before {before:?}, after {after:?}"
+        );
+        assert!(after.0 <= before.0 + SLACK, "{what}: {before:?}, {after:?}");
+        assert!(after.1 <= before.1 + SLACK, "{what}: {before:?}, {after:?}");
+    }
+}
+
+fn cluster_with_accounts() -> Cluster {
+    let cluster = Cluster::start(&["autovacuum = on", "jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        &format!(
+            "CREATE TABLE ab_user (id bigint PRIMARY KEY, active boolean);
+             INSERT INTO ab_user SELECT n, n % 10 > 0 FROM generate_series(1, {ACCOUNTS}) AS n;
+             CREATE EXTENSION pg_session_guard;
+             UPDATE ab_user SET active = true WHERE id % 20 = 0;"
+        ),
+    );
+    drop(client);
+    cluster
+}
+
+#[test]
+fn questions_leave_no_memory_behind() {
+    let calls = number_from_environment("GUARD_CALLS", 1_000_000);
+    let cluster = cluster_with_accounts();
+    let mut backend = Backend::new(&cluster);
+    // Among the ids are some that no account has, and texts that no account could have.
+    const QUESTIONS: [(&str, &str); 3] = [
+        ("n % 1100", "now()"),
+        ("(n % 1100)::text", "(now() AT TIME ZONE 'UTC')"),
+        ("CASE n % 3 WHEN 0 THEN 'nobody' WHEN 1 THEN (n % 1100)::text END", "NULL::timestamptz"),
+    ];
+    for (id, login) in QUESTIONS {
+        backend.check_growth(&format!("session_valid({id}, {login})"), calls / 4, |client, times| {
+            // Of one size each, so that the set of numbers itself takes no more in the end.
+            let all = format!(
+                "SELECT count(*) FROM generate_series(1::bigint, {BATCH}) AS n WHERE session_valid({id}, {login})"
+            );
+            for _ in 0..times.div_ceil(BATCH) {
+                run(client, &all);
+            }
+        });
+    }
+    // As an app asks: one statement after the other.
+    let question =
+        backend.client.prepare("SELECT session_verdict($1::text, now())").expect("valid");
+    backend.check_growth("session_verdict of its own", calls / 16, |client, times| {
+        for n in 0..times {
+            let id = (n % 1100).to_string();
+            client.query_one(&question, &[&id]).expect("a verdict");
+        }
+    });
+    let question = backend.client.prepare("SELECT session_start($1::bigint)").expect("valid");
+    backend.check_growth("session_start of its own", calls / 32, |client, times| {
+        for n in 0..times {
+            client.query_one(&question, &[&((n % 1100) as i64)]).expect("an answer");
+        }
+    });
+}
+
+/// Twice: a cache that is full starts anew, and what it has given back is used again.
+#[test]
+fn a_cache_that_has_seen_more_accounts_than_it_may_keep_stays_within_its_bound() {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let cluster = Cluster::start(&["jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean);
+         INSERT INTO ab_user SELECT n, true FROM generate_series(1, 200000) AS n;
+         CREATE TABLE by_name (id text PRIMARY KEY, active boolean);
+         INSERT INTO by_name SELECT lpad(n::text, 64, 'x'), true FROM generate_series(1, 200000) AS n;
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('by_name');",
+    );
+    let ask = |of: &str| {
+        format!(
+            "SELECT count(*) FROM generate_series(1, 200000) AS n WHERE session_valid({of}, now())"
+        )
+    };
+    for (of, bound) in [("n", 16 * MEGABYTE), ("'by_name', lpad(n::text, 64, 'x')", 40 * MEGABYTE)]
+    {
+        let mut backend = Backend::new(&cluster);
+        run(&mut backend.client, &ask(of).replace("200000", "10"));
+        let before = resident_bytes(backend.pid);
+        for _ in 0..2 {
+            assert_eq!(answer(&mut backend.client, &ask(of)), "200000");
+            let grown = resident_bytes(backend.pid).saturating_sub(before);
+            println!("session_valid({of}) of 200000 accounts: grown by {grown} bytes");
+            assert!(grown < bound, "{of}: {grown} bytes");
+        }
+    }
+}
+
+#[test]
+fn disables_leave_no_memory_behind() {
+    let changes = number_from_environment("GUARD_CALLS", 1_000_000) / 10;
+    let cluster = cluster_with_accounts();
+    let mut backend = Backend::new(&cluster);
+    backend.check_growth("disables and enables, many at once", changes * 3 / 4, |client, times| {
+        for _ in 0..times.div_ceil(ACCOUNTS) {
+            run(client, "UPDATE ab_user SET active = NOT active");
+        }
+    });
+    let flip = "UPDATE ab_user SET active = NOT active WHERE id = $1";
+    let flip = backend.client.prepare(flip).expect("valid");
+    backend.check_growth("disables and enables, one by one", changes / 4, |client, times| {
+        for n in 0..times {
+            client.execute(&flip, &[&((n % ACCOUNTS + 1) as i64)]).expect("a change");
+        }
+    });
+    // Attaching reads and writes the most at once.
+    backend.check_growth("attach and detach", changes / 1000, |client, times| {
+        for _ in 0..times {
+            run(
+                client,
+                "SELECT session_guard.detach('ab_user'); SELECT session_guard.attach('ab_user');",
+            );
+            run(client, "SELECT count(*) FROM session_guard.health();");
+        }
+    });
+}

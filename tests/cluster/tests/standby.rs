@@ -1,0 +1,402 @@
+//! A hot standby never says `valid` later than its staleness allows, and refuses what only the primary can do.
+
+use cluster::{
+    Cluster, Problem, answer, answers, kill, number_from_environment, problems, refusal, run,
+    wait_until,
+};
+use histories::server::Servers;
+use postgres::Client;
+use postgres::error::SqlState;
+use rustix::process::Signal;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+const USERS: u32 = 50;
+const TABLE: &str = "
+    CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, password text);
+    CREATE TABLE ab_user_role (user_id int REFERENCES ab_user, role_id int);";
+
+/// A primary with a guard.
+fn primary(settings: &[&str]) -> Cluster {
+    let primary = Cluster::start(settings);
+    let mut client = primary.connect("postgres");
+    run(&mut client, TABLE);
+    run(
+        &mut client,
+        &format!(
+            "INSERT INTO ab_user SELECT n, true FROM generate_series(1, {USERS}) AS n;
+             CREATE EXTENSION pg_session_guard;
+             SELECT session_guard.attach('ab_user', revoke_on => '{{password}}');
+             SELECT session_guard.watch('ab_user_role', 'user_id');"
+        ),
+    );
+    primary
+}
+
+fn reload(cluster: &Cluster, settings: &[&str]) {
+    cluster.configure(settings);
+    run(&mut cluster.connect("postgres"), "SELECT pg_reload_conf()");
+}
+
+fn verdict(client: &mut Client, id: u32, login: &str) -> String {
+    answer(client, &format!("SELECT session_verdict({id}, '{login}')"))
+}
+
+fn login(client: &mut Client, id: u32) -> String {
+    answer(client, &format!("SELECT session_start({id})"))
+}
+
+fn wait_for_replay(primary: &mut Client, standby: &mut Client) {
+    let sent = answer(primary, "SELECT pg_current_wal_lsn()");
+    wait_until(standby, &format!("SELECT pg_last_wal_replay_lsn() >= '{sent}'"));
+}
+
+/// Ways to end a session of a user whom none of them has ended before.
+const WAYS: [&str; 6] = [
+    "UPDATE ab_user SET active = false WHERE id = $",
+    "UPDATE ab_user SET password = 'new' WHERE id = $",
+    "INSERT INTO ab_user_role VALUES ($, 1)",
+    "SELECT session_guard.revoke_sessions($)",
+    "DELETE FROM ab_user WHERE id = $",
+    "SELECT session_guard.revoke_all_sessions()",
+];
+
+#[test]
+fn no_caller_can_forget_to_wait_for_the_standbys() {
+    let primary = primary(&["synchronous_commit = local"]);
+    let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
+    reload(
+        &primary,
+        &[
+            "synchronous_standby_names = 'ANY 2 (*)'",
+            "session_guard.revocation_durability = remote_apply",
+        ],
+    );
+    let mut there = primary.connect("postgres");
+    wait_until(
+        &mut there,
+        "SELECT count(*) = 2 FROM pg_stat_replication WHERE sync_state = 'quorum'",
+    );
+    let mut warm = standbys.each_ref().map(|standby| standby.connect("postgres"));
+    let mut operators = standbys.each_ref().map(|standby| standby.connect("postgres"));
+    let (mut asked, mut user) = (0, 0);
+    for round in 0..8 {
+        for (number, way) in WAYS.into_iter().enumerate() {
+            user += 1;
+            // As long as nobody's epoch is ahead of the clock, none has to be waited for.
+            let session = login(&mut there, user);
+            for here in &mut warm {
+                wait_for_replay(&mut there, here);
+                assert_eq!(verdict(here, user, &session), "valid");
+            }
+            // Now and then a standby does not replay for a while.
+            let paused = (round + number) % 4 == 0;
+            let operator = &mut operators[round % 2];
+            if paused {
+                run(operator, "SELECT pg_wal_replay_pause()");
+                wait_until(operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+            }
+            let began = Instant::now();
+            thread::scope(|scope| {
+                if paused {
+                    scope.spawn(|| {
+                        sleep(Duration::from_millis(100));
+                        run(operator, "SELECT pg_wal_replay_resume()");
+                    });
+                }
+                run(&mut there, &way.replace('$', &user.to_string()));
+            });
+            assert!(!paused || began.elapsed() >= Duration::from_millis(100), "{way} did not wait");
+            for here in &mut warm {
+                assert_ne!(verdict(here, user, &session), "valid", "after {way}");
+                asked += 1;
+            }
+        }
+        run(
+            &mut there,
+            "DELETE FROM ab_user_role; DELETE FROM ab_user; TRUNCATE session_guard.epoch, session_guard.guard_epoch;",
+        );
+        run(
+            &mut there,
+            &format!("INSERT INTO ab_user SELECT n, true FROM generate_series(1, {USERS}) AS n"),
+        );
+        run(&mut there, "TRUNCATE session_guard.epoch");
+        user = 0;
+    }
+    println!("{asked} answers of standbys after a stamp, none of them valid");
+
+    // What stamps nothing waits for nobody, and what is taken back leaves the setting as it was.
+    let level = "SHOW synchronous_commit";
+    run(&mut there, "BEGIN; SAVEPOINT here; SELECT session_guard.revoke_sessions(1);");
+    assert_eq!(answer(&mut there, level), "remote_apply");
+    run(&mut there, "ROLLBACK TO here");
+    assert_eq!(answer(&mut there, level), "local");
+    run(&mut there, "SELECT session_guard.revoke_sessions(1)");
+    run(&mut there, "COMMIT");
+    assert_eq!(answer(&mut there, level), "local");
+
+    // Without the setting the same goes wrong: it is what the test above sees at work.
+    reload(&primary, &["session_guard.revocation_durability = local"]);
+    wait_until(
+        &mut there,
+        "SELECT current_setting('session_guard.revocation_durability') = 'local'",
+    );
+    let session = login(&mut there, 2);
+    let [here, _] = &mut warm;
+    wait_for_replay(&mut there, here);
+    run(here, "SELECT pg_wal_replay_pause()");
+    wait_until(here, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 2");
+    assert_eq!(verdict(here, 2, &session), "valid");
+    run(here, "SELECT pg_wal_replay_resume()");
+}
+
+/// The checker of concurrent histories, with the questions put to the standbys, while their replaying is held up now and then.
+#[test]
+fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
+    let histories = number_from_environment("GUARD_HISTORIES", 2);
+    let primary = Cluster::start(&[
+        "synchronous_commit = local",
+        "session_guard.revocation_durability = remote_apply",
+        "session_guard.max_standby_staleness = 5s",
+    ]);
+    let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
+    standbys.iter().for_each(|standby| reload(standby, &["hot_standby_feedback = on"]));
+    reload(&primary, &["synchronous_standby_names = 'ANY 2 (*)'"]);
+    let servers = Servers::replicated(&primary, &standbys);
+    let mut there = primary.connect("postgres");
+    let mut operators = standbys.each_ref().map(|standby| standby.connect("postgres"));
+    let (mut asked, mut valid) = (0, 0);
+    for seed in 1..=histories {
+        histories::server::create_database(&servers, "histories", &[]).expect("a database");
+        operators.iter_mut().for_each(|operator| wait_for_replay(&mut there, operator));
+        let is_over = AtomicBool::new(false);
+        let report = thread::scope(|scope| {
+            for (number, operator) in operators.iter_mut().enumerate() {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        sleep(Duration::from_millis(700 + 400 * number as u64));
+                        run(operator, "SELECT pg_wal_replay_pause()");
+                        sleep(Duration::from_millis(100));
+                        run(operator, "SELECT pg_wal_replay_resume()");
+                    }
+                });
+            }
+            let length = Duration::from_secs(15);
+            let report = histories::run::run(&servers, "histories", seed, length);
+            is_over.store(true, Ordering::Relaxed);
+            report
+        });
+        let report = report.expect("no question raises");
+        println!("{report}");
+        assert_eq!(report.violations, []);
+        asked += report.history.checks.len();
+        valid += report.history.checks.iter().filter(|check| check.is_valid).count();
+    }
+    println!("{asked} checks at two standbys, of which {valid} valid, and no violation");
+    assert!(valid > 0);
+}
+
+/// The longest that a standby of the tests below may be behind.
+const BOUND: Duration = Duration::from_secs(1);
+
+fn is_stale(client: &mut Client) -> bool {
+    verdict(client, 1, "now") == "stale_replica"
+}
+
+fn wait_until_stale(client: &mut Client, is_wanted: bool) -> Duration {
+    let began = Instant::now();
+    while is_stale(client) != is_wanted {
+        assert!(began.elapsed() < Duration::from_secs(30), "stale for ever, or never");
+        sleep(Duration::from_millis(10));
+    }
+    began.elapsed()
+}
+
+#[test]
+fn a_standby_that_may_be_too_far_behind_refuses() {
+    let mut primary = primary(&["wal_sender_timeout = 1s"]);
+    let standby = Cluster::standby_of(&primary);
+    let bound = format!("session_guard.max_standby_staleness = {}", BOUND.as_millis());
+    reload(
+        &standby,
+        &[&bound, "wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms"],
+    );
+    let mut there = primary.connect("postgres");
+    let mut here = standby.connect("postgres");
+    wait_until(
+        &mut here,
+        "SELECT current_setting('session_guard.max_standby_staleness', true) IN ('1000', '1s')",
+    );
+    wait_for_replay(&mut there, &mut here);
+
+    println!("one that is up to date answers, also while nothing happens");
+    let session = login(&mut there, 1);
+    let idle = Instant::now();
+    while idle.elapsed() < BOUND * 4 {
+        assert_eq!(verdict(&mut here, 1, &session), "valid");
+        sleep(Duration::from_millis(20));
+    }
+    println!("and when something happens after that");
+    for _ in 0..4 {
+        sleep(BOUND * 3 / 2);
+        for number in 0..200 {
+            if number % 50 == 0 {
+                run(&mut there, "UPDATE ab_user SET password = password WHERE id = 3");
+            }
+            assert_eq!(verdict(&mut here, 1, &session), "valid");
+        }
+    }
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
+
+    println!("one that does not replay answers for so long and no longer");
+    run(&mut here, "SELECT pg_wal_replay_pause()");
+    wait_until(&mut here, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+    // One who waits for what has happened just now gives up soon, and does not wait again.
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
+    let disabled = Instant::now();
+    let mut last_valid = Duration::ZERO;
+    while disabled.elapsed() < BOUND * 3 {
+        let asked = disabled.elapsed();
+        match verdict(&mut here, 1, &session).as_str() {
+            "valid" => last_valid = asked,
+            "stale_replica" => {}
+            other => panic!("{other} before it was replayed"),
+        }
+    }
+    println!("the last valid answer was asked for {last_valid:?} after the disable");
+    assert!(last_valid <= BOUND + Duration::from_millis(100));
+    assert_eq!(answer(&mut here, "SELECT session_valid(2, now())"), "f", "of everybody");
+    assert_eq!(verdict(&mut here, 999, "now"), "stale_replica");
+    assert_eq!(answer(&mut here, "SELECT session_verdict(NULL::bigint, now())"), "stale_replica");
+    assert_eq!(answer(&mut here, "SELECT token_valid('session', 's', NULL::timestamptz)"), "f");
+    assert_eq!(checks(&problems(&mut here)), ["standby"]);
+    let remedy = problems(&mut here)[0].remedy.clone();
+    run(&mut here, &remedy);
+    wait_until_stale(&mut here, false);
+    assert_eq!(verdict(&mut here, 1, &session), "disabled");
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
+
+    println!("one that receives nothing, as when the network is cut");
+    let session = login(&mut there, 2);
+    assert_eq!(verdict(&mut here, 2, &session), "valid");
+    let sender = answer(&mut there, "SELECT pid FROM pg_stat_replication");
+    let sender = sender.parse().expect("a process");
+    kill(sender, Signal::STOP);
+    let taken = wait_until_stale(&mut here, true);
+    kill(sender, Signal::CONT);
+    println!("stale {taken:?} after the last word");
+    assert!(taken <= BOUND + Duration::from_millis(500));
+    wait_until_stale(&mut here, false);
+
+    println!("one whose primary is gone");
+    let session = login(&mut there, 2);
+    assert_eq!(verdict(&mut here, 2, &session), "valid");
+    drop(there);
+    primary.kill_all();
+    let taken = wait_until_stale(&mut here, true);
+    println!("stale {taken:?} after the primary was gone");
+    assert!(taken <= BOUND + Duration::from_millis(500));
+    assert_eq!(checks(&problems(&mut here)), ["standby"]);
+
+    println!("one whose primary answers no more: an attempt to connect receives nothing");
+    let path = primary.folder().join(".s.PGSQL.5432");
+    std::fs::remove_file(&path).expect("what the killed server has left");
+    let socket = UnixListener::bind(&path).expect("a socket");
+    socket.set_nonblocking(true).expect("a socket");
+    let began = Instant::now();
+    let (mut tries, mut connection) = (0, None);
+    while began.elapsed() < BOUND * 5 {
+        if let Ok((accepted, _)) = socket.accept() {
+            tries += 1;
+            // The one before is closed, and so tried again.
+            connection = Some(accepted);
+        } else if began.elapsed() > BOUND && tries < 20 {
+            connection = None;
+        }
+        assert!(is_stale(&mut here), "fresh after {:?} and {tries} tries", began.elapsed());
+    }
+    assert!(tries > 2, "it did not try");
+    drop((socket, connection));
+
+    println!("promoted, it answers for itself");
+    standby.promote();
+    assert_eq!(verdict(&mut here, 2, &session), "valid");
+    run(&mut here, "UPDATE ab_user SET active = false WHERE id = 2");
+    assert_eq!(verdict(&mut here, 2, &session), "disabled");
+}
+
+#[test]
+fn a_standby_that_has_been_away_refuses_until_it_has_caught_up() {
+    let primary = primary(&["wal_keep_size = 2GB", "max_wal_size = 4GB"]);
+    run(&mut primary.connect("postgres"), "CREATE TABLE junk (text text)");
+    let mut standby = Cluster::standby_of(&primary);
+    let bound = format!("session_guard.max_standby_staleness = {}", BOUND.as_millis());
+    standby.configure(&[&bound]);
+    let mut there = primary.connect("postgres");
+    let session = login(&mut there, 1);
+    wait_for_replay(&mut there, &mut standby.connect("postgres"));
+    standby.stop();
+    run(&mut there, "INSERT INTO junk SELECT repeat('x', 1000) FROM generate_series(1, 200000)");
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
+    sleep(BOUND);
+    standby.run();
+    let mut here = standby.connect("postgres");
+    let mut refusals = 0;
+    loop {
+        match verdict(&mut here, 1, &session).as_str() {
+            "stale_replica" => refusals += 1,
+            "disabled" => break,
+            other => panic!("{other}, {refusals} refusals after it came back"),
+        }
+    }
+    println!("refused {refusals} times, then disabled");
+}
+
+fn checks(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.check.as_str()).collect()
+}
+
+#[test]
+fn what_writes_says_on_a_standby_where_to_call_it() {
+    let primary = primary(&[]);
+    let standby = Cluster::standby_of(&primary);
+    let mut here = standby.connect("postgres");
+    for call in [
+        "session_start(1)",
+        "session_start('ab_user', '1')",
+        "session_guard.revoke_sessions(1)",
+        "session_guard.revoke_all_sessions()",
+        "session_guard.revoke_tokens('session')",
+        "session_guard.attach('ab_user')",
+        "session_guard.detach('ab_user')",
+        "session_guard.reconcile()",
+        "session_guard.watch('ab_user_role', 'user_id')",
+        "session_guard.unwatch('ab_user_role')",
+        "session_guard.prune('1 d')",
+    ] {
+        let question = format!("SELECT {call}");
+        assert_eq!(refusal(&mut here, &question), SqlState::READ_ONLY_SQL_TRANSACTION, "{call}");
+        let error = here.simple_query(&question).expect_err("it was just refused");
+        let hint = error.as_db_error().and_then(|error| error.hint()).expect("a hint").to_owned();
+        let place = answers(&mut here, &hint).remove(0).remove(0);
+        assert_eq!(place, primary.folder().display().to_string());
+    }
+}
+
+/// A primary whose stamps wait for standbys that there are none of says so.
+#[test]
+fn waiting_for_nobody_is_an_ailment() {
+    let primary = primary(&["session_guard.revocation_durability = remote_apply"]);
+    let mut there = primary.connect("postgres");
+    assert_eq!(checks(&problems(&mut there)), ["durability"]);
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
+    let remedy = problems(&mut there)[0].remedy.clone();
+    run(&mut there, &remedy);
+    run(&mut there, "SELECT pg_reload_conf()");
+    wait_until(&mut there, "SELECT current_setting('synchronous_standby_names') = '*'");
+    assert_eq!(checks(&problems(&mut there)), [""; 0]);
+}

@@ -1,0 +1,95 @@
+-- Each stamp is recorded with its reason and who caused it, is given out as a security event, and can be pruned.
+CREATE TABLE users (id int PRIMARY KEY, active boolean, password text);
+INSERT INTO users SELECT n, n <> 1 FROM generate_series(1, 20) AS n;
+SET client_min_messages = warning;
+CREATE EXTENSION pg_session_guard;
+RESET client_min_messages;
+CREATE ROLE regress_login;
+CREATE ROLE regress_acting;
+SET application_name = 'the app';
+SELECT session_guard.attach('users', revoke_on => '{password}');
+UPDATE users SET active = false WHERE id = 2;
+UPDATE users SET active = true WHERE id = 2;
+UPDATE users SET password = 'x' WHERE id = 3;
+UPDATE users SET id = 104 WHERE id = 4;
+DELETE FROM users WHERE id = 5;
+INSERT INTO users VALUES (5, true);
+SELECT session_guard.revoke_sessions(6, 'lost phone') IS NOT NULL, session_guard.revoke_all_sessions() IS NOT NULL,
+       session_guard.revoke_tokens('embedded_dashboard', 'd1') IS NOT NULL, session_guard.revoke_tokens('session') IS NOT NULL;
+TRUNCATE users;
+SELECT guard, user_id, scope, subject, reason FROM session_guard.event ORDER BY id;
+-- It is of the transaction that stamped.
+INSERT INTO users SELECT n, true FROM generate_series(1, 20) AS n;
+BEGIN;
+UPDATE users SET active = false WHERE id = 7;
+SELECT transaction_id = pg_current_xact_id(), at >= now(), epoch > at, epoch = session_guard.epoch_of(7), application_name, client_addr, replication_origin,
+       login_role = session_user AS is_login, acting_role = current_user AS is_acting FROM session_guard.event ORDER BY id DESC LIMIT 1;
+ROLLBACK;
+SELECT count(*) FROM session_guard.event WHERE user_id = '7' AND reason = 'disabled';
+
+-- The role that acts is the caller's, not the owner of a function on the way.
+GRANT SELECT, UPDATE ON users TO regress_acting;
+SET ROLE regress_acting;
+UPDATE users SET active = false WHERE id = 8;
+RESET ROLE;
+SELECT acting_role FROM session_guard.event ORDER BY id DESC LIMIT 1;
+
+-- Without it.
+SET session_guard.audit = off;
+UPDATE users SET active = false WHERE id = 9;
+SELECT session_guard.reconcile();
+RESET session_guard.audit;
+SELECT count(*) FROM session_guard.event WHERE user_id = '9' AND reason = 'disabled';
+SELECT session_verdict(9, now());
+
+-- As a security event.
+CREATE FUNCTION claims(event_reason text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT session_guard.security_event(id) FROM session_guard.event WHERE reason = event_reason ORDER BY id LIMIT 1
+$$;
+SELECT jsonb_pretty(claims('admin: lost phone') #- '{jti}' #- '{iat}'
+    #- '{events,https://schemas.openid.net/secevent/caep/event-type/session-revoked,event_timestamp}');
+SELECT reason, claims(reason) -> 'sub_id' AS sub_id, jsonb_path_query_first(claims(reason), '$.events.*.initiating_entity') AS initiating_entity
+FROM unnest(ARRAY['disabled', 'backfill', 'truncated', 'column:password']) AS reason;
+SELECT session_guard.security_event(id) -> 'sub_id' AS sub_id FROM session_guard.event WHERE scope IS NOT NULL ORDER BY id;
+SELECT abs((claims('disabled') ->> 'iat')::bigint - extract(epoch FROM now())) < 5 AS is_now,
+       count(DISTINCT session_guard.security_event(id) ->> 'jti') = count(*) AS ids_differ, claims('disabled') -> 'jti' = claims('disabled') -> 'jti' AS id_stays
+FROM session_guard.event;
+SELECT session_guard.security_event(0), session_guard.security_event(NULL);
+-- No subject identifier is empty.
+SELECT session_guard.revoke_tokens('embedded_dashboard', '') IS NOT NULL AS is_done;
+SELECT session_guard.security_event(id), subject = '' AS is_empty FROM session_guard.event ORDER BY id DESC LIMIT 1;
+
+-- Kept short: what is old and belongs to nobody goes, and nothing that still keeps a session out.
+UPDATE session_guard.epoch SET epoch = '2020-01-01 00:00:00+00';
+UPDATE session_guard.token_epoch SET epoch = '2020-01-01 00:00:00+00';
+UPDATE session_guard.guard_epoch SET epoch = '2020-01-01 00:00:00+00';
+DELETE FROM users WHERE id > 10;
+INSERT INTO session_guard.epoch VALUES ('users', '77', '2020-01-01 00:00:00+00', 'by hand'), ('users', '78', 'infinity', 'by hand');
+CREATE TABLE gone (id int PRIMARY KEY, active boolean);
+SELECT session_guard.attach('gone', is_default => false);
+INSERT INTO session_guard.epoch VALUES ('gone', '1', '2020-01-01 00:00:00+00', 'by hand');
+DROP TABLE gone;
+UPDATE session_guard.event SET at = '2020-01-01 00:00:00+00' WHERE reason = 'truncated';
+SELECT session_guard.prune('100 years');
+SELECT session_guard.prune('1 day');
+SELECT session_guard.prune('1 day');
+SELECT count(*) FILTER (WHERE user_id::int BETWEEN 1 AND 10) AS of_users, count(*) FILTER (WHERE user_id::int BETWEEN 11 AND 20) AS of_the_deleted,
+       count(*) FILTER (WHERE user_id = '77') AS "77", count(*) FILTER (WHERE user_id = '78') AS "78" FROM session_guard.epoch;
+SELECT scope, subject FROM session_guard.token_epoch;
+SELECT session_guard.prune('-1 day');
+SELECT session_guard.prune(NULL);
+SET ROLE regress_acting;
+SELECT session_guard.prune('1 day');
+RESET ROLE;
+GRANT USAGE ON SCHEMA session_guard TO regress_acting;
+GRANT EXECUTE ON FUNCTION session_guard.prune TO regress_acting;
+SET ROLE regress_acting;
+\set VERBOSITY terse
+SELECT session_guard.prune('1 day');
+\set VERBOSITY default
+RESET ROLE;
+
+DROP EXTENSION pg_session_guard;
+DROP TABLE users;
+DROP FUNCTION claims;
+DROP ROLE regress_login, regress_acting;

@@ -1,0 +1,19 @@
+-- Text ids are handled in the database's encoding, also where that is not UTF-8.
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_latin1 ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C';
+\c regress_latin1
+CREATE EXTENSION pg_session_guard;
+CREATE TABLE users (id text PRIMARY KEY, active boolean);
+CREATE TABLE numbered (id int PRIMARY KEY, active boolean);
+SELECT convert_from('\xe9e8', 'LATIN1') AS id \gset
+INSERT INTO users VALUES (:'id', true), ('plain', false);
+SELECT session_guard.attach('users'), session_guard.attach('numbered');
+SELECT session_verdict(:'id', now()), session_verdict(convert_from('\xe9', 'LATIN1'), now()), session_verdict('numbered', :'id', now());
+UPDATE users SET active = false WHERE id = :'id';
+SELECT session_verdict(:'id', now());
+UPDATE users SET active = true WHERE id = :'id';
+SELECT session_verdict(:'id', now() - interval '1 s'), session_verdict(:'id', session_start(:'id'));
+SELECT encode(convert_to(user_id, 'LATIN1'), 'hex') AS user_id, reason FROM session_guard.epoch ORDER BY user_id;
+SELECT bool_and(ok) FROM session_guard.health();
+\c :home
+DROP DATABASE regress_latin1;

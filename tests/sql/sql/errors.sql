@@ -1,0 +1,166 @@
+-- Each configuration error has its SQLSTATE and its hint, and leaves nothing behind.
+CREATE EXTENSION pg_session_guard;
+CREATE FUNCTION mistake(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    code := 'none';
+    RETURN NEXT;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN NEXT;
+END $$;
+\x on
+
+-- Nothing guarded, and nothing to guard.
+SELECT * FROM mistake('SELECT session_valid(1, now())');
+SELECT * FROM mistake('SELECT session_start(1)');
+SELECT * FROM mistake('SELECT session_guard.attach(NULL)');
+SELECT * FROM mistake('SELECT session_valid(NULL::regclass, 1, now())');
+SELECT * FROM mistake('SELECT session_guard.attach(''nowhere'')');
+SELECT * FROM mistake('SELECT session_guard.attach(4000000000::oid)');
+
+-- Nothing guarded, but something to guard.
+CREATE TABLE members (id serial PRIMARY KEY, name text, enabled boolean, deleted boolean);
+SELECT * FROM mistake('SELECT session_valid(1, now())');
+
+-- What cannot be guarded.
+CREATE VIEW a_view AS SELECT * FROM members;
+CREATE MATERIALIZED VIEW a_matview AS SELECT * FROM members;
+CREATE TABLE a_partitioned (id int PRIMARY KEY, active boolean) PARTITION BY RANGE (id);
+CREATE TABLE a_partition PARTITION OF a_partitioned FOR VALUES FROM (1) TO (100);
+CREATE TEMP TABLE a_temporary (id int PRIMARY KEY, active boolean);
+CREATE UNLOGGED TABLE an_unlogged (id int PRIMARY KEY, active boolean);
+SELECT r AS relation, m.code, regexp_replace(m.message, 'pg_temp_\d+', 'pg_temp') AS message, m.detail, m.hint FROM unnest(ARRAY['a_view', 'a_matview', 'members_id_seq', 'members_pkey', 'pg_class', 'a_partitioned', 'a_partition', 'a_temporary', 'an_unlogged']) AS r,
+    mistake(format('SELECT session_guard.attach(%L)', r)) AS m;
+
+-- Columns.
+CREATE TABLE users (id int, active int, flag boolean, tags text[], amount numeric PRIMARY KEY, part int);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'ctid', 'flag')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'enabled')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'active')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'amount', 'flag')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'tags', 'flag')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag', '{nothing}')$$);
+-- Indexes that do not make an id unique.
+CREATE UNIQUE INDEX ON users (part) WHERE flag;
+CREATE UNIQUE INDEX ON users (part, id);
+CREATE UNIQUE INDEX ON users ((part + 1));
+ALTER TABLE users ADD UNIQUE (part) DEFERRABLE;
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'part', 'flag')$$);
+
+-- Nothing is left behind.
+SELECT count(*) FROM session_guard.guard;
+SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'session\_guard%' AND tgrelid::regclass::text NOT LIKE 'session\_guard.%';
+
+-- A hint repairs it when it is run as it stands.
+SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$) \gset
+:hint
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$);
+SELECT hint FROM mistake($$SELECT session_guard.attach('an_unlogged')$$) \gset
+:hint
+SELECT * FROM mistake($$SELECT session_guard.attach('an_unlogged')$$);
+SELECT * FROM mistake('SELECT session_valid(''members'', 1, now())');
+SELECT hint FROM mistake('SELECT session_valid(''members'', 1, now())') \gset
+:hint
+SELECT * FROM mistake('SELECT session_valid(''members'', 1, now())');
+
+-- Attached already, by another id.
+ALTER TABLE users ADD uid uuid UNIQUE;
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$);
+SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$) \gset
+:hint
+SELECT id_column FROM session_guard.guard WHERE guard = 'users'::regclass;
+
+-- Several guards, and no default.
+UPDATE session_guard.guard SET is_default = false;
+SELECT * FROM mistake('SELECT session_valid(1, now())');
+SELECT hint FROM mistake('SELECT session_valid(1, now())') \gset
+:hint
+SELECT code FROM mistake('SELECT session_valid(1, now())');
+
+-- Not guarded.
+SELECT * FROM mistake('SELECT session_guard.detach(''a_view'')');
+SELECT * FROM mistake('SELECT session_guard.reconcile(''a_partition'')');
+SELECT * FROM mistake('SELECT session_guard.detach(NULL)');
+
+-- A column that is gone: nobody gets in, the app's own writes go on.
+INSERT INTO an_unlogged VALUES (1, true);
+ALTER TABLE an_unlogged ADD other text;
+ALTER TABLE an_unlogged DROP active CASCADE;
+SELECT code, message, detail, regexp_replace(hint, '\d+', 'N') AS hint FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())');
+SELECT * FROM mistake('SELECT session_start(''an_unlogged'', 1)');
+INSERT INTO an_unlogged VALUES (2);
+UPDATE an_unlogged SET id = 3 WHERE id = 1;
+DELETE FROM an_unlogged;
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'an_unlogged'::regclass;
+SELECT hint FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())') \gset
+:hint
+SELECT code FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())');
+
+-- A table that is gone, and one that came back under its name.
+CREATE TABLE gone (id int PRIMARY KEY, active boolean);
+SELECT session_guard.attach('gone');
+SELECT 'gone'::regclass::oid AS gone \gset
+DROP TABLE gone;
+SELECT code, message, detail, regexp_replace(hint, '\d+', 'N') AS hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())');
+CREATE TABLE gone (id int PRIMARY KEY, active boolean);
+SELECT hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())') \gset
+\echo :hint
+:hint
+SELECT code FROM mistake('SELECT session_valid(''gone'', 1, now())');
+SELECT 'gone'::regclass::oid AS gone \gset
+DROP TABLE gone;
+SELECT hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())') \gset
+:hint
+SELECT count(*) FROM session_guard.guard WHERE table_name = 'public.gone';
+
+-- A dangling OID is not mistaken for the table that got it.
+CREATE TABLE innocent (id int PRIMARY KEY, active boolean);
+INSERT INTO innocent VALUES (1, true);
+INSERT INTO session_guard.guard VALUES ('innocent', 'public.lost', 'id', 'active');
+SELECT code, message FROM mistake('SELECT session_valid(''innocent'', 1, now())');
+
+-- The stamping function is for the triggers that attach makes.
+CREATE TRIGGER mine BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION session_guard.stamp();
+INSERT INTO users (id, amount) VALUES (1, 1);
+SELECT * FROM mistake('UPDATE users SET amount = 2');
+SELECT hint FROM mistake('UPDATE users SET amount = 2') \gset
+:hint
+SELECT code FROM mistake('UPDATE users SET amount = 2');
+SELECT * FROM mistake('SELECT session_guard.stamp()');
+-- On a table that is not guarded it warns, once, and stamps nothing.
+CREATE TRIGGER mine AFTER UPDATE ON a_partition FOR EACH ROW EXECUTE FUNCTION session_guard.stamp();
+INSERT INTO a_partition VALUES (1, true), (2, true);
+UPDATE a_partition SET active = false;
+
+-- Triggers that cannot be made or dropped now.
+CREATE TABLE busy (id int PRIMARY KEY, active boolean, boss int REFERENCES busy DEFERRABLE INITIALLY DEFERRED);
+CREATE TRIGGER session_guard_delete BEFORE DELETE ON busy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:hint
+BEGIN;
+INSERT INTO busy VALUES (1, true, 1);
+SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:hint
+SELECT code FROM mistake('SELECT session_guard.attach(''busy'')');
+DECLARE reader CURSOR FOR SELECT * FROM busy;
+SELECT * FROM mistake('SELECT session_guard.detach(''busy'')');
+SELECT hint FROM mistake('SELECT session_guard.detach(''busy'')') \gset
+:hint
+SELECT code FROM mistake('SELECT session_guard.detach(''busy'')');
+ROLLBACK;
+-- CREATE EXTENSION reports the same error as a message, and goes on.
+\x off
+DROP EXTENSION pg_session_guard CASCADE;
+ALTER TABLE busy RENAME TO ab_user;
+CREATE TRIGGER session_guard_update AFTER UPDATE ON ab_user FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE EXTENSION pg_session_guard;
+DROP TABLE ab_user;
+DROP EXTENSION pg_session_guard;
+DROP FUNCTION mistake;
+DROP TABLE members, a_partitioned, a_temporary, an_unlogged, users, innocent CASCADE;

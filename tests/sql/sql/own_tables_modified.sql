@@ -1,0 +1,55 @@
+-- A trigger, constraint, index or policy that a superuser adds to the extension's own tables takes part in every stamp.
+CREATE TABLE users (id int PRIMARY KEY, active boolean);
+INSERT INTO users SELECT n, true FROM generate_series(1, 9) AS n;
+SET client_min_messages = warning;
+CREATE EXTENSION pg_session_guard;
+RESET client_min_messages;
+SELECT session_guard.attach('users');
+
+-- A trigger, which sees each event.
+CREATE TABLE forwarded (user_id text, reason text);
+CREATE FUNCTION forward() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO public.forwarded VALUES (NEW.user_id, NEW.reason); RETURN NULL; END $$;
+CREATE TRIGGER forward AFTER INSERT ON session_guard.event FOR EACH ROW EXECUTE FUNCTION forward();
+UPDATE users SET active = false WHERE id IN (1, 2);
+SELECT * FROM forwarded ORDER BY user_id;
+SELECT count(*) FROM session_guard.event;
+DROP TRIGGER forward ON session_guard.event;
+
+-- An index, plain or of an expression with a condition.
+CREATE INDEX by_time ON session_guard.epoch (epoch);
+CREATE INDEX by_reason ON session_guard.epoch (upper(reason)) WHERE reason <> 'deleted';
+UPDATE users SET active = false WHERE id = 3;
+DELETE FROM users WHERE id = 4;
+SET enable_seqscan = off;
+SELECT user_id FROM session_guard.epoch WHERE upper(reason) = 'DISABLED' AND reason <> 'deleted' ORDER BY user_id;
+SELECT count(*) FROM session_guard.epoch WHERE epoch > now();
+RESET enable_seqscan;
+DROP INDEX session_guard.by_time, session_guard.by_reason;
+
+-- A constraint.
+ALTER TABLE session_guard.event ADD CONSTRAINT known CHECK (application_name <> 'unknown');
+SET application_name = 'unknown';
+\set VERBOSITY terse
+UPDATE users SET active = false WHERE id = 5;
+SELECT active FROM users WHERE id = 5;
+RESET application_name;
+ALTER TABLE session_guard.event DROP CONSTRAINT known;
+
+-- Without any of it: one statement that stamps users twice, the second time past the first.
+UPDATE users SET id = id + 10 WHERE id > 5;
+WITH off AS (UPDATE users SET active = false WHERE id = 16 RETURNING id)
+INSERT INTO users SELECT id - 10, true FROM off;
+SELECT user_id, reason, count(*) FROM session_guard.event WHERE user_id IN ('6', '16') GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT user_id, reason FROM session_guard.epoch WHERE user_id IN ('6', '16') ORDER BY 1;
+
+-- In a transaction that may not write.
+BEGIN READ ONLY;
+SELECT session_guard.revoke_sessions(17);
+ROLLBACK;
+SELECT count(*) FROM session_guard.epoch AS epoch
+LEFT JOIN session_guard.event AS event USING (guard, user_id)
+WHERE event.epoch IS NULL;
+DROP EXTENSION pg_session_guard;
+DROP TABLE users, forwarded;
+DROP FUNCTION forward();
