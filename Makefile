@@ -7,7 +7,6 @@ endif
 ifdef PG_CONFIGS
 export PG_CONFIGS
 endif
-export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
@@ -92,7 +91,7 @@ lint:
 	@scripts/lint
 
 install:
-	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx install --release --pg-config $(pg_config) \
+	PGRX_PG_CONFIG_PATH=$(pg_config) scripts/cargo pgrx install --release --pg-config $(pg_config) \
 	  --no-default-features --features pg$(major)
 
 installcheck:
@@ -109,8 +108,8 @@ dist:
 
 # What PGXN's client calls before install.
 all:
-	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx package --pg-config $(pg_config) \
+	PGRX_PG_CONFIG_PATH=$(pg_config) scripts/cargo pgrx package --pg-config $(pg_config) \
 	  --no-default-features --features pg$(major)
 
 clean:
-	cargo clean
+	scripts/cargo clean
