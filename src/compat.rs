@@ -3,7 +3,6 @@
 use crate::epoch::Instant;
 use pgrx::pg_sys;
 use std::ffi::CStr;
-#[cfg(not(feature = "pg13"))]
 use std::sync::atomic::{Ordering, fence};
 
 /// What a standby's upstream server has said last.
@@ -18,14 +17,7 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// The last message of the connection that there is now, if there was one. PostgreSQL 13 does not let an extension know.
-    #[cfg(feature = "pg13")]
-    pub fn last() -> Option<Heard> {
-        None
-    }
-
     /// The last message of the connection that there is now, if there was one.
-    #[cfg(not(feature = "pg13"))]
     pub fn last() -> Option<Heard> {
         // SAFETY: in shared memory as long as the server runs.
         let receiver = unsafe { pg_sys::WalRcv };
@@ -54,32 +46,22 @@ pub fn replayed_to() -> u64 {
 
 /// The number of the timeline that this server writes: on a standby there is none.
 pub fn timeline() -> u32 {
-    #[cfg(any(feature = "pg13", feature = "pg14"))]
-    // SAFETY: a variable of this backend, set once that is known not to be a standby's.
-    return unsafe { pg_sys::ThisTimeLineID };
-    #[cfg(not(any(feature = "pg13", feature = "pg14")))]
     // SAFETY: the caller has seen that recovery is over.
     return unsafe { pg_sys::GetWALInsertionTimeLine() };
 }
 
 /// Whether `role` owns the relation, or has the rights of the role that does.
 pub fn owns_relation(relid: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
+    #[cfg(feature = "pg15")]
     // SAFETY: two OIDs; a relation that is gone raises an error.
     return unsafe { pg_sys::pg_class_ownercheck(relid, role) };
-    #[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
+    #[cfg(not(feature = "pg15"))]
     // SAFETY: two OIDs; a relation that is gone raises an error.
     return unsafe { pg_sys::object_ownercheck(pg_sys::RelationRelationId, relid, role) };
 }
 
 /// Makes a misspelt setting an error: at once from PostgreSQL 15 on, a warning before.
 pub fn reserve_setting_prefix(prefix: &CStr) {
-    #[cfg(any(feature = "pg13", feature = "pg14"))]
-    // SAFETY: the string outlives the call, which copies what it keeps.
-    unsafe {
-        pg_sys::EmitWarningsOnPlaceholders(prefix.as_ptr())
-    };
-    #[cfg(not(any(feature = "pg13", feature = "pg14")))]
     // SAFETY: the string outlives the call, which copies what it keeps.
     unsafe {
         pg_sys::MarkGUCPrefixReserved(prefix.as_ptr())
@@ -91,12 +73,12 @@ pub fn reserve_setting_prefix(prefix: &CStr) {
 ///
 /// The unit tests run outside of a server, where there is nothing to call, nor to link to.
 pub fn read_modern_integer(text: &CStr) -> Option<i64> {
-    #[cfg(any(test, feature = "pg13", feature = "pg14", feature = "pg15"))]
+    #[cfg(any(test, feature = "pg15"))]
     {
         let _ = text;
         None
     }
-    #[cfg(not(any(test, feature = "pg13", feature = "pg14", feature = "pg15")))]
+    #[cfg(not(any(test, feature = "pg15")))]
     {
         let mut errors = pg_sys::ErrorSaveContext {
             type_: pg_sys::NodeTag::T_ErrorSaveContext,
@@ -126,4 +108,15 @@ pub fn read_modern_integer(text: &CStr) -> Option<i64> {
 /// (PostgreSQL 18, section 5.4).
 pub fn is_virtual(column: &pg_sys::FormData_pg_attribute) -> bool {
     column.attgenerated == b'v' as std::ffi::c_char
+}
+
+/// The origin that this backend applies changes of, if it applies any.
+pub fn replication_origin() -> Option<u16> {
+    #[cfg(not(feature = "pg19"))]
+    // SAFETY: a variable of this backend.
+    let origin = unsafe { pg_sys::replorigin_session_origin };
+    #[cfg(feature = "pg19")]
+    // SAFETY: a variable of this backend.
+    let origin = unsafe { pg_sys::replorigin_xact_state.origin };
+    (origin != 0).then_some(origin)
 }

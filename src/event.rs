@@ -165,11 +165,7 @@ fn bare_role_name(role: Oid) -> String {
 }
 
 fn replication_origin() -> Option<String> {
-    // SAFETY: a variable of this backend.
-    let origin = unsafe { pg_sys::replorigin_session_origin };
-    if origin == pg_sys::InvalidRepOriginId as pg_sys::RepOriginId {
-        return None;
-    }
+    let origin = crate::compat::replication_origin()?;
     let mut name = std::ptr::null_mut();
     // SAFETY: fills the name, if there is such an origin.
     let is_known = unsafe { pg_sys::replorigin_by_oid(origin, true, &raw mut name) };

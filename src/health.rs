@@ -106,7 +106,6 @@ const ARRIVALS: &[(&str, &str)] = &[
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
          WHERE t.tgfoid = to_regproc('session_guard.arrive') AND t.tgenabled NOT IN ('R', 'A')",
     ),
-    #[cfg(not(feature = "pg13"))]
     (
         "a subscription names tables by their OIDs, which are others here",
         "SELECT string_agg(DISTINCT format('ALTER SUBSCRIPTION %I SET (binary = false);', s.subname), ' ')

@@ -42,7 +42,6 @@ mod arrival;
 mod attach;
 mod backfill;
 mod event;
-mod former_names;
 mod health;
 mod prune;
 mod revoke;
