@@ -388,5 +388,7 @@ fn a_catalog_of_a_later_series_is_refused_by_a_library_that_does_not_know_it() {
     run(&mut app, "UPDATE users SET active = false WHERE id = 2");
     assert_eq!(answer(&mut app, "SELECT user_id FROM session_guard.epoch"), "2");
     // The remedy ends the connection, so that the next one loads what is installed.
-    assert_eq!(refusal(&mut app, &found[0].remedy), SqlState::ADMIN_SHUTDOWN);
+    // Whether the client still reads the server's last word is a race.
+    assert!(app.batch_execute(&found[0].remedy).is_err());
+    assert!(app.batch_execute("SELECT 1").is_err());
 }
