@@ -1,7 +1,7 @@
 # The official image of PostgreSQL, with the extension in it.
 #
-#   docker build --build-arg PG_MAJOR=17 --tag postgres-session-guard:17 .
-ARG PG_MAJOR=17
+#   docker build --build-arg PG_MAJOR=18 --tag postgres-session-guard:18 .
+ARG PG_MAJOR=18
 
 FROM rust:1.95-bookworm AS rust
 
@@ -17,11 +17,12 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends build-essential ca-certificates libclang-dev libssl-dev pkg-config \
       "postgresql-server-dev-$PG_MAJOR" \
  && rm -rf /var/lib/apt/lists/*
-RUN cargo install cargo-pgrx --version 0.18.1 --locked
 WORKDIR /build
+COPY scripts/cargo scripts/
+RUN scripts/cargo install cargo-pgrx --version 0.19.3 --locked
 COPY . .
 RUN export PGRX_PG_CONFIG_PATH="/usr/lib/postgresql/$PG_MAJOR/bin/pg_config" \
- && cargo pgrx package --pg-config "$PGRX_PG_CONFIG_PATH" --no-default-features --features "pg$PG_MAJOR" \
+ && scripts/cargo pgrx package --pg-config "$PGRX_PG_CONFIG_PATH" --no-default-features --features "pg$PG_MAJOR" \
       --out-dir /package
 
 FROM postgres:${PG_MAJOR}-bookworm

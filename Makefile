@@ -1,4 +1,4 @@
-# A newcomer needs two of these: make demo, make test.
+# A newcomer needs three of these: make demo, make check, make test.
 # PG_CONFIG=… chooses the PostgreSQL to build for.
 
 ifdef PG_CONFIG
@@ -7,17 +7,17 @@ endif
 ifdef PG_CONFIGS
 export PG_CONFIGS
 endif
-export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
-  test-matrix histories fuzz valgrind bench lint install installcheck all deb test-deb dist clean
+.PHONY: help demo demo-ha psql check test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
+  test-matrix histories fuzz valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
 	@echo 'make demo           the whole story on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
+	@echo 'make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
 	@echo 'make test           all tests, on private clusters'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
@@ -31,7 +31,8 @@ help:
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
 	@echo 'make valgrind       the SQL tests on a server that valgrind watches'
 	@echo 'make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
-	@echo 'make lint           rustfmt and clippy'
+	@echo 'make lint           rustfmt, layers, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
+	@echo 'make deny           licences, sources and known vulnerabilities of the crates that are used'
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
 	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
 	@echo 'make deb            Debian packages into target/deb/, for each PostgreSQL at hand in Debian'"'"'s layout'
@@ -48,6 +49,9 @@ demo-ha:
 
 psql:
 	@scripts/demo psql
+
+check:
+	@scripts/check $(TEST)
 
 test:
 	@scripts/test
@@ -91,8 +95,11 @@ bench:
 lint:
 	@scripts/lint
 
+deny:
+	@scripts/deny
+
 install:
-	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx install --release --pg-config $(pg_config) \
+	PGRX_PG_CONFIG_PATH=$(pg_config) scripts/cargo pgrx install --release --pg-config $(pg_config) \
 	  --no-default-features --features pg$(major)
 
 installcheck:
@@ -109,8 +116,8 @@ dist:
 
 # What PGXN's client calls before install.
 all:
-	PGRX_PG_CONFIG_PATH=$(pg_config) cargo pgrx package --pg-config $(pg_config) \
+	PGRX_PG_CONFIG_PATH=$(pg_config) scripts/cargo pgrx package --pg-config $(pg_config) \
 	  --no-default-features --features pg$(major)
 
 clean:
-	cargo clean
+	scripts/cargo clean

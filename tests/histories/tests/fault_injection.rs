@@ -1,5 +1,5 @@
 //! The checker finds each fault that a build for tests can be made to have: one that finds nothing
-//! is worth nothing. `PG_CONFIG` names a PostgreSQL with such a build, of the feature `planted_faults`.
+//! is worth nothing. `PG_CONFIG` names a PostgreSQL with such a build, of the feature `fault_injection`.
 
 use cluster::Cluster;
 use histories::event::{Stamp, Subject, Whose};
@@ -21,7 +21,7 @@ const HALF_KEPT: &str = "20";
 fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Report {
     let database = format!("guard_{fault}");
     let settings =
-        [("session_guard.planted_fault", fault), ("session_guard.cache_entries", cache_entries)];
+        [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
     server::create_database(&servers, &database, &settings).unwrap();
     let report = run::run(&servers, &database, seed, LENGTH).unwrap();
@@ -95,7 +95,7 @@ fn an_epoch_that_counts_as_before_itself_refuses() {
 
 #[test]
 fn a_cache_that_accepts_no_invalidations_revives() {
-    assert_eq!(undiscovered("news_not_accepted", ALL_KEPT, &[Sort::Account]), []);
+    assert_eq!(undiscovered("invalidations_not_accepted", ALL_KEPT, &[Sort::Account]), []);
 }
 
 #[test]
