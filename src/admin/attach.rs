@@ -2,8 +2,10 @@
 
 use super::grants::grant_to_table_owner;
 use super::inherit;
+use super::trigger_ddl::{
+    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
+};
 use super::watch;
-use super::trigger_ddl::{check_names_are_free, check_not_in_use, create_triggers, drop_triggers};
 use crate::cache::guard_cache::{
     self, GuardRef, attached_rows, check_writable, lock_guards, null_table,
 };
@@ -80,7 +82,8 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     drop(open_own(relid, Lock::Read)?);
     lock_guards();
     if request.max_session_age.is_some_and(|age| age < 0) {
-        let hint = Hint::advice("Give an interval such as '12 hours', or '0' for sessions without end.");
+        let hint =
+            Hint::advice("Give an interval such as '12 hours', or '0' for sessions without end.");
         let message = "max_session_age must not be negative";
         return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
     }
@@ -121,17 +124,18 @@ pub fn put_in_place(
     let comparisons = columns.comparisons();
     let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &row.name, &comparisons);
     let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
+    let when = when_clause(&table, &comparisons);
+    drop(table);
     let stamped = as_tables_owner(|| {
         record(&row, request.is_default, known);
         if known.is_some() && !was_armed {
             note_unwatched(&row.name);
         }
         if !problems.is_empty() {
-            drop_triggers(&table, &old_triggers);
-            create_triggers(&table, &USERS_TRIGGERS, "stamp", &row.name, &comparisons);
+            drop_triggers(&row.table, &old_triggers);
+            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &row.name, &when);
         }
         grant_to_table_owner(owner);
-        drop(table);
         let open = open(relid).or_raise();
         // Triggers are made by name, and a schema can be renamed under any lock on the table.
         if !open.guard.disarmed.is_empty() {
@@ -211,11 +215,7 @@ fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardErr
 ///
 /// Triggers can only be dropped under the strongest lock. It is taken at once where some must be: to
 /// raise a lock later is to invite a deadlock with the app.
-fn lock_users(
-    relid: Oid,
-    known: Option<&GuardRow>,
-    request: &Request,
-) -> Result<bool, GuardError> {
+fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result<bool, GuardError> {
     let stamp = stamp_function();
     let table = open_own(relid, Lock::Read)?;
     let row = requested_row(&table, known, request);
@@ -235,9 +235,8 @@ fn lock_users(
     }
     drop(table);
     // Renamed columns were compared all along; where their names mean others by now, these were not.
-    Ok(open(relid).is_ok_and(|open| {
-        open.guard.disarmed.is_empty() && open.guard.replaced.is_none()
-    }))
+    Ok(open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.

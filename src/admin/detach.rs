@@ -4,14 +4,12 @@ use super::attach::renamed_meanwhile;
 use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers};
 use super::watch;
-use crate::cache::guard_cache::{
-    self, check_writable, lock_guards, not_guarded_error, null_table,
-};
-use crate::catalog::privileges::{as_tables_owner, check_ownership};
-use crate::catalog::triggers;
-use crate::catalog::related;
-use crate::error::{ErrorKind, GuardError};
+use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
 use crate::catalog::hints;
+use crate::catalog::privileges::{as_tables_owner, check_ownership};
+use crate::catalog::related;
+use crate::catalog::triggers;
+use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::{RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
@@ -46,8 +44,10 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
             watch::take_off(&watch, forget).or_raise();
         }
     }
+    let table_name = table.name();
+    drop(table);
     as_tables_owner(|| {
-        drop_triggers(&table, &old_triggers);
+        drop_triggers(&table_name, &old_triggers);
         let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];
         if forget {
             run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &name);
@@ -62,7 +62,6 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
         }
     });
     // Triggers are dropped by name, and a schema can be renamed under any lock on the table.
-    drop(table);
     let table = open_own(relid, Lock::Read).or_raise();
     if !triggers::names_of(&table, stamp).is_empty() {
         renamed_meanwhile(&table).raise();

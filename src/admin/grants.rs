@@ -46,7 +46,10 @@ fn grant_access(role: Option<RegRole>) {
         let Some(HotFunctions { functions, schema }) = hot_functions() else { return };
         let role = quote_identifier(&role_name(role));
         outside_of_create_extension(|| {
-            run_once(&format!("GRANT USAGE ON SCHEMA {} TO {role}", quote_identifier(&schema)), &[]);
+            run_once(
+                &format!("GRANT USAGE ON SCHEMA {} TO {role}", quote_identifier(&schema)),
+                &[],
+            );
             run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
         });
     });

@@ -97,7 +97,8 @@ fn health() -> TableIterator<
     findings.push(timeline_changed(&rows));
     findings.push(privileges());
     for row in &rows {
-        let of_guard = check_guard(row).unwrap_or_else(|error| vec![Finding::of_error("table", error)]);
+        let of_guard =
+            check_guard(row).unwrap_or_else(|error| vec![Finding::of_error("table", error)]);
         findings.extend(of_guard.into_iter().map(|finding| finding.of_guard(row)));
     }
     TableIterator::new(findings.into_iter().map(Row::from).collect::<Vec<_>>())
@@ -140,24 +141,24 @@ fn own_tables() -> Finding {
 
 /// What can be wrong with logical replication of the extension's own tables: what it is, what it is when it
 /// is not, and a query for the statement that mends it.
-const REPLICATION: &[[&str; 3]] = &[
-    [
-        "replicated rows raise epochs",
-        "replicated rows are not merged with those that are there",
-        "SELECT pg_catalog.string_agg(pg_catalog.format(
+const REPLICATION: &[[&str; 3]] = &[[
+    "replicated rows raise epochs",
+    "replicated rows are not merged with those that are there",
+    "SELECT pg_catalog.string_agg(pg_catalog.format(
              'ALTER TABLE session_guard.%I ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
              ' ' ORDER BY c.relname)
          FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
          WHERE t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
            AND t.tgenabled NOT IN ('R', 'A')",
-    ],
-];
+]];
 
 fn replication([fine, wrong, query_of_remedy]: &[&str; 3]) -> Finding {
     const CHECK: &str = "logical_replication";
     let remedy = query(query_of_remedy, &[], |row| string(row, 1)).into_iter().flatten().next();
     match remedy {
-        Some(remedy) => Finding::wrong(CHECK, *wrong, Hint::run("To put the triggers back, run", remedy)),
+        Some(remedy) => {
+            Finding::wrong(CHECK, *wrong, Hint::run("To put the triggers back, run", remedy))
+        }
         None => Finding::ok(CHECK, *fine),
     }
 }
@@ -188,7 +189,9 @@ fn replica() -> Finding {
                  session_guard.configure(revocation_durability => 'local').",
             ),
         ),
-        (true, true) => Finding::ok("durability", "COMMIT of a stamp waits for the synchronous standbys"),
+        (true, true) => {
+            Finding::ok("durability", "COMMIT of a stamp waits for the synchronous standbys")
+        }
         (false, _) => {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
@@ -202,9 +205,9 @@ fn timeline_changed(rows: &[GuardRow]) -> Finding {
         return Finding::ok(CHECK, "no stamp is missing because of a failover or a restore");
     }
     let detail = "the server has changed its timeline (a failover, or a restore): stamps may be lost, and sessions back";
-    let revoke = rows.iter().map(|row| {
-        format!("SELECT session_guard.revoke_all_sessions({});", row.table.literal())
-    });
+    let revoke = rows
+        .iter()
+        .map(|row| format!("SELECT session_guard.revoke_all_sessions({});", row.table.literal()));
     let acknowledge = "SELECT session_guard.acknowledge_timeline();".to_owned();
     let statements: Vec<String> = revoke.chain([acknowledge]).collect();
     let sentence = "If no stamp is lost, the last statement is enough. To end every session, run";
@@ -333,8 +336,9 @@ fn unique_id(open: &OpenGuard) -> Finding {
         Some(index) => Finding::ok(CHECK, format!("lookups use {}", shown_relation(index))),
         None => {
             let column = shown_identifier(&open.users.column_name(id.attno));
-            let detail =
-                format!("column {column} has no usable unique index: each call reads the whole table");
+            let detail = format!(
+                "column {column} has no usable unique index: each call reads the whole table"
+            );
             Finding::wrong(CHECK, detail, unique_index::hint(&open.users, id))
         }
     }

@@ -2,9 +2,7 @@
 
 use crate::cache::guard_cache::open_for_check;
 use crate::check::evaluate::guard_ref;
-use crate::pg::call_args::{
-    Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_history_args,
-};
+use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_history_args};
 use crate::pg::datum::TextPair;
 use crate::pg::names::to_server;
 use crate::pg::relation::Lock;

@@ -17,7 +17,10 @@ use crate::pg::spi::run_once;
 /// The guard that a table is on, was on before it was detached, or takes over from a table of its name
 /// that is gone. That must have been the same owner's, or the extension's owner attaches: else somebody
 /// could make a table of the name to get a guard's epochs and its place as the default.
-pub fn guard_of(table: &Relation, stamp: pgrx::pg_sys::Oid) -> Result<Option<GuardRow>, GuardError> {
+pub fn guard_of(
+    table: &Relation,
+    stamp: pgrx::pg_sys::Oid,
+) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
     if let Some(name) = triggers::served_guard(table, stamp) {
         return Ok(rows.into_iter().find(|row| row.name == name));
@@ -25,8 +28,7 @@ pub fn guard_of(table: &Relation, stamp: pgrx::pg_sys::Oid) -> Result<Option<Gua
     let name = table.name();
     let owner = role_name(table.owner());
     for row in rows.into_iter().filter(|row| row.table == name) {
-        let elsewhere =
-            location::locate(&row, stamp).filter(|relid| *relid != table.oid());
+        let elsewhere = location::locate(&row, stamp).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {
             let (now, message) = (other.name(), "the guard of this name is on another table");
             return Err(GuardError::new(

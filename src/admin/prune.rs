@@ -48,10 +48,8 @@ fn prune(
         }
         if let Some(age) = epochs {
             let cutoff = now.plus_micros(-age);
-            let tombstones: i64 = guard_cache::all_rows()
-                .iter()
-                .map(|row| prune_guard(row, cutoff, dry_run))
-                .sum();
+            let tombstones: i64 =
+                guard_cache::all_rows().iter().map(|row| prune_guard(row, cutoff, dry_run)).sum();
             removed.push(("epoch", tombstones));
             let condition = "subject IS NOT NULL AND epoch < $1 AND stamped_at < $1";
             let tokens = remove("token_epoch", condition, &[Value::Time(cutoff)], dry_run);

@@ -2,7 +2,7 @@
 
 use crate::catalog::triggers::{self, TriggerSet};
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::names::{quote_identifier, quote_literal};
+use crate::pg::names::{RelationName, quote_identifier, quote_literal};
 use crate::pg::relation::Relation;
 use crate::pg::spi::run_once;
 use crate::pg::triggers::TriggerKind;
@@ -39,33 +39,31 @@ pub fn check_not_in_use(table: &Relation) -> Result<(), GuardError> {
     }
     if table.is_in_use() {
         let sentence = "Call this as a statement of its own. To close cursors, run";
-        return Err(in_use(sentence, "CLOSE ALL;")
-            .detail("A cursor reads it, or the statement itself."));
+        return Err(
+            in_use(sentence, "CLOSE ALL;").detail("A cursor reads it, or the statement itself.")
+        );
     }
     Ok(())
 }
 
-/// Takes these triggers off a table, which is locked.
-pub fn drop_triggers(table: &Relation, names: &[String]) {
-    let table = table.name().quoted();
+/// Takes these triggers off a table, which is locked, but not open.
+pub fn drop_triggers(table: &RelationName, names: &[String]) {
+    let table = table.quoted();
     for name in names {
         run_once(&format!("DROP TRIGGER {} ON {table}", quote_identifier(name)), &[]);
     }
 }
 
-/// Puts triggers on a table, which is locked: they call a function of the schema `session_guard` with the
-/// guard's name, for updates only where one of the comparisons holds.
+/// Puts triggers on a table, which is locked, but not open: they call a function of the schema
+/// `session_guard` with the guard's name, for updates only `when`.
 pub fn create_triggers(
-    table: &Relation,
+    table: &RelationName,
     set: &TriggerSet,
     function: &str,
     guard: &str,
-    comparisons: &[Comparison],
+    when: &str,
 ) {
-    let when: Vec<String> =
-        comparisons.iter().map(|comparison| clause(table, *comparison)).collect();
-    let (when, guard) = (when.join(" OR "), quote_literal(guard));
-    let table = table.name().quoted();
+    let (table, guard) = (table.quoted(), quote_literal(guard));
     for (name, kind) in set {
         let (event, level) = kind.clauses();
         let when = match *kind {
@@ -78,9 +76,17 @@ pub fn create_triggers(
         );
         run_once(&create, &[]);
         run_once(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {name}"), &[]);
-        let depend = format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION pg_session_guard");
+        let depend =
+            format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION pg_session_guard");
         run_once(&depend, &[]);
     }
+}
+
+/// The WHEN clause of the update trigger: one of the comparisons holds.
+pub fn when_clause(table: &Relation, comparisons: &[Comparison]) -> String {
+    let arms: Vec<String> =
+        comparisons.iter().map(|comparison| clause(table, *comparison)).collect();
+    arms.join(" OR ")
 }
 
 fn clause(table: &Relation, comparison: Comparison) -> String {

@@ -1,14 +1,16 @@
 //! SQL: has changes of a related table, such as roles or memberships of groups, end the sessions of the
 //! user that the row names.
 
-use super::trigger_ddl::{check_names_are_free, check_not_in_use, create_triggers, drop_triggers};
+use super::trigger_ddl::{
+    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
+};
 use crate::cache::guard_cache::{self, GuardRef, check_writable, lock_guards, null_table};
 use crate::catalog::guard;
+use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership, check_update};
 use crate::catalog::related::{self, WatchRow, stamp_related};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
 use crate::error::{ErrorKind, GuardError};
-use crate::catalog::hints;
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
@@ -37,7 +39,8 @@ fn watch(
     let table = open_own(related, Lock::Read).or_raise();
     if is_users_table {
         let message = format!("table {} is the users table itself", table.shown_name());
-        let sentence = "To have a change of its columns end sessions, name them in revoke_on, for example";
+        let sentence =
+            "To have a change of its columns end sessions, name them in revoke_on, for example";
         let option = ["revoke_on => '{password}'".to_owned()];
         let hint = hints::attach_with(sentence, &table.name(), &option);
         GuardError::new(ErrorKind::UnsupportedTable, message, hint).raise();
@@ -88,8 +91,10 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     check_names_are_free(&table, &RELATED_TRIGGERS, function)?;
     check_not_in_use(&table)?;
     let old_triggers = triggers::names_of(&table, function);
+    let when = when_clause(&table, &comparisons);
+    drop(table);
     as_tables_owner(|| {
-        drop_triggers(&table, &old_triggers);
+        drop_triggers(&row.table, &old_triggers);
         run_once(
             "INSERT INTO session_guard.watch (guard, schema_name, table_name, user_id_column, columns)
              VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
@@ -103,7 +108,7 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
                 row.columns.as_deref().map_or(Value::Null, Value::Names),
             ],
         );
-        create_triggers(&table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &comparisons);
+        create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &when);
     });
     Ok(())
 }
@@ -155,7 +160,9 @@ fn drop_from(related: Oid) -> Result<(), GuardError> {
     let old_triggers = triggers::names_of(&table, stamp_related());
     if !old_triggers.is_empty() {
         check_not_in_use(&table)?;
-        as_tables_owner(|| drop_triggers(&table, &old_triggers));
+        let name = table.name();
+        drop(table);
+        as_tables_owner(|| drop_triggers(&name, &old_triggers));
     }
     Ok(())
 }

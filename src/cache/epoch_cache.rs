@@ -16,8 +16,8 @@ use crate::core::user_id::{IdType, UserId};
 use crate::fault_injection::{self, Fault};
 use crate::pg::noguard::has_written;
 use crate::settings;
-use pgrx::pg_sys::Oid;
 use foldhash::fast::RandomState;
+use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
@@ -136,13 +136,7 @@ impl Epochs {
 
 impl Cache {
     const fn new(generation: Generation) -> Cache {
-        Cache {
-            generation,
-            policy: Policy::DEFAULT,
-            default: None,
-            guards: Vec::new(),
-            entries: 0,
-        }
+        Cache { generation, policy: Policy::DEFAULT, default: None, guards: Vec::new(), entries: 0 }
     }
 
     fn guard(&self, relid: Oid) -> Option<&CachedGuard> {

@@ -178,9 +178,9 @@ pub fn epoch_generation() -> Generation {
 #[inline]
 pub fn user_generation(bucket: Bucket) -> Generation {
     // Both only rise, so that their sum stays the same only if both do.
-    Generation(COUNTS.with(|counts| {
-        counts.epochs.get() + counts.users[usize::from(bucket.0)].get()
-    }))
+    Generation(
+        COUNTS.with(|counts| counts.epochs.get() + counts.users[usize::from(bucket.0)].get()),
+    )
 }
 
 /// Has every backend drop all epochs that it keeps, when the current transaction commits, and this one

@@ -298,7 +298,8 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
             }
         },
     };
-    let relid = location::locate(row, catalog.relations.stamp).ok_or_else(|| guard::table_gone(row))?;
+    let relid =
+        location::locate(row, catalog.relations.stamp).ok_or_else(|| guard::table_gone(row))?;
     generations::track_guards([relid]);
     if guard_generation() == generation {
         CACHE.with_borrow_mut(|cache| cache.default = Some(relid));
@@ -313,9 +314,8 @@ fn row_of<'a>(table: &Relation, rows: &'a [GuardRow], stamp: Oid) -> Option<&'a 
         Some(name) => attached.find(|row| row.name == name),
         None => {
             let name = table.name();
-            attached.find(|row| {
-                row.table == name && location::locate(row, stamp) == Some(table.oid())
-            })
+            attached
+                .find(|row| row.table == name && location::locate(row, stamp) == Some(table.oid()))
         }
     }
 }

@@ -215,4 +215,3 @@ fn stricter(seen: Account, next: Account) -> Account {
         Account::Unknown | Account::Active => next,
     }
 }
-

@@ -63,7 +63,8 @@ fn untracked_table() -> Option<&'static str> {
         ("policy", c"policy", c"guard_changed"),
     ];
     let is_tracked = |table: &CStr, function: &CStr| {
-        let (Some(table), Some(function)) = (extension_relation(table), extension_function(function))
+        let (Some(table), Some(function)) =
+            (extension_relation(table), extension_function(function))
         else {
             return false;
         };

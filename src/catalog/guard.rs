@@ -163,7 +163,8 @@ impl Guard {
     /// A column that was renamed is found through the update trigger, which follows it.
     pub fn load(table: &Relation, row: &GuardRow, stamp: Oid) -> Result<Guard, GuardError> {
         check_heap(table)?;
-        let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+        let compared =
+            triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
         let mut replaced = None;
         let mut find = |name: &str, position: usize| {
             let named = table.column_named(name);
@@ -200,7 +201,8 @@ impl Guard {
     /// Whether the table's own triggers say that this guard may read these columns. Where they do not,
     /// the extension's owner must have the rights of the table's.
     pub fn has_consent(&self, table: &Relation, stamp: Oid) -> bool {
-        let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+        let compared =
+            triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
         let wanted = self.columns.numbers();
         triggers::served_guard(table, stamp).as_deref() == Some(&*self.name)
             && compared.get(..2) == wanted.get(..2)
@@ -396,15 +398,21 @@ fn column_replaced(table: &Relation, row: &GuardRow, column: &str, compared: &st
         "Name the column that is meant. If it is {}, as the triggers have it, run",
         shown_identifier(compared)
     );
-    GuardError::new(ErrorKind::ColumnReplaced, message, hints::attach_with(&sentence, &name, &options))
-        .detail(format!("They compare {}.", shown_identifier(compared)))
+    GuardError::new(
+        ErrorKind::ColumnReplaced,
+        message,
+        hints::attach_with(&sentence, &name, &options),
+    )
+    .detail(format!("They compare {}.", shown_identifier(compared)))
 }
 
 /// A guard whose table is nowhere.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
     let hint = match row.table.find() {
-        Some(_) => hints::attach_with("To guard the table that has its name now, run", &row.table, &[]),
+        Some(_) => {
+            hints::attach_with("To guard the table that has its name now, run", &row.table, &[])
+        }
         None => hints::forget_guard(&row.name),
     };
     GuardError::new(ErrorKind::TableGone, message, hint)

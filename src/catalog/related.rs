@@ -58,8 +58,9 @@ impl WatchRow {
         let function = stamp_related();
         let by_name = self.table.find();
         let serves = |relid: &Oid| {
-            Relation::open(*relid, Lock::Read)
-                .is_some_and(|table| triggers::served_guard(&table, function).as_ref() == Some(&self.guard))
+            Relation::open(*relid, Lock::Read).is_some_and(|table| {
+                triggers::served_guard(&table, function).as_ref() == Some(&self.guard)
+            })
         };
         let others: Vec<Oid> = rows_of(&self.guard)
             .into_iter()
@@ -128,8 +129,10 @@ impl WatchRow {
         let problems =
             triggers::problems(&table, &RELATED_TRIGGERS, function, &self.guard, &comparisons);
         let hint = row.watch_hint(users);
-        let mut all: Vec<(String, Hint)> =
-            problems.into_iter().map(|problem| (format!("{name}: {problem}"), hint.clone())).collect();
+        let mut all: Vec<(String, Hint)> = problems
+            .into_iter()
+            .map(|problem| (format!("{name}: {problem}"), hint.clone()))
+            .collect();
         if all.is_empty() && row != *self {
             let now = row.table.shown();
             all.push((format!("{name}, or a column of it, has been renamed to {now}"), hint));

@@ -68,11 +68,7 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
 /// What can be said without reading. Whether an answer may be given at all is settled before what is
 /// kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
 #[inline]
-pub fn evaluate_cached(
-    users: GuardRef,
-    id: &UserId,
-    login: Option<Instant>,
-) -> Option<Verdict> {
+pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let CachedAccount { epoch, max_session_age, policy } =
         epoch_cache::active_account(users.relid(), id)?;
     if policy.max_standby_staleness == 0 && !policy.refuse_when_timeline_changed {

@@ -199,7 +199,20 @@ mod tests {
 
     #[test]
     fn a_text_that_is_nearly_an_integer_is_none() {
-        for form in ["", " ", "+", "-", "--1", "1 2", "_1", "1_", "1__0", "0x", "1.0", "9223372036854775808"] {
+        for form in [
+            "",
+            " ",
+            "+",
+            "-",
+            "--1",
+            "1 2",
+            "_1",
+            "1_",
+            "1__0",
+            "0x",
+            "1.0",
+            "9223372036854775808",
+        ] {
             assert_eq!(text(form).in_column(IdType::Int8), None, "{form:?}");
         }
         let smallest = text("-9223372036854775808").in_column(IdType::Int8);

@@ -122,8 +122,9 @@ unsafe fn insert_tuple(
     // SAFETY: an open index has its row of pg_index.
     let is_unique = indexes.iter().any(|index| unsafe { (*index.data().rd_index).indisunique });
     // SAFETY: we are in a transaction that writes.
-    let (xid, command) =
-        (unsafe { pg_sys::GetCurrentTransactionId() }, unsafe { pg_sys::GetCurrentCommandId(true) });
+    let (xid, command) = (unsafe { pg_sys::GetCurrentTransactionId() }, unsafe {
+        pg_sys::GetCurrentCommandId(true)
+    });
     let mut options = 0;
     if is_unique {
         // SAFETY: released below; an error releases it with all locks.

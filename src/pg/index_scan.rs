@@ -6,7 +6,7 @@
 use super::compat;
 use super::datum::Value;
 use super::names;
-use super::relation::{Relation, is_deterministic, Lock};
+use super::relation::{Lock, Relation, is_deterministic};
 use super::snapshot::Snapshot;
 use super::tuple::Tuple;
 use crate::core::user_id::{IdType, UserId};
@@ -124,9 +124,7 @@ impl<'a> Key<'a> {
             KeyValue::Text(text) => tuple.text(self.column) == Some(text),
             KeyValue::Id(id_type, id) => tuple.user_id(self.column, id_type).as_ref() == Some(id),
             KeyValue::Oid(oid) => tuple.oid(self.column) == Some(oid),
-            KeyValue::Name(name) => {
-                tuple.name(self.column) == names::from_server(name.to_bytes())
-            }
+            KeyValue::Name(name) => tuple.name(self.column) == names::from_server(name.to_bytes()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What this server and this backend are: clocks, transactions, recovery, who is connected.
 
-use super::datum::Inet;
 use super::compat;
+use super::datum::Inet;
 use crate::core::epoch::Instant;
 use crate::fault_injection::{self, Fault};
 use pgrx::pg_sys;

@@ -58,7 +58,10 @@ pub fn query<T>(
         .map(|value| {
             let (datum, oid) = (value.datum(), value.type_oid());
             // SAFETY: the datum is of this type; it lives in the current memory context.
-            datum.map_or_else(|| DatumWithOid::null_oid(oid), |d| unsafe { DatumWithOid::new(d, oid) })
+            datum.map_or_else(
+                || DatumWithOid::null_oid(oid),
+                |d| unsafe { DatumWithOid::new(d, oid) },
+            )
         })
         .collect();
     Spi::connect(|client| {
@@ -68,7 +71,10 @@ pub fn query<T>(
 }
 
 /// The only value of the first row, if there is a row and it is not NULL.
-pub fn query_one<T: pgrx::FromDatum + pgrx::IntoDatum>(sql: &str, arguments: &[Value]) -> Option<T> {
+pub fn query_one<T: pgrx::FromDatum + pgrx::IntoDatum>(
+    sql: &str,
+    arguments: &[Value],
+) -> Option<T> {
     query(sql, arguments, |row| row.get::<T>(1).ok().flatten()).into_iter().next().flatten()
 }
 
@@ -157,4 +163,3 @@ fn execute(plan: pg_sys::SPIPlanPtr, arguments: &[Value]) -> u64 {
 fn check(result: c_int) {
     assert!(result >= 0, "SPI refused with {result}");
 }
-

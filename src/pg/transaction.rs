@@ -84,9 +84,8 @@ pub fn restore_synchronous_commit(level: i32) {
 /// would fail the COMMIT. Returns whether it did.
 pub fn notify(channel: &std::ffi::CStr) -> bool {
     // SAFETY: a function without arguments.
-    let usage = unsafe {
-        pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[])
-    };
+    let usage =
+        unsafe { pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[]) };
     if usage.is_none_or(|usage| usage > 0.5) {
         return false;
     }
@@ -154,9 +153,9 @@ fn acquire(tag: &pg_sys::LOCKTAG, lock: GuardLock) {
 /// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a number
 /// made of the guard's name.
 fn tag_of(guard: &str) -> pg_sys::LOCKTAG {
-    let number = guard.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let number = guard
+        .bytes()
+        .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let class = names::extension_relation(c"guard_epoch").unwrap_or(pg_sys::InvalidOid);
     pg_sys::LOCKTAG {
         locktag_field1: super::server::database().to_u32(),

@@ -24,9 +24,8 @@ pub enum Comparison {
 impl Comparison {
     /// As CREATE TRIGGER takes it; `column` is the column's quoted name.
     pub fn clause(self, column: &str) -> String {
-        let both = |of: &dyn Fn(&str) -> String| {
-            format!("{} IS DISTINCT FROM {}", of("OLD"), of("NEW"))
-        };
+        let both =
+            |of: &dyn Fn(&str) -> String| format!("{} IS DISTINCT FROM {}", of("OLD"), of("NEW"));
         let text = |column: &str, row: &str| {
             format!("({row}.{column})::pg_catalog.text COLLATE pg_catalog.\"C\"")
         };
@@ -131,9 +130,8 @@ fn build(table: &Relation, comparisons: &[Comparison]) -> Option<*mut Node> {
         arms.push(build_comparison(table, *comparison)?);
     }
     // SAFETY: a list of boolean expressions.
-    let tree = unsafe {
-        pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms.into_pg(), NOWHERE)
-    };
+    let tree =
+        unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms.into_pg(), NOWHERE) };
     let tree: *mut Node = tree.cast();
     // SAFETY: no parent.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
@@ -210,14 +208,7 @@ fn column(table: &Relation, row: i32, attno: i16) -> Option<(*mut Node, Oid)> {
     let column = table.attribute(attno)?;
     // SAFETY: builds a node of plain values.
     let var = unsafe {
-        pg_sys::makeVar(
-            row as _,
-            attno,
-            column.atttypid,
-            column.atttypmod,
-            column.attcollation,
-            0,
-        )
+        pg_sys::makeVar(row as _, attno, column.atttypid, column.atttypmod, column.attcollation, 0)
     };
     Some((var.cast(), column.atttypid))
 }
@@ -225,8 +216,7 @@ fn column(table: &Relation, row: i32, attno: i16) -> Option<(*mut Node, Oid)> {
 fn whole_row(table: &Relation, row: i32) -> (*mut Node, Oid) {
     let type_oid = table.class().reltype;
     // SAFETY: builds a node of plain values: column 0 is the row.
-    let var =
-        unsafe { pg_sys::makeVar(row as _, 0, type_oid, -1, pg_sys::InvalidOid, 0) };
+    let var = unsafe { pg_sys::makeVar(row as _, 0, type_oid, -1, pg_sys::InvalidOid, 0) };
     (var.cast(), type_oid)
 }
 

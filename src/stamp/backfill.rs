@@ -4,8 +4,8 @@
 //! that its owner chose (in an index, a statistics object, a constraint), and these would run with the
 //! rights of the owner of the extension.
 
-use super::audit::AuditContext;
 use super::at_commit;
+use super::audit::AuditContext;
 use crate::cache::generations;
 use crate::cache::guard_cache;
 use crate::catalog::epochs::{self, is_active};

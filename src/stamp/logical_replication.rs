@@ -103,7 +103,8 @@ fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
     {
         lock_account(&open, &id, RowLock::NoKeyUpdate);
     }
-    let row = [text(row, guard), text(row, user_id), time(row, epoch), text(row, reason), time(row, at)];
+    let row =
+        [text(row, guard), text(row, user_id), time(row, epoch), text(row, reason), time(row, at)];
     write_user(&row);
 }
 

@@ -153,9 +153,8 @@ pub fn stamp_user_past(
     }
     // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
     // look newer than that, and a REPEATABLE READ transaction would fail.
-    let epochs = Relation::open(relations.epoch, Lock::Write)
-        .ok_or_else(epochs::extension_gone)
-        .or_raise();
+    let epochs =
+        Relation::open(relations.epoch, Lock::Write).ok_or_else(epochs::extension_gone).or_raise();
     let guard_in_server = to_server(guard);
     let is_first = Cell::new(false);
     let stamp = rise(

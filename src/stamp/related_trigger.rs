@@ -215,7 +215,9 @@ fn open_to_stamp(relid: pg_sys::Oid) -> Option<OpenGuard> {
 
 /// An id that no account has needs no epoch.
 fn stamp_if_there(open: &OpenGuard, key: &[u8], related: &str) {
-    let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type) else { return };
+    let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type) else {
+        return;
+    };
     let account = EpochReader::new(open).or_raise().account(&id);
     if account != Account::Unknown || is_digest(key) {
         let related = to_server(related);

@@ -20,8 +20,7 @@ const HALF_KEPT: &str = "20";
 
 fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Report {
     let database = format!("guard_{fault}");
-    let settings =
-        [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
+    let settings = [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
     server::create_database(&servers, &database, &settings).unwrap();
     let report = run::run(&servers, &database, seed, LENGTH).unwrap();
