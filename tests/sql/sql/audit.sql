@@ -35,10 +35,10 @@ RESET ROLE;
 SELECT acting_role FROM session_guard.event ORDER BY id DESC LIMIT 1;
 
 -- Without it.
-SET session_guard.audit = off;
+SELECT session_guard.configure(audit => false);
 UPDATE users SET active = false WHERE id = 9;
 SELECT session_guard.reconcile();
-RESET session_guard.audit;
+SELECT session_guard.configure(audit => true);
 SELECT count(*) FROM session_guard.event WHERE user_id = '9' AND reason = 'disabled';
 SELECT session_verdict(9, now());
 
@@ -64,10 +64,10 @@ UPDATE session_guard.epoch SET epoch = '2020-01-01 00:00:00+00';
 UPDATE session_guard.token_epoch SET epoch = '2020-01-01 00:00:00+00';
 UPDATE session_guard.guard_epoch SET epoch = '2020-01-01 00:00:00+00';
 DELETE FROM users WHERE id > 10;
-INSERT INTO session_guard.epoch VALUES ('users', '77', '2020-01-01 00:00:00+00', 'by hand'), ('users', '78', 'infinity', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.users', '77', '2020-01-01 00:00:00+00', 'by hand'), ('users', '78', 'infinity', 'by hand');
 CREATE TABLE gone (id int PRIMARY KEY, active boolean);
 SELECT session_guard.attach('gone', is_default => false);
-INSERT INTO session_guard.epoch VALUES ('gone', '1', '2020-01-01 00:00:00+00', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.gone', '1', '2020-01-01 00:00:00+00', 'by hand');
 DROP TABLE gone;
 UPDATE session_guard.event SET at = '2020-01-01 00:00:00+00' WHERE reason = 'truncated';
 SELECT session_guard.prune('100 years');

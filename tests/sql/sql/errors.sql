@@ -72,7 +72,7 @@ ALTER TABLE users ADD uid uuid UNIQUE;
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$);
 SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$) \gset
 :hint
-SELECT id_column FROM session_guard.guard WHERE guard = 'users'::regclass;
+SELECT id_column FROM session_guard.guard WHERE guard = 'public.users';
 
 -- Several guards, and no default.
 UPDATE session_guard.guard SET is_default = false;
@@ -95,7 +95,7 @@ SELECT * FROM mistake('SELECT session_start(''an_unlogged'', 1)');
 INSERT INTO an_unlogged VALUES (2);
 UPDATE an_unlogged SET id = 3 WHERE id = 1;
 DELETE FROM an_unlogged;
-SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'an_unlogged'::regclass;
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'public.an_unlogged';
 SELECT hint FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())') \gset
 :hint
 SELECT code FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())');

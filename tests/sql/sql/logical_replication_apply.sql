@@ -9,8 +9,8 @@ CREATE TABLE others (id int PRIMARY KEY, active boolean NOT NULL);
 CREATE TABLE other_role (user_id int);
 CREATE TABLE user_role (user_id int, role text);
 SELECT session_guard.watch('user_role', 'user_id');
-INSERT INTO session_guard.epoch (guard, user_id, epoch, reason) VALUES ('users', '1', '2020-01-02', 'own');
-INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', NULL, NULL, NULL);
+INSERT INTO session_guard.epoch (guard, user_id, epoch, reason) VALUES ('public.users', '1', '2020-01-02', 'own');
+INSERT INTO session_guard.guard_epoch VALUES ('public.users', NULL, NULL, NULL);
 INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason) VALUES ('embedded', 's', '2020-01-02', 'own'), ('embedded', NULL, '2020-01-02', 'own');
 CREATE VIEW epochs AS
     SELECT 'user' AS of, user_id AS key, epoch, reason, stamped_at::date FROM session_guard.epoch
@@ -20,17 +20,17 @@ CREATE VIEW epochs AS
 SET session_replication_role = replica;
 -- An epoch that is not here yet.
 SELECT session_verdict(2, '2020-01-01'::timestamptz);
-INSERT INTO session_guard.epoch VALUES ('users', '2', '2020-01-02', 'applied', '2020-01-01');
+INSERT INTO session_guard.epoch VALUES ('public.users', '2', '2020-01-02', 'applied', '2020-01-01');
 SELECT session_verdict(2, '2020-01-01'::timestamptz);
 -- One that is: it rises,
-INSERT INTO session_guard.epoch VALUES ('users', '1', '2020-01-03', 'applied', '2020-01-02'), ('users', '2', '2020-01-03', 'applied', '2020-01-02');
-INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', '2019-01-03', 'applied', '2019-01-02');
+INSERT INTO session_guard.epoch VALUES ('public.users', '1', '2020-01-03', 'applied', '2020-01-02'), ('users', '2', '2020-01-03', 'applied', '2020-01-02');
+INSERT INTO session_guard.guard_epoch VALUES ('public.users', '2019-01-03', 'applied', '2019-01-02');
 INSERT INTO session_guard.token_epoch VALUES ('embedded', 's', '2020-01-03', 'applied', '2020-01-02'), ('embedded', NULL, '2020-01-03', 'applied', '2020-01-02');
 SELECT * FROM epochs ORDER BY of, key;
 SELECT session_verdict(1, '2020-01-02'::timestamptz), session_verdict(3, '2019-01-02'::timestamptz), token_valid('embedded', 's', '2020-01-02'::timestamptz);
 -- and does not fall,
-INSERT INTO session_guard.epoch VALUES ('users', '1', '2020-01-01', 'late', '2020-01-01');
-INSERT INTO session_guard.guard_epoch VALUES ('users', 'public.users', '2018-01-01', 'late', '2018-01-01'), ('users', 'public.users', NULL, NULL, NULL);
+INSERT INTO session_guard.epoch VALUES ('public.users', '1', '2020-01-01', 'late', '2020-01-01');
+INSERT INTO session_guard.guard_epoch VALUES ('public.users', '2018-01-01', 'late', '2018-01-01'), ('users', 'public.users', NULL, NULL, NULL);
 INSERT INTO session_guard.token_epoch VALUES ('embedded', 's', '2020-01-01', 'late', '2020-01-01'), ('embedded', NULL, '2020-01-01', 'late', '2020-01-01');
 UPDATE session_guard.epoch SET epoch = '2020-01-01', reason = 'late';
 UPDATE session_guard.guard_epoch SET epoch = NULL, reason = 'late';

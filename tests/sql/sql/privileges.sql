@@ -109,9 +109,9 @@ RESET ROLE;
 
 -- The settings are a superuser's.
 SET ROLE regress_owner;
-SET session_guard.future_login_tolerance = '1 day';
-SET session_guard.stamp_margin = 0;
-SET session_guard.when_disarmed = live;
+SELECT session_guard.configure(future_login_tolerance => '1 day');
+SELECT session_guard.configure(stamp_margin => '0');
+SELECT session_guard.configure(when_disarmed => 'live');
 SET session_guard.no_such_setting = 1;
 RESET ROLE;
 SHOW session_guard.future_login_tolerance;

@@ -23,7 +23,7 @@ SELECT session_guard.reconcile('users');
 -- The app's own writes go on, and the triggers with what they watch.
 UPDATE users SET enabled = false WHERE id = 1;
 SELECT reason FROM session_guard.epoch WHERE user_id = '1';
-SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'users'::regclass;
+SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'public.users';
 SELECT hint_of('SELECT session_valid(1, now())') AS hint \gset
 \echo :hint
 :hint
@@ -78,10 +78,10 @@ SELECT remedy FROM session_guard.health() WHERE check_name = 'unwatched_changes'
 :remedy
 \o
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'unwatched_changes';
-SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
 SELECT session_verdict(2, NULL::timestamptz), session_verdict(2, session_start(2));
 SELECT session_guard.revoke_all_sessions(reason => 'breach') > now() AS is_ahead;
-SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
 
 -- A trigger that was made again with another clause is not taken for the guard's.
 DROP TRIGGER session_guard_update ON users;
@@ -161,15 +161,15 @@ DROP SCHEMA app_old CASCADE;
 ALTER TABLE others RENAME TO renamed;
 SELECT session_guard.detach('renamed');
 SELECT session_guard.attach('renamed');
-SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+SELECT ok FROM session_guard.health() WHERE guard = 'public.renamed' AND check_name = 'unwatched_changes';
 -- Everybody was put out before that, not since: a margin does not hide it.
 UPDATE session_guard.guard SET unwatched_at = NULL;
-SET session_guard.stamp_margin = '1 h';
+SELECT session_guard.configure(stamp_margin => '1 h');
 SELECT session_guard.revoke_all_sessions('renamed') > now() + interval '50 min' AS is_ahead;
-RESET session_guard.stamp_margin;
+SELECT session_guard.configure(stamp_margin => '0');
 ALTER TABLE renamed DISABLE TRIGGER USER;
 SELECT session_guard.reconcile('renamed');
-SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+SELECT ok FROM session_guard.health() WHERE guard = 'public.renamed' AND check_name = 'unwatched_changes';
 
 DROP EXTENSION pg_session_guard;
 DROP TABLE users_old, renamed;

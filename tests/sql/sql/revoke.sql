@@ -23,13 +23,13 @@ SELECT session_guard.revoke_sessions('others', 'ann', 'x') IS NOT NULL;
 SELECT id, session_verdict(id, :'login'), session_verdict(id, session_start(id)) FROM generate_series(1, 8) AS id;
 SELECT id, session_verdict('members', id, :'login') FROM members ORDER BY id;
 SELECT id, session_verdict('others', id, :'login') FROM others ORDER BY id;
-SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'users'::regclass ORDER BY user_id;
+SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.users' ORDER BY user_id;
 
 -- A disabled account is stamped, too; nobody is not.
 SELECT session_guard.revoke_sessions(3) IS NOT NULL AS is_stamped;
 SELECT session_guard.revoke_sessions(99), session_guard.revoke_sessions('abc'), session_guard.revoke_sessions(NULL::bigint),
        session_guard.revoke_sessions('00000000-0000-0000-0000-000000000001'::uuid);
-SELECT count(*) FROM session_guard.epoch WHERE user_id !~ '^\d+$' AND guard = 'users'::regclass;
+SELECT count(*) FROM session_guard.epoch WHERE user_id !~ '^\d+$' AND guard = 'public.users';
 
 -- The session that asked goes on with a new login time; all others end.
 SELECT session_start(8) AS other, session_start(8) AS asking \gset
