@@ -72,7 +72,7 @@ ALTER TABLE users ADD uid uuid UNIQUE;
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$);
 SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$) \gset
 :hint
-SELECT id_column FROM session_guard.guard WHERE guard = 'public.users';
+SELECT id_column FROM session_guard.guard WHERE name = 'public.users';
 
 -- Several guards, and no default.
 UPDATE session_guard.guard SET is_default = false;

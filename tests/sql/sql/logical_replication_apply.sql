@@ -63,8 +63,8 @@ UPDATE users SET active = NOT active WHERE id IN (1, 4);
 SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY user_id;
 
 -- A guard and a watch that are here stay as they are; others come, and are no default beside the one that is here.
-INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('users', 'elsewhere.users', 'id', 'active', true);
-INSERT INTO session_guard.guard (guard, table_name, id_column, active_column, is_default) VALUES ('others', 'public.others', 'id', 'active', true);
+INSERT INTO session_guard.guard (name, table_name, id_column, active_column, is_default) VALUES ('users', 'elsewhere.users', 'id', 'active', true);
+INSERT INTO session_guard.guard (name, table_name, id_column, active_column, is_default) VALUES ('others', 'public.others', 'id', 'active', true);
 INSERT INTO session_guard.watch VALUES ('user_role', 'elsewhere.user_role', 'users', 'user_id'), ('other_role', 'public.other_role', 'others', 'user_id');
 UPDATE session_guard.guard SET max_session_age = '1 h';
 UPDATE session_guard.watch SET columns = '{none}';

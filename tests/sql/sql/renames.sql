@@ -55,7 +55,7 @@ UPDATE users_old SET active = false WHERE id = 1;
 SELECT hint_of('SELECT session_valid(1, now())') AS hint \gset
 \echo :hint
 :hint
-SELECT guard, is_default FROM session_guard.guard;
+SELECT name, is_default FROM session_guard.guard;
 SELECT session_verdict(1, now() - interval '1 h'), session_verdict(1, session_start(1));
 -- The old one has its epochs still.
 SELECT session_guard.attach('users_old');
