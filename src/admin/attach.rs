@@ -1,4 +1,5 @@
-//! SQL: puts a table under guard: the row, the triggers, the grants and the backfill, under one lock.
+//! SQL: puts a table under guard: the row, the triggers, the grants and the backfill, under one
+//! lock.
 
 use super::grants::grant_to_table_owner;
 use super::inherit;
@@ -109,8 +110,8 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     Ok(stamped)
 }
 
-/// Puts row and triggers in place, whatever is there of them, and stamps who was disabled meanwhile. Also
-/// a guard whose id is not unique any more is better with triggers than without.
+/// Puts row and triggers in place, whatever is there of them, and stamps who was disabled
+/// meanwhile. Also a guard whose id is not unique any more is better with triggers than without.
 pub fn put_in_place(
     relid: Oid,
     known: Option<&GuardRow>,
@@ -210,11 +211,11 @@ fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardErr
     check_columns(table, &row.id_column, &row.active_column, &row.active_when, &row.revoke_on)
 }
 
-/// Keeps writers away until the transaction ends: between the triggers and the backfill no change must
-/// slip through. Returns whether all changes were stamped until now.
+/// Keeps writers away until the transaction ends: between the triggers and the backfill no change
+/// must slip through. Returns whether all changes were stamped until now.
 ///
-/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be: to
-/// raise a lock later is to invite a deadlock with the app.
+/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be:
+/// to raise a lock later is to invite a deadlock with the app.
 fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result<bool, GuardError> {
     let stamp = stamp_function();
     let table = open_own(relid, Lock::Read)?;
@@ -234,7 +235,8 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
         check_not_in_use(&table)?;
     }
     drop(table);
-    // Renamed columns were compared all along; where their names mean others by now, these were not.
+    // Renamed columns were compared all along; where their names mean others by now, these were
+    // not.
     Ok(open(relid)
         .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
 }
@@ -249,7 +251,8 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
     }
     let name = table.name();
     let statement = format!(
-        "SELECT session_guard.detach({literal}), session_guard.attach({literal}, id_column => {id});",
+        "SELECT session_guard.detach({literal}), \
+         session_guard.attach({literal}, id_column => {id});",
         literal = name.literal(),
         id = quote_literal(&row.id_column)
     );
@@ -263,8 +266,8 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
         .detail("Its epochs are kept by that column's values."))
 }
 
-/// Who takes the default from another guard must own that guard's table, too: calls that name no table
-/// are answered from another one from then on.
+/// Who takes the default from another guard must own that guard's table, too: calls that name no
+/// table are answered from another one from then on.
 fn check_default(name: &str) -> Result<(), GuardError> {
     for row in attached_rows().into_iter().filter(|row| row.is_default && row.name != name) {
         let table = location::locate(&row, stamp_function());
@@ -279,13 +282,14 @@ fn check_default(name: &str) -> Result<(), GuardError> {
 /// Notes that nobody can know what has happened until now.
 pub fn note_unwatched(guard: &str) {
     run_once(
-        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE name = $1",
+        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp()
+         WHERE name = $1",
         &[Value::Utf8(guard)],
     );
 }
 
-/// The triggers were made or dropped on another table than the one that was checked: undoing all is the
-/// only safe end.
+/// The triggers were made or dropped on another table than the one that was checked: undoing all is
+/// the only safe end.
 pub fn renamed_meanwhile(table: &Relation) -> GuardError {
     let message = format!("table {} was renamed meanwhile", table.shown_name());
     GuardError::new(ErrorKind::TableReplaced, message, Hint::advice("Call the function again."))

@@ -8,8 +8,9 @@ use crate::pg::spi::query;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one that the creator or the
-/// database's owner owns, and otherwise says how to attach. A NOTICE would not be seen there.
+/// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one that the creator
+/// or the database's owner owns, and otherwise says how to attach. A NOTICE would not be seen
+/// there.
 #[pg_extern(sql = false)]
 fn attach_ab_user() {
     const CANDIDATES: &str = "

@@ -17,8 +17,8 @@ use crate::pg::spi::run_once;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next attach, unless
-/// they are to be forgotten.
+/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next
+/// attach, unless they are to be forgotten.
 #[pg_extern(sql = false)]
 fn detach(users: Option<RegClass>, forget: Option<bool>) {
     check_writable("detach()").or_raise();

@@ -128,7 +128,7 @@ fn own_tables() -> Finding {
         None => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
         Some(table) => {
             let detail = format!(
-                "edits of session_guard.{table} by hand are not noticed, and each call reads the tables"
+                "edits of session_guard.{table} by hand are not noticed: each call reads the tables"
             );
             let statement = format!(
                 "ALTER TABLE session_guard.{table} ENABLE ALWAYS TRIGGER session_guard_changed, \
@@ -139,8 +139,8 @@ fn own_tables() -> Finding {
     }
 }
 
-/// What can be wrong with logical replication of the extension's own tables: what it is, what it is when it
-/// is not, and a query for the statement that mends it.
+/// What can be wrong with logical replication of the extension's own tables: what it is, what it is
+/// when it is not, and a query for the statement that mends it.
 const REPLICATION: &[[&str; 3]] = &[[
     "replicated rows raise epochs",
     "replicated rows are not merged with those that are there",
@@ -163,8 +163,8 @@ fn replication([fine, wrong, query_of_remedy]: &[&str; 3]) -> Finding {
     }
 }
 
-/// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether there
-/// are any to wait for.
+/// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether
+/// there are any to wait for.
 fn replica() -> Finding {
     let policy = guard_cache::policy();
     if is_standby() {
@@ -183,9 +183,9 @@ fn replica() -> Finding {
     match (policy.remote_apply, has_standbys) {
         (true, false) => Finding::wrong(
             "durability",
-            "revocation_durability is remote_apply, and no standby is synchronous: COMMIT waits for none",
+            "revocation_durability is remote_apply, but there is no synchronous standby",
             Hint::advice(
-                "Name the standbys in synchronous_standby_names and reload the configuration, or call \
+                "Name the standbys in synchronous_standby_names and reload the settings, or call \
                  session_guard.configure(revocation_durability => 'local').",
             ),
         ),
@@ -204,7 +204,8 @@ fn timeline_changed(rows: &[GuardRow]) -> Finding {
     if !timeline::is_unacknowledged() {
         return Finding::ok(CHECK, "no stamp is missing because of a failover or a restore");
     }
-    let detail = "the server has changed its timeline (a failover, or a restore): stamps may be lost, and sessions back";
+    let detail = "the server has changed its timeline (a failover, or a restore): stamps may \
+                  be lost, and sessions back";
     let revoke = rows
         .iter()
         .map(|row| format!("SELECT session_guard.revoke_all_sessions({});", row.table.literal()));
@@ -239,7 +240,8 @@ fn trigger_owner() -> Finding {
     let detail = format!("the triggers' function, owned by {owner}, cannot write epochs");
     let statement = format!(
         "ALTER FUNCTION session_guard.stamp() OWNER TO {}; \
-         ALTER FUNCTION session_guard.stamp() SECURITY DEFINER SET search_path = pg_catalog, pg_temp;",
+         ALTER FUNCTION session_guard.stamp() SECURITY DEFINER \
+         SET search_path = pg_catalog, pg_temp;",
         shown_identifier(&table_owner)
     );
     Finding::wrong(CHECK, detail, Hint::run("To give them their rights back, run", statement))
@@ -257,7 +259,8 @@ fn privileges() -> Finding {
                        WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
                          AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
                                            WHERE extname = 'pg_session_guard')
-                         AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                         AND d.deptype = 'e'
+                         AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                          AND NOT pg_catalog.has_function_privilege($1, d.objid, 'EXECUTE'))";
     let lacks = crate::pg::spi::query_one::<bool>(LACKS, &[Value::Oid(owner)]) == Some(true);
     let role = shown_role(owner);
@@ -354,14 +357,15 @@ fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
     }
 }
 
-/// What cannot be known: accounts that were disabled and enabled again while nobody watched. Putting
-/// everybody out since then settles it.
+/// What cannot be known: accounts that were disabled and enabled again while nobody watched.
+/// Putting everybody out since then settles it.
 fn unwatched(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
     const CHECK: &str = "unwatched_changes";
     let put_out_at = epochs::guard_stamped_at(&open.relations, &row.name);
     match row.unwatched_at {
         Some(unwatched_at) if put_out_at.is_none_or(|at| at <= unwatched_at) => {
-            let detail = "accounts that were disabled and enabled again while triggers were missing may have sessions";
+            let detail = "accounts that were disabled and enabled again while triggers were \
+                          missing may have sessions";
             Finding::wrong(CHECK, detail, hints::revoke_all(name))
         }
         _ => Finding::ok(CHECK, "none"),

@@ -1,5 +1,5 @@
-//! SQL: has changes of a related table, such as roles or memberships of groups, end the sessions of the
-//! user that the row names.
+//! SQL: has changes of a related table, such as roles or memberships of groups, end the sessions of
+//! the user that the row names.
 
 use super::trigger_ddl::{
     check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
@@ -19,8 +19,8 @@ use pgrx::Array;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Watches a related table: each INSERT and DELETE, and an UPDATE of the column that names the user, or of
-/// one of the columns.
+/// Watches a related table: each INSERT and DELETE, and an UPDATE of the column that names the
+/// user, or of one of the columns.
 #[pg_extern(sql = false)]
 fn watch(
     related: Option<RegClass>,
@@ -96,7 +96,8 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     as_tables_owner(|| {
         drop_triggers(&row.table, &old_triggers);
         run_once(
-            "INSERT INTO session_guard.watch (guard, schema_name, table_name, user_id_column, columns)
+            "INSERT INTO session_guard.watch
+                 (guard, schema_name, table_name, user_id_column, columns)
              VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
              ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard,
                  user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns",
@@ -113,7 +114,8 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Takes the triggers of a watch off; its row stays for the next attach, unless it is to be forgotten.
+/// Takes the triggers of a watch off; its row stays for the next attach, unless it is to be
+/// forgotten.
 pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     if let Some(related) = row.locate() {
         drop_from(related)?;
@@ -124,8 +126,8 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Puts the triggers of a watch back, by the names that table and columns have now; returns whether any
-/// was missing.
+/// Puts the triggers of a watch back, by the names that table and columns have now; returns whether
+/// any was missing.
 pub fn repair(row: &WatchRow) -> Result<bool, GuardError> {
     let Some(related) = row.locate() else { return Ok(false) };
     let Some(table) = Relation::open(related, Lock::Read) else { return Ok(false) };

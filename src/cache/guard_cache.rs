@@ -69,8 +69,8 @@ thread_local! {
     static FILLED_IN: Cell<Generation> = const { Cell::new(Generation::NONE) };
 }
 
-/// Keeps guards as they are until the transaction ends. Who changes guards takes this lock before those
-/// on users tables, so that two who do cannot wait for one another.
+/// Keeps guards as they are until the transaction ends. Who changes guards takes this lock before
+/// those on users tables, so that two who do cannot wait for one another.
 pub fn lock_guards() {
     drop(Relation::open(relations().guard, Lock::KeepWritersAway));
 }
@@ -181,8 +181,8 @@ pub fn check_writable(function: &str) -> Result<(), GuardError> {
     check_library()
 }
 
-/// Refuses a guard whose table, or one of whose columns, was renamed when another table or column has
-/// got the name: the app goes by the name, and may write to what is not guarded.
+/// Refuses a guard whose table, or one of whose columns, was renamed when another table or column
+/// has got the name: the app goes by the name, and may write to what is not guarded.
 pub fn check_names(open: &OpenGuard) -> Result<(), GuardError> {
     if let Some(replaced) = &open.guard.replaced {
         return Err(replaced.clone());

@@ -1,11 +1,11 @@
 //! The extension's own relations and functions, and the version of its catalog.
 //!
-//! Library and catalog are installed apart: a connection goes on with the library that it has loaded,
-//! and a standby with the files that it has, when `ALTER EXTENSION ... UPDATE` has run elsewhere. A
-//! later catalog may mean by its rows what this library cannot know, so it is not judged by. Catalogs
-//! that differ in the last number of their version alone mean the same. An update script that makes a
-//! difference ends with `REVOKE ALL ON session_guard.guard FROM PUBLIC;`: it changes nothing, and has
-//! each connection look here again.
+//! Library and catalog are installed apart: a connection goes on with the library that it has
+//! loaded, and a standby with the files that it has, when `ALTER EXTENSION ... UPDATE` has run
+//! elsewhere. A later catalog may mean by its rows what this library cannot know, so it is not
+//! judged by. Catalogs that differ in the last number of their version alone mean the same. An
+//! update script that makes a difference ends with `REVOKE ALL ON session_guard.guard FROM
+//! PUBLIC;`: it changes nothing, and has each connection look here again.
 
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::index_scan::Key;
@@ -33,8 +33,8 @@ pub struct ExtensionRelations {
     pub invalidation: Oid,
     /// The function that the triggers of users tables call.
     pub stamp: Oid,
-    /// Why edits of these tables by hand are not noticed: their own triggers are off. Then nothing is
-    /// kept of epochs.
+    /// Why edits of these tables by hand are not noticed: their own triggers are off. Then nothing
+    /// is kept of epochs.
     pub untracked_table: Option<&'static str>,
 }
 

@@ -132,8 +132,8 @@ pub struct Guard {
     pub disarmed: Vec<String>,
     /// The table's name when it was attached, if it has another now.
     pub renamed_from: Option<RelationName>,
-    /// That a column was renamed, and another has its name now. The triggers go on with the one that
-    /// they compare; but the app may mean the other, so nobody is let in.
+    /// That a column was renamed, and another has its name now. The triggers go on with the one
+    /// that they compare; but the app may mean the other, so nobody is let in.
     pub replaced: Option<GuardError>,
 }
 
@@ -198,8 +198,8 @@ impl Guard {
         })
     }
 
-    /// Whether the table's own triggers say that this guard may read these columns. Where they do not,
-    /// the extension's owner must have the rights of the table's.
+    /// Whether the table's own triggers say that this guard may read these columns. Where they do
+    /// not, the extension's owner must have the rights of the table's.
     pub fn has_consent(&self, table: &Relation, stamp: Oid) -> bool {
         let compared =
             triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
@@ -272,16 +272,16 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     }
 }
 
-/// A relation whose rows can be read and locked as those of a users table. Checked whenever a guard is
-/// loaded: what was a table may have become something else, and rows of `session_guard.guard` may be
-/// written by hand.
+/// A relation whose rows can be read and locked as those of a users table. Checked whenever a guard
+/// is loaded: what was a table may have become something else, and rows of `session_guard.guard`
+/// may be written by hand.
 fn check_heap(table: &Relation) -> Result<(), GuardError> {
     match table.kind() {
-        RelationKind::HeapTable => Ok(()),
-        RelationKind::OtherTable => Err(unsupported(table, "not a heap table")),
-        RelationKind::PartitionedTable => Err(unsupported(table, "a partitioned table")),
-        RelationKind::ForeignTable => Err(unsupported(table, "a foreign table")),
-        RelationKind::NotATable => {
+        RelationKind::Heap => Ok(()),
+        RelationKind::OtherMethod => Err(unsupported(table, "not a heap table")),
+        RelationKind::Partitioned => Err(unsupported(table, "a partitioned table")),
+        RelationKind::Foreign => Err(unsupported(table, "a foreign table")),
+        RelationKind::Other => {
             let message = format!("{} is not an ordinary table", table.shown_name());
             Err(GuardError::new(ErrorKind::NotATable, message, hints::attach_some_table()))
         }
@@ -346,7 +346,7 @@ fn status_column(
         let error = GuardError::new(ErrorKind::StatusNotBoolean, message, hint);
         return Err(match form.wants_boolean() && !column.is_virtual {
             true => error.detail(format!(
-                "active_when is {}; a column of another type can be read with active_when => 'null'.",
+                "active_when is {}. Columns of all types can be read with active_when => 'null'.",
                 form.name()
             )),
             false => error,
@@ -366,7 +366,8 @@ fn column_gone(table: &Relation, row: &GuardRow, column: &str) -> GuardError {
             hints::attach_with(sentence, &name, &[hints::revoke_on_option(&rest)])
         }
         false => Hint::advice(format!(
-            "Name the column that has taken its place: SELECT session_guard.attach({}, id_column => \
+            "Name the column that has taken its place: \
+             SELECT session_guard.attach({}, id_column => \
              ..., active_column => ...);",
             name.literal()
         )),

@@ -1,9 +1,9 @@
 //! Which table a guard is on, without an OID in what is stored.
 //!
-//! The triggers of a table say by their own argument which guard they serve. They are looked for on the
-//! table that has the recorded name, which nearly always has them, and else among all triggers that
-//! call the function. A table without any of them is taken by its name alone if it is the recorded
-//! owner's, and its owner's rights are the extension owner's anyway.
+//! The triggers of a table say by their own argument which guard they serve. They are looked for on
+//! the table that has the recorded name, which nearly always has them, and else among all triggers
+//! that call the function. A table without any of them is taken by its name alone if it is the
+//! recorded owner's, and its owner's rights are the extension owner's anyway.
 
 use super::guard::GuardRow;
 use super::triggers::served_guard;
@@ -28,8 +28,7 @@ pub fn locate(row: &GuardRow, stamp: Oid) -> Option<Oid> {
 
 /// A relation that holds rows: a view of the old name over the renamed table is none.
 fn is_storage(relid: Oid) -> bool {
-    Relation::open(relid, Lock::Read)
-        .is_some_and(|relation| relation.kind() != RelationKind::NotATable)
+    Relation::open(relid, Lock::Read).is_some_and(|relation| relation.kind() != RelationKind::Other)
 }
 
 /// Whether a table that has the recorded name serves no guard, and is the recorded owner's.

@@ -18,7 +18,7 @@ use pgrx::prelude::*;
 fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
     check_writable("session_start()").or_raise();
     prevent_if_read_only(c"session_start()");
-    let open = open_for_check(guard_ref(users), Lock::LockRows).or_raise();
+    let open = open_for_check(guard_ref(users), Lock::Rows).or_raise();
     let policy = guard_cache::policy();
     if is_refusing_disarmed(&open, &policy) || refusal_reason(&policy).is_some() {
         return None;

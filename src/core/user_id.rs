@@ -51,8 +51,8 @@ impl<'a> UserId<'a> {
         }
     }
 
-    /// The key of this id's epoch: its text, as the type's output function writes it, or a digest of
-    /// one that is too long for an index.
+    /// The key of this id's epoch: its text, as the type's output function writes it, or a digest
+    /// of one that is too long for an index.
     pub fn into_key(self) -> Cow<'a, [u8]> {
         match self {
             UserId::Int(int) => Cow::Owned(int.to_string().into_bytes()),

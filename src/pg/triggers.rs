@@ -94,8 +94,8 @@ impl Trigger<'_> {
         !self.0.tgqual.is_null()
     }
 
-    /// The columns that its WHEN clause compares, in its order, 0 for the whole row; `None` where the
-    /// clause is no list of comparisons.
+    /// The columns that its WHEN clause compares, in its order, 0 for the whole row; `None` where
+    /// the clause is no list of comparisons.
     pub fn compared_columns(&self) -> Option<Vec<i16>> {
         // SAFETY: a trigger's clause is NULL, or the text of an expression tree.
         unsafe { when_clause::compared_columns(self.0.tgqual) }

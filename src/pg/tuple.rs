@@ -132,8 +132,8 @@ impl<'scan> Tuple<'scan> {
         })
     }
 
-    /// Whether both tuples have the same bytes in a column. What is stored out of line or compressed
-    /// is fetched first, in the server's memory.
+    /// Whether both tuples have the same bytes in a column. What is stored out of line or
+    /// compressed is fetched first, in the server's memory.
     pub fn has_same_bytes(&self, other: &Tuple, attno: i16) -> bool {
         self.raw_bytes(attno) == other.raw_bytes(attno)
     }

@@ -1,8 +1,8 @@
-//! The WHEN clause of an update trigger, as an expression tree: which columns it compares, and whether
-//! it is the one that the library writes.
+//! The WHEN clause of an update trigger, as an expression tree: which columns it compares, and
+//! whether it is the one that the library writes.
 //!
-//! A clause that merely looks like it may leave changes out (`(OLD.active AND false) IS DISTINCT FROM
-//! ...`), so it is compared with a tree that is built here, without looking up a name.
+//! A clause that merely looks like it may leave changes out (`(OLD.active AND false) IS DISTINCT
+//! FROM ...`), so it is compared with a tree that is built here, without looking up a name.
 
 use super::relation::Relation;
 use pgrx::pg_sys::{self, Node, Oid};
@@ -15,7 +15,8 @@ pub enum Comparison {
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
     /// `(OLD.column)::pg_catalog.text COLLATE pg_catalog."C" IS DISTINCT FROM ...`: what the type
-    /// calls equal (citext in another case) is told apart, and a type without equality (json) will do.
+    /// calls equal (citext in another case) is told apart, and a type without equality (json) will
+    /// do.
     Text(i16),
     /// The same of the whole row.
     Row,
@@ -185,8 +186,9 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
     Some(allocate(distinct).cast())
 }
 
-/// The equality operator that `IS DISTINCT FROM` takes for a type, and the type that it compares. Their
-/// numbers are fixed (PostgreSQL source, pg_operator.dat); not all have a name in the headers.
+/// The equality operator that `IS DISTINCT FROM` takes for a type, and the type that it compares.
+/// Their numbers are fixed (PostgreSQL source, pg_operator.dat); not all have a name in the
+/// headers.
 fn equality_of(type_oid: Oid) -> Option<(u32, Oid)> {
     match type_oid {
         pg_sys::BOOLOID => Some((91, type_oid)),

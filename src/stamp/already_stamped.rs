@@ -1,8 +1,8 @@
 //! Which users this transaction has stamped already, and why.
 //!
-//! A statement may change many rows of one user. One stamp for each reason is enough, as long as every
-//! login that was given out until now lies before the epoch. A stamp that is undone with its savepoint
-//! does not count.
+//! A statement may change many rows of one user. One stamp for each reason is enough, as long as
+//! every login that was given out until now lies before the epoch. A stamp that is undone with its
+//! savepoint does not count.
 
 use crate::core::epoch::Epoch;
 use crate::pg::server::{Subtransaction, full_transaction_id};

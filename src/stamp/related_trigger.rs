@@ -1,8 +1,8 @@
 //! SQL: what a change of a related table stamps.
 //!
-//! The users are stamped before the transaction commits, in the order of their ids. Stamped at once, two
-//! transactions that write rows of the same users in other orders would wait for one another, which
-//! they would not without the watch.
+//! The users are stamped before the transaction commits, in the order of their ids. Stamped at
+//! once, two transactions that write rows of the same users in other orders would wait for one
+//! another, which they would not without the watch.
 
 use super::at_commit;
 use super::raise::{Reason, stamp_guard, stamp_user};
@@ -49,8 +49,8 @@ thread_local! {
     static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
 }
 
-/// Called by the triggers of a related table. As with the users table, a watch that is broken must not
-/// stop the app's own writes.
+/// Called by the triggers of a related table. As with the users table, a watch that is broken must
+/// not stop the app's own writes.
 #[pg_extern(sql = false)]
 fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
@@ -141,8 +141,8 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     guard_cache::open(GuardRef::Table(relid), Lock::Read)
 }
 
-/// The column that names the user: the first that the update trigger compares, which follows a column
-/// that is renamed.
+/// The column that names the user: the first that the update trigger compares, which follows a
+/// column that is renamed.
 fn user_id_column(call: &TriggerCall) -> Result<IdColumn, GuardError> {
     let table = Relation::open(call.relid(), Lock::Read).ok_or_else(not_a_trigger)?;
     let compared = triggers::compared_columns(&table, &RELATED_TRIGGERS, stamp_related_oid());
@@ -198,8 +198,8 @@ fn stamp_pending() {
     });
 }
 
-/// Logins wait until this transaction has committed: one that is given out meanwhile would not see the
-/// epoch.
+/// Logins wait until this transaction has committed: one that is given out meanwhile would not see
+/// the epoch.
 fn open_to_stamp(relid: pg_sys::Oid) -> Option<OpenGuard> {
     match guard_cache::open(GuardRef::Table(relid), Lock::Read) {
         Ok(open) => {
