@@ -28,6 +28,9 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+/// 100,000 years, in microseconds: a session that may last longer has no end.
+const LONGEST_AGE: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
+
 /// What `attach` is asked for; `None` leaves what is, or takes the default on a new guard.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -200,7 +203,7 @@ fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) 
             .or_else(|| known.map(|row| row.active_when.clone()))
             .unwrap_or_else(|| "true".into()),
         revoke_on: request.revoke_on.clone().unwrap_or(known_revoke_on),
-        max_session_age: max_age.filter(|age| *age > 0),
+        max_session_age: max_age.filter(|age| (1..LONGEST_AGE).contains(age)),
         is_default: known.is_some_and(|row| row.is_default),
         is_detached: false,
         unwatched_at: known.and_then(|row| row.unwatched_at),

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, shown_identifier, shown_relation};
 use crate::pg::relation::Lock;
-use crate::pg::roles::shown_role;
+use crate::pg::roles::{role_name, shown_role};
 use crate::pg::server::{is_standby, setting};
 use crate::pg::spi::{query, string};
 use crate::replica::{freshness, timeline};
@@ -317,8 +317,14 @@ fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {
     }
 }
 
-/// The guard goes on after a rename; but a dump, or a table made again, is known by its name.
+/// The guard goes on after a rename or a change of owner; but a table made again is known by its
+/// name, and the new owner has no right to ask.
 fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
+    let owner = role_name(open.users.owner());
+    if owner != row.table_owner {
+        let (before, now) = (shown_identifier(&row.table_owner), shown_identifier(&owner));
+        return Some(format!("the table belonged to {before} and belongs to {now} now"));
+    }
     let column = |attno| open.users.column_name(attno);
     let columns = &open.guard.columns;
     let now = [open.users.shown_name(), column(columns.id.attno), column(columns.status.attno)];

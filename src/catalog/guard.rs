@@ -278,7 +278,13 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
 fn check_heap(table: &Relation) -> Result<(), GuardError> {
     match table.kind() {
         RelationKind::Heap => Ok(()),
-        RelationKind::OtherMethod => Err(unsupported(table, "not a heap table")),
+        RelationKind::OtherMethod => {
+            let name = table.shown_name();
+            let statement = format!("ALTER TABLE {name} SET ACCESS METHOD heap;");
+            let hint = Hint::run("To make it a heap table, run", statement);
+            let message = format!("{name} is not a heap table, and cannot be guarded");
+            Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint))
+        }
         RelationKind::Partitioned => Err(unsupported(table, "a partitioned table")),
         RelationKind::Foreign => Err(unsupported(table, "a foreign table")),
         RelationKind::Other => {

@@ -112,7 +112,8 @@ impl Relation {
     pub fn open(relid: Oid, lock: Lock) -> Option<Relation> {
         // SAFETY: any OID may be asked for; NULL comes back for one that is no relation.
         let relation = unsafe { pg_sys::try_relation_open(relid, lock.mode()) };
-        (!relation.is_null()).then_some(Relation { relation, lock })
+        // Made only where there is one: an unused value would close it.
+        (!relation.is_null()).then(|| Relation { relation, lock })
     }
 
     /// The relation's OID.

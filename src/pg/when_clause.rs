@@ -115,7 +115,7 @@ unsafe fn compared_column(arm: *mut Node) -> Option<i16> {
         .map(|column| {
             // SAFETY: as above.
             let column = unsafe { &*column };
-            (column.varno as i32, column.varattno)
+            (column.varno, column.varattno)
         })
         .collect();
     match columns[..] {
