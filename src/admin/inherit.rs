@@ -20,16 +20,16 @@ use crate::pg::spi::run_once;
 /// somebody could make a table of the name to get a guard's epochs and its place as the default.
 pub fn guard_of(
     table: &Relation,
-    stamp: pgrx::pg_sys::Oid,
+    relations: &ExtensionRelations,
 ) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
-    if let Some(name) = triggers::served_guard(table, stamp) {
+    if let Some(name) = triggers::served_guard(table, relations.stamp) {
         return Ok(rows.into_iter().find(|row| row.name == name));
     }
     let name = table.name();
     let owner = role_name(table.owner());
     for row in rows.into_iter().filter(|row| row.table == name) {
-        let elsewhere = location::locate(&row, stamp).filter(|relid| *relid != table.oid());
+        let elsewhere = location::locate(&row, relations).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {
             let (now, message) = (other.name(), "the guard of this name is on another table");
             return Err(GuardError::new(

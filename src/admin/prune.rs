@@ -98,8 +98,7 @@ fn remove(table: &str, condition: &str, arguments: &[Value], dry_run: bool) -> i
 /// An account that is made again meanwhile has its epoch raised, so that it is not removed. Of a
 /// guard whose table cannot be read, nobody knows who is there no more.
 fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
-    let stamp = guard_cache::relations().stamp;
-    let relid = location::locate(row, stamp).filter(|_| !row.is_detached);
+    let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };

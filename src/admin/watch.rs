@@ -10,6 +10,7 @@ use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership, check_update};
 use crate::catalog::related::{self, WatchRow, stamp_related};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
@@ -110,6 +111,7 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
             ],
         );
         create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &when);
+        TriggerState::of_related(&row.guard, related).record();
     });
     Ok(())
 }
@@ -126,25 +128,30 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Puts the triggers of a watch back, by the names that table and columns have now; returns whether
-/// any was missing.
-pub fn repair(row: &WatchRow) -> Result<bool, GuardError> {
-    let Some(related) = row.locate() else { return Ok(false) };
-    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(false) };
+/// Puts the triggers of a watch back, by the names that table and columns have now, and notes that
+/// changes may have gone unstamped if any was missing.
+pub fn repair(row: &WatchRow) -> Result<(), GuardError> {
+    let Some(related) = row.locate() else { return Ok(()) };
+    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(()) };
     let renamed = row.renamed(&table);
     let (_, comparisons) = renamed.comparisons(&table)?;
     let function = stamp_related();
     let problems =
         triggers::problems(&table, &RELATED_TRIGGERS, function, &row.guard, &comparisons);
     drop(table);
-    if problems.is_empty() && renamed == *row {
-        return Ok(false);
+    let was_complete =
+        problems.is_empty() && !TriggerState::of_related(&row.guard, related).has_changed();
+    if !was_complete {
+        let reason = format!("the triggers of {} were not all in place", renamed.table.plain());
+        as_tables_owner(|| unwatched::note(&row.guard, &reason));
+    }
+    if was_complete && renamed == *row {
+        return Ok(());
     }
     if renamed.table != row.table {
         delete_row(row);
     }
-    put_in_place(related, &renamed)?;
-    Ok(!problems.is_empty())
+    put_in_place(related, &renamed)
 }
 
 fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {

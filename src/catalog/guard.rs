@@ -3,7 +3,6 @@
 use super::extension::ExtensionRelations;
 use super::hints;
 use super::triggers::{self, USERS_TRIGGERS};
-use crate::core::epoch::Instant;
 use crate::core::status::ActiveWhen;
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -37,8 +36,6 @@ pub struct GuardRow {
     pub is_default: bool,
     /// Whether it was detached: then its row keeps the options and the name for the next attach.
     pub is_detached: bool,
-    /// When the guard was last found without all its triggers.
-    pub unwatched_at: Option<Instant>,
 }
 
 /// The rows of `session_guard.guard`, in the order of their names.
@@ -58,7 +55,6 @@ pub fn read_rows(table: Oid) -> Vec<GuardRow> {
             max_session_age: row.interval(9),
             is_default: row.bool(10) == Some(true),
             is_detached: !row.is_null(12),
-            unwatched_at: row.time(13),
         });
     });
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -86,7 +82,7 @@ pub struct StatusColumn {
 impl StatusColumn {
     fn comparison(self) -> Comparison {
         match self.active_when {
-            ActiveWhen::True | ActiveWhen::False => Comparison::Value(self.attno),
+            ActiveWhen::True | ActiveWhen::False => Comparison::IsTrue(self.attno),
             ActiveWhen::Null => Comparison::IsNull(self.attno),
         }
     }

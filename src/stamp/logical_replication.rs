@@ -37,7 +37,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
     let epoch_column = match table.as_str() {
         "epoch" | "token_epoch" => Some(3),
         "guard_epoch" => Some(2),
-        "guard" | "watch" | "policy" | "timeline" | "event" => None,
+        "guard" | "watch" | "unwatched" | "policy" | "timeline" | "event" => None,
         _ => return call.unchanged(),
     };
     match (call.operation(), call.old(), call.new_row()) {
@@ -76,8 +76,7 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
                 false => call.unchanged(),
             };
         }
-        // Another cluster's timelines say nothing of this one's, and its policies are not this
-        // one's.
+        // What another cluster's timelines, triggers and policies are says nothing of this one's.
         _ => {}
     }
     ReturnedRow::NONE
@@ -97,8 +96,8 @@ fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
     // Who stamps here holds the account's row, and nobody writes the same key meanwhile.
     let name = row.string(guard);
     let guard_row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
-    let relid = guard_row
-        .and_then(|guard_row| location::locate(&guard_row, guard_cache::relations().stamp));
+    let relid =
+        guard_row.and_then(|guard_row| location::locate(&guard_row, &guard_cache::relations()));
     if let Some(relid) = relid
         && let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::Rows)
         && let Some(key) = row.text(user_id)

@@ -1,9 +1,8 @@
 //! Raises epochs, which is the only way that an epoch ever changes.
 
-use super::already_stamped;
 use super::audit::{self, Subject};
 use crate::cache::generations::{Generation, epoch_generation};
-use crate::cache::guard_cache;
+use crate::cache::{guard_cache, stamped_users};
 use crate::catalog::epochs;
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::OpenGuard;
@@ -145,7 +144,7 @@ pub fn stamp_user_past(
     let (relations, guard) = (&open.relations, &open.guard.name);
     let policy = guard_cache::policy();
     let reason = reason.parts();
-    if let Some(epoch) = already_stamped::find(guard, key, reason)
+    if let Some(epoch) = stamped_users::find(guard, key, reason)
         && epoch.is_after(stamping_clock(), policy.margin())
         && floor.is_none_or(|floor| floor < epoch)
     {
@@ -175,7 +174,7 @@ pub fn stamp_user_past(
             is_first.get() && epochs.insert(EPOCH_TABLE, &row) || write_user(&row)
         },
     );
-    already_stamped::note(guard, key, reason, stamp.0);
+    stamped_users::note(guard, key, reason, stamp.0);
     audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();

@@ -15,6 +15,7 @@ use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
+use crate::catalog::unwatched;
 use crate::core::user_id::{IdType, UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::GuardError;
@@ -55,9 +56,11 @@ thread_local! {
 fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
     let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
-    if let Err(error) = collect(&call)
-        && WARNED.with_borrow_mut(|warned| warned.insert(call.relid()))
-    {
+    let Err(error) = collect(&call) else { return };
+    if let Some(guard) = call.argument() {
+        as_tables_owner(|| unwatched::note_once(&guard, &error.message));
+    }
+    if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
 }
@@ -136,8 +139,8 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let name = call.argument().ok_or_else(not_watched)?;
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
     let row = row.ok_or_else(not_watched)?;
-    let relid = location::locate(&row, guard_cache::relations().stamp)
-        .ok_or_else(|| guard::table_gone(&row))?;
+    let relid =
+        location::locate(&row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(&row))?;
     guard_cache::open(GuardRef::Table(relid), Lock::Read)
 }
 

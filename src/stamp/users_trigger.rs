@@ -5,6 +5,7 @@ use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::hints;
+use crate::catalog::unwatched;
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
@@ -49,10 +50,13 @@ fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
     }
 }
 
-/// Warns, once a backend, of a guard that cannot be opened, and has backends that know the account
-/// from before read the row again.
+/// Warns, once a backend, of a guard that cannot be opened, notes that a change went unstamped, and
+/// has backends that know the account from before read the row again.
 fn note_broken(call: &TriggerCall, error: GuardError) {
     call.invalidate_relation();
+    if let Some(guard) = call.argument() {
+        unwatched::note_once(&guard, &error.message);
+    }
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
