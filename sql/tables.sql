@@ -17,8 +17,7 @@ CREATE TABLE session_guard.guard (
     max_session_age interval,
     is_default      boolean     NOT NULL DEFAULT false,
     attached_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    detached_at     timestamptz,
-    unwatched_at    timestamptz
+    detached_at     timestamptz
 );
 COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
 COMMENT ON COLUMN session_guard.guard.name IS 'the guard''s name, which never changes: the qualified name that the table had when it was first attached';
@@ -33,7 +32,6 @@ COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than t
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
 COMMENT ON COLUMN session_guard.guard.detached_at IS 'when the table was detached; NULL: it is attached';
-COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: nobody can know what was disabled and enabled again before that';
 
 CREATE TABLE session_guard.watch (
     guard          text COLLATE pg_catalog."C" NOT NULL,
@@ -49,6 +47,29 @@ COMMENT ON COLUMN session_guard.watch.schema_name IS 'the related table''s schem
 COMMENT ON COLUMN session_guard.watch.table_name IS 'the related table''s name when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
+
+CREATE TABLE session_guard.unwatched (
+    guard      text COLLATE pg_catalog."C" NOT NULL,
+    noticed_at timestamptz NOT NULL,
+    reason     text        NOT NULL
+);
+COMMENT ON TABLE session_guard.unwatched IS 'when a guard was found without all its triggers, or a change could not be stamped: nobody can know what was disabled and enabled again before that';
+COMMENT ON COLUMN session_guard.unwatched.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.unwatched.noticed_at IS 'when it was noticed';
+COMMENT ON COLUMN session_guard.unwatched.reason IS 'what was wrong';
+
+CREATE TABLE session_guard.trigger_state (
+    guard    text COLLATE pg_catalog."C" NOT NULL,
+    relation text COLLATE pg_catalog."C" NOT NULL,
+    cluster  bigint NOT NULL,
+    state    text   NOT NULL,
+    PRIMARY KEY (guard, relation)
+);
+COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone; of this cluster and database alone, and so not dumped';
+COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the schema and name of a watched one';
+COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
+COMMENT ON COLUMN session_guard.trigger_state.state IS 'the triggers'' transactions, in the order of the triggers'' names';
 
 CREATE TABLE session_guard.policy (
     set_at                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -195,6 +216,7 @@ COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many use
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.unwatched', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');

@@ -17,8 +17,8 @@ use crate::pg::spi::run_once;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next attach, unless
-/// they are to be forgotten.
+/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next
+/// attach, unless they are to be forgotten.
 #[pg_extern(sql = false)]
 fn detach(users: Option<RegClass>, forget: Option<bool>) {
     check_writable("detach()").or_raise();
@@ -27,13 +27,14 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     drop(open_own(relid, Lock::Read).or_raise());
     lock_guards();
     let table = open_own(relid, Lock::Exclusive).or_raise();
-    let stamp = guard_cache::relations().stamp;
+    let relations = guard_cache::relations();
+    let stamp = relations.stamp;
     let old_triggers = triggers::names_of(&table, stamp);
     if !old_triggers.is_empty() {
         check_not_in_use(&table).or_raise();
     }
     let forget = forget.unwrap_or(false);
-    let row = inherit::guard_of(&table, stamp).or_raise();
+    let row = inherit::guard_of(&table, &relations).or_raise();
     let is_attached = row.as_ref().is_some_and(|row| !row.is_detached);
     if !is_attached && old_triggers.is_empty() && !(forget && row.is_some()) {
         not_guarded_error(&table.name()).raise();

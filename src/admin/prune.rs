@@ -21,11 +21,11 @@ use pgrx::prelude::*;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// Removes events, and epochs of users who are there no more and of single tokens, that are older than
-/// any session can be; or only counts them. NULL leaves those of one kind.
+/// Removes events, and epochs of users who are there no more and of single tokens, that are older
+/// than any session can be; or only counts them. NULL leaves those of one kind.
 ///
-/// An id that is used again after that is a new one, and sessions of its old user would count: epochs
-/// younger than a day, or than a session of a guard may last, are refused.
+/// An id that is used again after that is a new one, and sessions of its old user would count:
+/// epochs younger than a day, or than a session of a guard may last, are refused.
 #[pg_extern(sql = false)]
 fn prune(
     events_older_than: Option<Interval>,
@@ -95,11 +95,10 @@ fn remove(table: &str, condition: &str, arguments: &[Value], dry_run: bool) -> i
     i64::try_from(run_once(&delete, arguments)).unwrap_or(i64::MAX)
 }
 
-/// An account that is made again meanwhile has its epoch raised, so that it is not removed. Of a guard
-/// whose table cannot be read, nobody knows who is there no more.
+/// An account that is made again meanwhile has its epoch raised, so that it is not removed. Of a
+/// guard whose table cannot be read, nobody knows who is there no more.
 fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
-    let stamp = guard_cache::relations().stamp;
-    let relid = location::locate(row, stamp).filter(|_| !row.is_detached);
+    let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };

@@ -23,7 +23,7 @@ fn revoke_user(
     (UserArgs { users, id }, reason): (UserArgs, Option<&[u8]>),
 ) -> Option<TimestampWithTimeZone> {
     check_writable("revoke_sessions()").or_raise();
-    let open = open_for_check(guard_ref(users), Lock::LockRows).or_raise();
+    let open = open_for_check(guard_ref(users), Lock::Rows).or_raise();
     check_update(&open.users).or_raise();
     let id = id.and_then(|id| id.in_column(open.guard.columns.id.id_type));
     let known = id.filter(|id| lock_account(&open, id, RowLock::NoKeyUpdate) != Account::Unknown);

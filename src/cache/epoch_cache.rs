@@ -1,10 +1,10 @@
-//! The epochs of active accounts that this backend has read, so that a call need not read them again: a
-//! hit costs some 30 ns, a read some 5 us.
+//! The epochs of active accounts that this backend has read, so that a call need not read them
+//! again: a hit costs some 30 ns, a read some 5 us.
 //!
 //! An entry holds while no guard and no epoch of its user has been invalidated since it was read.
-//! Whatever makes a cached account unknown or disabled stamps it, where the guard is armed; and what
-//! disarms a guard invalidates it, too. So only answers of armed guards are kept, and only of accounts
-//! that are active.
+//! Whatever makes a cached account unknown or disabled stamps it, where the guard is armed; and
+//! what disarms a guard invalidates it, too. So only answers of armed guards are kept, and only of
+//! accounts that are active.
 //!
 //! A transaction that has written reads for itself: its own changes are not sent yet.
 

@@ -69,8 +69,8 @@ thread_local! {
     static FILLED_IN: Cell<Generation> = const { Cell::new(Generation::NONE) };
 }
 
-/// Keeps guards as they are until the transaction ends. Who changes guards takes this lock before those
-/// on users tables, so that two who do cannot wait for one another.
+/// Keeps guards as they are until the transaction ends. Who changes guards takes this lock before
+/// those on users tables, so that two who do cannot wait for one another.
 pub fn lock_guards() {
     drop(Relation::open(relations().guard, Lock::KeepWritersAway));
 }
@@ -181,8 +181,8 @@ pub fn check_writable(function: &str) -> Result<(), GuardError> {
     check_library()
 }
 
-/// Refuses a guard whose table, or one of whose columns, was renamed when another table or column has
-/// got the name: the app goes by the name, and may write to what is not guarded.
+/// Refuses a guard whose table, or one of whose columns, was renamed when another table or column
+/// has got the name: the app goes by the name, and may write to what is not guarded.
 pub fn check_names(open: &OpenGuard) -> Result<(), GuardError> {
     if let Some(replaced) = &open.guard.replaced {
         return Err(replaced.clone());
@@ -298,8 +298,7 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
             }
         },
     };
-    let relid =
-        location::locate(row, catalog.relations.stamp).ok_or_else(|| guard::table_gone(row))?;
+    let relid = location::locate(row, &catalog.relations).ok_or_else(|| guard::table_gone(row))?;
     generations::track_guards([relid]);
     if guard_generation() == generation {
         CACHE.with_borrow_mut(|cache| cache.default = Some(relid));
@@ -308,14 +307,19 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
 }
 
 /// The row of the guard that is on this table.
-fn row_of<'a>(table: &Relation, rows: &'a [GuardRow], stamp: Oid) -> Option<&'a GuardRow> {
+fn row_of<'a>(
+    table: &Relation,
+    rows: &'a [GuardRow],
+    relations: &ExtensionRelations,
+) -> Option<&'a GuardRow> {
     let mut attached = rows.iter().filter(|row| !row.is_detached);
-    match triggers::served_guard(table, stamp) {
+    match triggers::served_guard(table, relations.stamp) {
         Some(name) => attached.find(|row| row.name == name),
         None => {
             let name = table.name();
-            attached
-                .find(|row| row.table == name && location::locate(row, stamp) == Some(table.oid()))
+            attached.find(|row| {
+                row.table == name && location::locate(row, relations) == Some(table.oid())
+            })
         }
     }
 }
@@ -326,11 +330,13 @@ fn load(
     generation: Generation,
 ) -> Result<Rc<Guard>, GuardError> {
     let stamp = catalog.relations.stamp;
-    let row = row_of(table, &catalog.rows, stamp)
+    let row = row_of(table, &catalog.rows, &catalog.relations)
         .ok_or_else(|| not_guarded(table.oid(), &catalog.rows))?;
     generations::track_guards([table.oid()]);
     let guard = Rc::new(Guard::load(table, row, stamp)?);
-    if !guard.has_consent(table, stamp) && !may_read(table) {
+    if !guard.has_consent(table, stamp)
+        && !roles::has_rights_of(catalog.relations.owner, table.owner())
+    {
         return Err(no_consent(table));
     }
     CACHE.with_borrow_mut(|cache| {
@@ -342,11 +348,6 @@ fn load(
         }
     });
     Ok(guard)
-}
-
-/// Whether the extension's owner may read the table anyway.
-fn may_read(table: &Relation) -> bool {
-    roles::tables_owner().is_some_and(|owner| roles::has_rights_of(owner, table.owner()))
 }
 
 /// The table's owner has not attached it so.

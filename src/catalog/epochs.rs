@@ -34,8 +34,8 @@ pub struct EpochReader<'a> {
 }
 
 impl<'a> EpochReader<'a> {
-    /// By the latest snapshot. The tables are locked before it is taken, so that none is replaced by a
-    /// later one.
+    /// By the latest snapshot. The tables are locked before it is taken, so that none is replaced
+    /// by a later one.
     pub fn new(open: &'a OpenGuard) -> Result<Self, GuardError> {
         let epochs = Relation::open(open.relations.epoch, Lock::Read).ok_or_else(extension_gone)?;
         let snapshot = Snapshot::latest(&open.users);

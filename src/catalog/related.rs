@@ -116,7 +116,8 @@ impl WatchRow {
             Err(error) => {
                 let hint = Hint::run(
                     format!(
-                        "Call session_guard.watch({}, ...) with the column that names the user now. \
+                        "Call session_guard.watch({}, ...) with the column that names the user \
+                         now. \
                          To watch the table no more, run",
                         row.table.literal()
                     ),
@@ -157,7 +158,8 @@ impl WatchRow {
 
     fn unwatch_hint(&self) -> Hint {
         Hint::advice(format!(
-            "Create the table again and call session_guard.watch. If it is not wanted any more, its row \
+            "Create the table again and call session_guard.watch. If it is not wanted any more, \
+             its row \
              is deleted from session_guard.watch (schema_name {}, table_name {}).",
             quote_literal(&self.table.schema),
             quote_literal(&self.table.name)

@@ -65,8 +65,8 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     decide(account, epoch, args.login, max_age, &policy)
 }
 
-/// What can be said without reading. Whether an answer may be given at all is settled before what is
-/// kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
+/// What can be said without reading. Whether an answer may be given at all is settled before what
+/// is kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
 #[inline]
 pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let CachedAccount { epoch, max_session_age, policy } =
@@ -77,8 +77,8 @@ pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> 
     evaluate_cached_under_policy(users, id, login, &policy)
 }
 
-/// The same where a policy may refuse everybody. Freshness is settled first, which may take a moment;
-/// what is kept is looked up after that.
+/// The same where a policy may refuse everybody. Freshness is settled first, which may take a
+/// moment; what is kept is looked up after that.
 #[inline(never)]
 fn evaluate_cached_under_policy(
     users: GuardRef,

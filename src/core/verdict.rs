@@ -44,9 +44,9 @@ impl Verdict {
     ///
     /// `epoch` is the greater of the user's and the guard's. A `login` of `None` counts as before
     /// every epoch, so a session that is older than the installation goes on until its user is
-    /// stamped. `oldest_login` is the clock less the age that a session may have, if that is limited, and
-    /// `latest_login` the clock with the tolerance added. They are asked only when nothing else has
-    /// decided: reading a clock costs more than comparing.
+    /// stamped. `oldest_login` is the clock less the age that a session may have, if that is
+    /// limited, and `latest_login` the clock with the tolerance added. They are asked only when
+    /// nothing else has decided: reading a clock costs more than comparing.
     #[inline]
     pub fn of(
         account: Account,

@@ -19,9 +19,9 @@ pub struct UnmodifiedTable {
 }
 
 impl Relation {
-    /// Writes a row; false: it takes a statement, because the table is not as the extension made it,
-    /// or because another transaction writes a row of the same key. The row is seen from the next
-    /// command on.
+    /// Writes a row; false: it takes a statement, because the table is not as the extension made
+    /// it, or because another transaction writes a row of the same key. The row is seen from the
+    /// next command on.
     ///
     /// The relation is open for writing.
     pub fn insert(&self, unmodified: UnmodifiedTable, row: &[Value]) -> bool {
@@ -49,8 +49,8 @@ impl Relation {
         is_written
     }
 
-    /// Whether nothing takes part in an INSERT but the table and its indexes: no trigger, constraint,
-    /// policy or column that somebody has added.
+    /// Whether nothing takes part in an INSERT but the table and its indexes: no trigger,
+    /// constraint, policy or column that somebody has added.
     fn is_unmodified(&self, unmodified: UnmodifiedTable, row: &[Value]) -> bool {
         let relation = self.data();
         // SAFETY: the description of the triggers, or NULL.
@@ -130,7 +130,9 @@ unsafe fn insert_tuple(
         // SAFETY: released below; an error releases it with all locks.
         let token = unsafe { pg_sys::SpeculativeInsertionLockAcquire(xid) };
         // SAFETY: the tuple is ours.
-        let header = unsafe { &mut *(*tuple).t_data };
+        let header = unsafe { (*tuple).t_data };
+        // SAFETY: a tuple has a header.
+        let header = unsafe { &mut *header };
         header.t_ctid.ip_blkid.bi_hi = (token >> 16) as u16;
         header.t_ctid.ip_blkid.bi_lo = token as u16;
         header.t_ctid.ip_posid = SPECULATIVE_OFFSET;
@@ -172,8 +174,9 @@ unsafe fn insert_into_index(
     let definition = unsafe { &*index.data().rd_index };
     let count = usize::try_from(definition.indnatts).unwrap_or(0);
     let columns = (0..count).map(|position| {
-        // SAFETY: an index has as many key numbers as it counts; they are of columns, as it is plain.
-        let attno = unsafe { *definition.indkey.values.as_ptr().add(position) };
+        // SAFETY: an index has as many key numbers as it counts; they are of columns, as it is
+        // plain.
+        let attno = unsafe { definition.indkey.values.as_slice(count) }[position];
         usize::try_from(attno - 1).unwrap_or(0)
     });
     let (mut keys, mut key_nulls): (Vec<Datum>, Vec<bool>) =

@@ -1,5 +1,5 @@
-//! Names of the catalogs as Rust texts, and back: what is looked up, compared and stored is the bare
-//! name, and what is quoted is only shown or made part of a statement.
+//! Names of the catalogs as Rust texts, and back: what is looked up, compared and stored is the
+//! bare name, and what is quoted is only shown or made part of a statement.
 
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -96,8 +96,10 @@ impl RelationName {
         let schema = unsafe { pg_sys::get_rel_namespace(relid) };
         // SAFETY: as above.
         let schema = unsafe { pg_sys::get_namespace_name(schema) };
-        // SAFETY: names that the catalogs gave out.
-        let (schema, name) = unsafe { (from_catalog(schema)?, from_catalog(name)?) };
+        // SAFETY: a name that the catalogs gave out.
+        let schema = unsafe { from_catalog(schema) }?;
+        // SAFETY: as above.
+        let name = unsafe { from_catalog(name) }?;
         Some(RelationName { schema, name })
     }
 
@@ -171,6 +173,8 @@ pub fn extension_function(name: &CStr) -> Option<Oid> {
 
 /// A type's name for people.
 pub fn shown_type(type_oid: Oid) -> String {
-    // SAFETY: an OID that the catalogs gave out; the result is NUL-terminated.
-    unsafe { from_catalog(pg_sys::format_type_be(type_oid)) }.unwrap_or_default()
+    // SAFETY: an OID that the catalogs gave out.
+    let name = unsafe { pg_sys::format_type_be(type_oid) };
+    // SAFETY: the result is NUL-terminated.
+    unsafe { from_catalog(name) }.unwrap_or_default()
 }

@@ -78,7 +78,8 @@ pub fn query_one<T: pgrx::FromDatum + pgrx::IntoDatum>(
     query(sql, arguments, |row| row.get::<T>(1).ok().flatten()).into_iter().next().flatten()
 }
 
-/// A text of a query's row as UTF-8: pgrx takes texts for that, whatever the database's encoding is.
+/// A text of a query's row as UTF-8: pgrx takes texts for that, whatever the database's encoding
+/// is.
 pub fn string(row: &SpiHeapTupleData, column: usize) -> Option<String> {
     row.get::<ServerText>(column).ok().flatten().map(|ServerText(text)| text)
 }

@@ -71,13 +71,16 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
 pub fn wait_for_remote_apply() -> i32 {
     let remote_apply = pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_APPLY as i32;
     // SAFETY: a variable of this backend, which RecordTransactionCommit reads next.
-    unsafe { std::mem::replace(&mut *(&raw mut pg_sys::synchronous_commit), remote_apply) }
+    let level = unsafe { pg_sys::synchronous_commit };
+    // SAFETY: as above.
+    unsafe { pg_sys::synchronous_commit = remote_apply };
+    level
 }
 
 /// Gives `synchronous_commit` the value back that its setting has.
 pub fn restore_synchronous_commit(level: i32) {
     // SAFETY: a variable of this backend.
-    unsafe { *(&raw mut pg_sys::synchronous_commit) = level };
+    unsafe { pg_sys::synchronous_commit = level };
 }
 
 /// Queues a NOTIFY without a payload, unless PostgreSQL's queue is half full: one that does not fit
@@ -150,8 +153,8 @@ fn acquire(tag: &pg_sys::LOCKTAG, lock: GuardLock) {
     unsafe { pg_sys::LockAcquire(tag, lock.mode(), false, false) };
 }
 
-/// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a number
-/// made of the guard's name.
+/// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a
+/// number made of the guard's name.
 fn tag_of(guard: &str) -> pg_sys::LOCKTAG {
     let number = guard
         .bytes()

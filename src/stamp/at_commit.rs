@@ -1,5 +1,5 @@
-//! What a transaction that stamps does at its end: stamps that wait for it, whom it waits for, and who
-//! is notified.
+//! What a transaction that stamps does at its end: stamps that wait for it, whom it waits for, and
+//! who is notified.
 
 use crate::cache::guard_cache;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -47,14 +47,14 @@ fn before_commit() {
     if policy.notify && !transaction::notify(c"session_guard") {
         let message = "no notification was sent: PostgreSQL's queue is half full";
         let hint = Hint::advice(
-            "Find the session that keeps it from being emptied: it listens, and its transaction is old.",
+            "A session that listens has a transaction open for long. End that session.",
         );
         GuardError::new(ErrorKind::QueueFull, message, hint).warn();
     }
 }
 
-/// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what its
-/// own session says.
+/// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what
+/// its own session says.
 fn before_prepare() {
     if let Some(pending) = PENDING.take() {
         (pending.work)();

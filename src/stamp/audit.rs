@@ -46,8 +46,8 @@ thread_local! {
     ) };
 }
 
-/// Has every backend drop what it keeps of the subject, at COMMIT who listens be notified, and writes
-/// the event. With the rights of the extension's owner.
+/// Has every backend drop what it keeps of the subject, at COMMIT who listens be notified, and
+/// writes the event. With the rights of the extension's owner.
 pub fn record(
     relations: &ExtensionRelations,
     policy: &Policy,

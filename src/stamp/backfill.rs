@@ -1,8 +1,8 @@
 //! The accounts that are disabled already, or were while nobody watched.
 //!
-//! They are found by reading the table's rows, not by SQL: to plan a query of a table runs functions
-//! that its owner chose (in an index, a statistics object, a constraint), and these would run with the
-//! rights of the owner of the extension.
+//! They are found by reading the table's rows, not by SQL: to plan a query of a table runs
+//! functions that its owner chose (in an index, a statistics object, a constraint), and these would
+//! run with the rights of the owner of the extension.
 
 use super::at_commit;
 use super::audit::AuditContext;
@@ -59,8 +59,8 @@ thread_local! {
 }
 
 /// Stamps disabled accounts, and returns how many. `all` of them where they may have been disabled
-/// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody of
-/// them can log in before the lock on the table is released.
+/// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody
+/// of them can log in before the lock on the table is released.
 pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
     let policy = guard_cache::policy();
     let now = stamping_clock();

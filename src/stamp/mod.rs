@@ -1,6 +1,5 @@
 //! What raises epochs, and what is recorded of it.
 
-pub mod already_stamped;
 pub mod at_commit;
 pub mod audit;
 pub mod backfill;

@@ -1,9 +1,8 @@
 //! Raises epochs, which is the only way that an epoch ever changes.
 
-use super::already_stamped;
 use super::audit::{self, Subject};
 use crate::cache::generations::{Generation, epoch_generation};
-use crate::cache::guard_cache;
+use crate::cache::{guard_cache, stamped_users};
 use crate::catalog::epochs;
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::OpenGuard;
@@ -129,8 +128,8 @@ thread_local! {
     ) };
 }
 
-/// Raises the user's epoch past every login given out before now. The caller holds the user's row, or
-/// the guard's lock, so that no login comes between.
+/// Raises the user's epoch past every login given out before now. The caller holds the user's row,
+/// or the guard's lock, so that no login comes between.
 pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: Reason) -> Epoch {
     stamp_user_past(open, key, reason, None)
 }
@@ -145,14 +144,14 @@ pub fn stamp_user_past(
     let (relations, guard) = (&open.relations, &open.guard.name);
     let policy = guard_cache::policy();
     let reason = reason.parts();
-    if let Some(epoch) = already_stamped::find(guard, key, reason)
+    if let Some(epoch) = stamped_users::find(guard, key, reason)
         && epoch.is_after(stamping_clock(), policy.margin())
         && floor.is_none_or(|floor| floor < epoch)
     {
         return epoch;
     }
-    // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile would
-    // look newer than that, and a REPEATABLE READ transaction would fail.
+    // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile
+    // would look newer than that, and a REPEATABLE READ transaction would fail.
     let epochs =
         Relation::open(relations.epoch, Lock::Write).ok_or_else(epochs::extension_gone).or_raise();
     let guard_in_server = to_server(guard);
@@ -175,7 +174,7 @@ pub fn stamp_user_past(
             is_first.get() && epochs.insert(EPOCH_TABLE, &row) || write_user(&row)
         },
     );
-    already_stamped::note(guard, key, reason, stamp.0);
+    stamped_users::note(guard, key, reason, stamp.0);
     audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();
@@ -206,9 +205,9 @@ pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) 
     stamp.0
 }
 
-/// The greatest epoch of a user that lies a little ahead of the clock, as one does that was raised just
-/// now. The guard's goes past it, so that the user's row need not be written: that could wait for a
-/// transaction which stamps.
+/// The greatest epoch of a user that lies a little ahead of the clock, as one does that was raised
+/// just now. The guard's goes past it, so that the user's row need not be written: that could wait
+/// for a transaction which stamps.
 fn greatest_epoch_just_ahead(
     relations: &ExtensionRelations,
     guard: &str,
@@ -273,8 +272,8 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
     stamp.0
 }
 
-/// Writes a row of `session_guard.epoch`, unless there is one with an epoch that is as late; returns
-/// whether it did.
+/// Writes a row of `session_guard.epoch`, unless there is one with an epoch that is as late;
+/// returns whether it did.
 pub fn write_user(row: &[Value; 5]) -> bool {
     WRITE_USER.with(|write| write.run(row)) > 0
 }
@@ -293,8 +292,8 @@ pub fn write_token(row: &[Value; 5]) -> bool {
     }
 }
 
-/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written a
-/// later one meanwhile; that is risen past once more. One that stays is at its end.
+/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written
+/// a later one meanwhile; that is risen past once more. One that stays is at its end.
 fn rise(
     policy: &Policy,
     old: impl Fn() -> Option<Epoch>,

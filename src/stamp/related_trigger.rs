@@ -1,8 +1,8 @@
 //! SQL: what a change of a related table stamps.
 //!
-//! The users are stamped before the transaction commits, in the order of their ids. Stamped at once, two
-//! transactions that write rows of the same users in other orders would wait for one another, which
-//! they would not without the watch.
+//! The users are stamped before the transaction commits, in the order of their ids. Stamped at
+//! once, two transactions that write rows of the same users in other orders would wait for one
+//! another, which they would not without the watch.
 
 use super::at_commit;
 use super::raise::{Reason, stamp_guard, stamp_user};
@@ -15,6 +15,7 @@ use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
+use crate::catalog::unwatched;
 use crate::core::user_id::{IdType, UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::GuardError;
@@ -49,15 +50,17 @@ thread_local! {
     static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
 }
 
-/// Called by the triggers of a related table. As with the users table, a watch that is broken must not
-/// stop the app's own writes.
+/// Called by the triggers of a related table. As with the users table, a watch that is broken must
+/// not stop the app's own writes.
 #[pg_extern(sql = false)]
 fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
     let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
-    if let Err(error) = collect(&call)
-        && WARNED.with_borrow_mut(|warned| warned.insert(call.relid()))
-    {
+    let Err(error) = collect(&call) else { return };
+    if let Some(guard) = call.argument() {
+        as_tables_owner(|| unwatched::note_once(&guard, &error.message));
+    }
+    if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
 }
@@ -136,13 +139,13 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let name = call.argument().ok_or_else(not_watched)?;
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
     let row = row.ok_or_else(not_watched)?;
-    let relid = location::locate(&row, guard_cache::relations().stamp)
-        .ok_or_else(|| guard::table_gone(&row))?;
+    let relid =
+        location::locate(&row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(&row))?;
     guard_cache::open(GuardRef::Table(relid), Lock::Read)
 }
 
-/// The column that names the user: the first that the update trigger compares, which follows a column
-/// that is renamed.
+/// The column that names the user: the first that the update trigger compares, which follows a
+/// column that is renamed.
 fn user_id_column(call: &TriggerCall) -> Result<IdColumn, GuardError> {
     let table = Relation::open(call.relid(), Lock::Read).ok_or_else(not_a_trigger)?;
     let compared = triggers::compared_columns(&table, &RELATED_TRIGGERS, stamp_related_oid());
@@ -198,8 +201,8 @@ fn stamp_pending() {
     });
 }
 
-/// Logins wait until this transaction has committed: one that is given out meanwhile would not see the
-/// epoch.
+/// Logins wait until this transaction has committed: one that is given out meanwhile would not see
+/// the epoch.
 fn open_to_stamp(relid: pg_sys::Oid) -> Option<OpenGuard> {
     match guard_cache::open(GuardRef::Table(relid), Lock::Read) {
         Ok(open) => {

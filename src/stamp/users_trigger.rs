@@ -5,6 +5,7 @@ use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::hints;
+use crate::catalog::unwatched;
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
@@ -22,8 +23,8 @@ thread_local! {
     static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
 }
 
-/// Called by the four triggers of a guarded table. A guard that is broken lets nobody in, but must not
-/// stop the app's own writes: then this warns, and stamps nothing.
+/// Called by the four triggers of a guarded table. A guard that is broken lets nobody in, but must
+/// not stop the app's own writes: then this warns, and stamps nothing.
 #[pg_extern(sql = false)]
 fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
@@ -49,10 +50,13 @@ fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
     }
 }
 
-/// Warns, once a backend, of a guard that cannot be opened, and has backends that know the account from
-/// before read the row again.
+/// Warns, once a backend, of a guard that cannot be opened, notes that a change went unstamped, and
+/// has backends that know the account from before read the row again.
 fn note_broken(call: &TriggerCall, error: GuardError) {
     call.invalidate_relation();
+    if let Some(guard) = call.argument() {
+        unwatched::note_once(&guard, &error.message);
+    }
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
@@ -69,8 +73,8 @@ fn on_insert(open: &OpenGuard, row: &Tuple) {
 fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
     let (old_id, new_id) = (id_of(open, old), id_of(open, new));
     if old_id != new_id {
-        // A login that was given out at the old id's epoch, ahead of the clock, must not count for the
-        // new id.
+        // A login that was given out at the old id's epoch, ahead of the clock, must not count for
+        // the new id.
         let floor = old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged));
         if let Some(id) = new_id {
             stamp_user_past(open, &id.into_key(), Reason::IdChanged, floor);
