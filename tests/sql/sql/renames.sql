@@ -179,7 +179,7 @@ SELECT session_verdict('renamed', 1, :'login');
 SELECT name, table_name, id_column, active_column, revoke_on, max_session_age FROM session_guard.guard WHERE table_name = 'renamed';
 SELECT ok FROM session_guard.health() WHERE guard = 'public.others' AND check_name = 'unwatched_changes';
 -- Everybody was put out before that, not since: a margin does not hide it.
-UPDATE session_guard.guard SET unwatched_at = NULL;
+DELETE FROM session_guard.unwatched;
 SELECT session_guard.configure(stamp_margin => '1 h');
 SELECT session_guard.revoke_all_sessions('renamed') > now() + interval '50 min' AS is_ahead;
 SELECT session_guard.configure(stamp_margin => '0');

@@ -23,7 +23,7 @@ UPDATE ab_user SET last_login = now(), login_count = 1, username = 'x';
 UPDATE ab_user SET active = active, id = id, password = password;
 SELECT * FROM stamps();
 
--- Any change of the active column: to false, to true, to and from NULL.
+-- Any change of whether the account is active: to false, to true, to and from NULL, which is as false.
 UPDATE ab_user SET active = false WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = true WHERE id = 1;
@@ -31,6 +31,10 @@ SELECT * FROM stamps();
 UPDATE ab_user SET active = NULL WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = false WHERE id = 1;
+SELECT * FROM stamps();
+UPDATE ab_user SET active = NULL WHERE id = 1;
+SELECT * FROM stamps();
+UPDATE ab_user SET active = true WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = NULL WHERE id = 1;
 SELECT * FROM stamps();
