@@ -113,14 +113,16 @@ CREATE TABLE session_guard.epoch (
     epoch      timestamptz NOT NULL,
     reason     text        NOT NULL,
     stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (user_id, guard)
+    is_related boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (user_id, guard, is_related)
 );
-COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate; that of a deleted user stays';
+COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate: the greater of two rows at most; that of a deleted user stays';
 COMMENT ON COLUMN session_guard.epoch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the column''s type writes it; a digest of a text that is too long for an index';
 COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
 COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: see session_guard.event';
 COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+COMMENT ON COLUMN session_guard.epoch.is_related IS 'whether changes of related tables raise this row, which wait for no transaction that changes the account';
 
 CREATE TABLE session_guard.guard_epoch (
     guard      text COLLATE pg_catalog."C" NOT NULL PRIMARY KEY,

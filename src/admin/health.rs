@@ -431,9 +431,10 @@ fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
     const ALLOWANCE: i64 = 60_000_000;
     let margin = guard_cache::policy().stamp_margin;
     let latest = clock().plus_micros(margin.saturating_add(ALLOWANCE));
-    let is_ahead = |epoch: Option<Epoch>| epoch.is_some_and(|Epoch(epoch)| epoch > latest);
-    let mut count = i64::from(is_ahead(epochs::guard_epoch(&open.relations, &row.name)));
-    epochs::each_epoch(&open.relations, &row.name, |_, epoch| count += i64::from(is_ahead(epoch)));
+    let is_ahead = |Epoch(epoch): Epoch| epoch > latest;
+    let of_guard = epochs::guard_epoch(&open.relations, &row.name);
+    let mut count = i64::from(of_guard.is_some_and(is_ahead));
+    epochs::each_epoch(&open.relations, &row.name, |row| count += i64::from(is_ahead(row.epoch)));
     let detail = format!("epochs that lie ahead of the clock: {count}");
     if count == 0 {
         return Finding::ok(CHECK, detail);

@@ -1,11 +1,11 @@
 //! SQL: keeps the tables short.
 
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_writable};
-use crate::catalog::epochs::{self, EpochReader};
+use crate::catalog::epochs::{self, EpochReader, EpochRow};
 use crate::catalog::guard::GuardRow;
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration};
-use crate::core::epoch::{Epoch, Instant};
+use crate::core::epoch::Instant;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -65,7 +65,10 @@ fn check_ages(events: Option<i64>, epochs: Option<i64>) -> Result<(), GuardError
         Err(GuardError::new(ErrorKind::InvalidValue, message, Hint::advice(hint)))
     };
     if events.is_some_and(|age| age < 0) {
-        return refuse("the age must not be negative", "Give an interval such as '90 days'.");
+        return refuse(
+            "events_older_than must not be negative",
+            "Give an interval such as '90 days'.",
+        );
     }
     let longest = attached_rows().iter().filter_map(|row| row.max_session_age).max();
     if epochs.is_some_and(|age| age < DAY) {
@@ -103,9 +106,8 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };
     let mut tombstones = Vec::new();
-    epochs::each_epoch(&open.relations, &row.name, |key, epoch| {
-        let is_old = epoch.is_some_and(|Epoch(epoch)| epoch < cutoff);
-        if !is_old || is_digest(key) {
+    epochs::each_epoch(&open.relations, &row.name, |EpochRow { key, epoch, stamped_at }| {
+        if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
             return;
         }
         let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);

@@ -42,8 +42,8 @@ pub fn note(guard: &str, reason: &str) {
     }
 }
 
-/// The same where an app writes, which must not fail for it: waits for no lock, runs no statement, and
-/// writes a row a minute at most.
+/// The same where an app writes, which must not fail for it: waits for no lock, runs no statement,
+/// and writes a row a minute at most.
 pub fn note_once(guard: &str, reason: &str) {
     let now = clock();
     let is_noted = |last: Instant| last <= now && now < last.plus_micros(INTERVAL);

@@ -1,7 +1,7 @@
 //! The record of stamps: what was stamped, why, by whom and by which path, in the transaction that
 //! stamps.
 
-use super::at_commit;
+use super::pending;
 use crate::cache::generations::{self, Bucket};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::policy::Policy;
@@ -63,7 +63,7 @@ pub fn record(
         // Nobody keeps those.
         Subject::Token(..) | Subject::AllTokens(_) => {}
     }
-    at_commit::note_stamp();
+    pending::note_stamp();
     let Some(table) = event_table(policy) else { return };
     let guard = match subject {
         Subject::User(guard, _) | Subject::AllUsers(guard) => Some(to_server(guard)),

@@ -4,8 +4,8 @@
 //! functions that its owner chose (in an index, a statistics object, a constraint), and these would
 //! run with the rights of the owner of the extension.
 
-use super::at_commit;
 use super::audit::AuditContext;
+use super::pending;
 use crate::cache::generations;
 use crate::cache::guard_cache;
 use crate::catalog::epochs::{self, is_active};
@@ -28,7 +28,7 @@ thread_local! {
               SELECT DISTINCT $1, k COLLATE pg_catalog.\"C\", $3, 'backfill', $4
               FROM pg_catalog.unnest($2) AS k
               ORDER BY 2
-              ON CONFLICT (user_id, guard) DO UPDATE
+              ON CONFLICT (user_id, guard, is_related) DO UPDATE
               SET epoch = CASE WHEN e.epoch < $3 THEN $3
                                WHEN e.epoch < '294276-12-31 00:00:00+00'
                                THEN e.epoch + interval '1 millisecond'
@@ -92,7 +92,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
         batch.clear();
     };
     generations::invalidate_all(open.relations.invalidation);
-    at_commit::note_stamp();
+    pending::note_stamp();
     each_disabled(open, |key| {
         batch.push(key);
         if batch.len() == BATCH {
