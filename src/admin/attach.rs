@@ -175,7 +175,7 @@ fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 }
 
 /// The row as it is to be: columns that were renamed go by their new names.
-fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
+pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
     let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
     let names: Vec<String> =
         compared.unwrap_or_default().iter().map(|attno| table.column_name(*attno)).collect();

@@ -142,7 +142,7 @@ fn own_tables() -> Finding {
 }
 
 /// What can be wrong with logical replication of the extension's own tables: what it is, what it is
-/// when it is not, and a query for the statement that mends it.
+/// when it is not, and a query for the statement that repairs it.
 const REPLICATION: &[[&str; 3]] = &[[
     "replicated rows raise epochs",
     "replicated rows are not merged with those that are there",
@@ -302,6 +302,7 @@ fn privileges() -> Finding {
     let statement = format!(
         "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
+         GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
          GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
     Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))

@@ -67,7 +67,8 @@ pub fn rewrite_noncanonical_keys(relations: &ExtensionRelations, guard: &str, id
                  (guard, user_id, epoch, reason, stamped_at, is_related)
              SELECT guard, $3, epoch, reason, stamped_at, is_related FROM session_guard.epoch
              WHERE guard = $1 AND user_id = $2
-             ON CONFLICT (user_id, guard, is_related) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
+             ON CONFLICT (user_id, guard, is_related) DO UPDATE
+             SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
             &[Value::Text(guard_in_server.to_bytes()), Value::Text(&old), Value::Text(&new)],
         );
     }

@@ -14,7 +14,8 @@ use crate::pg::triggers;
 use pgrx::pg_sys::Oid;
 
 /// As the extension made the table: one trigger, for logical replication.
-const UNWATCHED_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 0 };
+const UNWATCHED_TABLE: UnmodifiedTable =
+    UnmodifiedTable { triggers: 1, indexes: 0, unique_indexes: 0 };
 
 /// One row a minute is enough where a guard stays broken.
 const INTERVAL: i64 = 60_000_000;

@@ -29,7 +29,7 @@ pub enum Subject<'a> {
 }
 
 /// As the extension made the table: one trigger, for logical replication, and three indexes.
-const EVENT_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 3 };
+const EVENT_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 3, unique_indexes: 0 };
 
 thread_local! {
     static WRITE: Statement = const { Statement::new(
@@ -46,8 +46,8 @@ thread_local! {
     ) };
 }
 
-/// Has every backend drop what it keeps of the subject, at COMMIT who listens be notified, and
-/// writes the event. With the rights of the extension's owner.
+/// Invalidates the subject in every backend, marks the transaction as one that stamps, and writes
+/// the event. With the rights of the extension's owner.
 pub fn record(
     relations: &ExtensionRelations,
     policy: &Policy,

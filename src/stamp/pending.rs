@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// By the name of the guard: locks are taken in this order, so that no two transactions wait for one
-/// another.
+/// By the name of the guard: locks are taken in this order, so that no two transactions wait for
+/// one another.
 pub type PendingGuards = BTreeMap<String, PendingGuard>;
 
 /// What is to be stamped of one guard.
@@ -61,8 +61,8 @@ pub fn add_guard(guard: &str, epoch: Epoch, reason: [&[u8]; 2]) {
     });
 }
 
-/// The transaction has changed a row of a related table that belongs to this user. Returns how many of
-/// the guard's users are to be stamped.
+/// The transaction has changed a row of a related table that belongs to this user. Returns how many
+/// of the guard's users are to be stamped.
 pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>) -> usize {
     let here = Subtransaction::current();
     PENDING.with_borrow_mut(|pending| {

@@ -79,7 +79,7 @@ pub enum Source {
 }
 
 /// As the extension made `session_guard.epoch`: three triggers, and the primary key.
-const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1 };
+const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1, unique_indexes: 1 };
 
 /// A guard whose epoch is known, and the generation that it was read in.
 type KnownGuardEpoch = (Rc<str>, Generation, Option<Epoch>);
@@ -330,8 +330,8 @@ pub fn write_token(row: &[Value; 5]) -> bool {
     }
 }
 
-/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written
-/// a later one meanwhile; that is risen past once more. One that stays is at its end.
+/// Takes an epoch past the clock and the old one, and writes it. If another transaction wrote a
+/// later epoch meanwhile, tries again past that one. Gives up when the old epoch is infinite.
 fn rise(
     policy: &Policy,
     old: impl Fn() -> Option<Epoch>,
