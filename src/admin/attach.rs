@@ -240,10 +240,10 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
         check_not_in_use(&table)?;
     }
     drop(table);
-    // Renamed columns were compared all along; where their names mean others by now, these were
-    // not.
-    Ok(open(relid)
-        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
+    // Renamed columns were compared all along; where their names mean others by now, these were not.
+    let was_armed = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
+    Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.

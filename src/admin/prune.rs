@@ -10,14 +10,19 @@ use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Value, micros_of_interval};
+use crate::pg::memory::within;
 use crate::pg::names::to_server;
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::server::clock;
 use crate::pg::spi::{query_one, run_once};
+use pgrx::PgMemoryContexts;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
+
+/// How many epochs one statement removes.
+const BATCH: usize = 10_000;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -119,13 +124,16 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
         return i64::try_from(tombstones.len()).unwrap_or(i64::MAX);
     }
     let guard = to_server(&row.name);
-    let delete = |key: &Vec<u8>| {
-        let arguments = [Value::Text(guard.to_bytes()), Value::Text(key), Value::Time(cutoff)];
-        run_once(
-            "DELETE FROM session_guard.epoch WHERE guard = $1 AND user_id = $2 AND epoch < $3
-             AND stamped_at < $3",
-            &arguments,
-        )
+    let delete = |keys: &[Vec<u8>]| {
+        let mut context = PgMemoryContexts::new("session_guard prune");
+        let arguments = [Value::Text(guard.to_bytes()), Value::Texts(keys), Value::Time(cutoff)];
+        within(&mut context, || {
+            run_once(
+                "DELETE FROM session_guard.epoch
+                 WHERE guard = $1 AND user_id = ANY ($2) AND epoch < $3 AND stamped_at < $3",
+                &arguments,
+            )
+        })
     };
-    i64::try_from(tombstones.iter().map(delete).sum::<u64>()).unwrap_or(i64::MAX)
+    i64::try_from(tombstones.chunks(BATCH).map(delete).sum::<u64>()).unwrap_or(i64::MAX)
 }

@@ -12,6 +12,7 @@ use crate::catalog::epochs::{self, is_active};
 use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
 use crate::pg::datum::Value;
+use crate::pg::memory::within;
 use crate::pg::names::to_server;
 use crate::pg::server::stamping_clock;
 use crate::pg::snapshot::Snapshot;
@@ -87,7 +88,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
             ];
             STAMP_DISABLED.with(|statement| statement.run(&arguments))
         };
-        let written = crate::pg::memory::within(&mut context, arguments);
+        let written = within(&mut context, arguments);
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
