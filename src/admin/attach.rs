@@ -18,7 +18,7 @@ use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
-use crate::pg::names::{from_server, quote_literal, shown_identifier};
+use crate::pg::names::{quote_literal, shown_identifier};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::roles::role_name;
@@ -73,7 +73,7 @@ fn attach(
     let request = Request {
         id_column: id_column.map(|name| name.0),
         active_column: active_column.map(|name| name.0),
-        active_when: active_when.map(|form| from_server(form.0)),
+        active_when: active_when.map(Text::word),
         revoke_on,
         max_session_age: max_session_age.map(|age| micros_of_interval(&age)),
         is_default,
@@ -175,7 +175,7 @@ fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 }
 
 /// The row as it is to be: columns that were renamed go by their new names.
-fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
+pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
     let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
     let names: Vec<String> =
         compared.unwrap_or_default().iter().map(|attno| table.column_name(*attno)).collect();
@@ -242,8 +242,9 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
     drop(table);
     // Renamed columns were compared all along; where their names mean others by now, these were
     // not.
-    Ok(open(relid)
-        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
+    let was_armed = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
+    Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.

@@ -142,7 +142,7 @@ fn own_tables() -> Finding {
 }
 
 /// What can be wrong with logical replication of the extension's own tables: what it is, what it is
-/// when it is not, and a query for the statement that mends it.
+/// when it is not, and a query for the statement that repairs it.
 const REPLICATION: &[[&str; 3]] = &[[
     "replicated rows raise epochs",
     "replicated rows are not merged with those that are there",
@@ -302,6 +302,7 @@ fn privileges() -> Finding {
     let statement = format!(
         "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
+         GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
          GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
     Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))
@@ -431,9 +432,10 @@ fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
     const ALLOWANCE: i64 = 60_000_000;
     let margin = guard_cache::policy().stamp_margin;
     let latest = clock().plus_micros(margin.saturating_add(ALLOWANCE));
-    let is_ahead = |epoch: Option<Epoch>| epoch.is_some_and(|Epoch(epoch)| epoch > latest);
-    let mut count = i64::from(is_ahead(epochs::guard_epoch(&open.relations, &row.name)));
-    epochs::each_epoch(&open.relations, &row.name, |_, epoch| count += i64::from(is_ahead(epoch)));
+    let is_ahead = |Epoch(epoch): Epoch| epoch > latest;
+    let of_guard = epochs::guard_epoch(&open.relations, &row.name);
+    let mut count = i64::from(of_guard.is_some_and(is_ahead));
+    epochs::each_epoch(&open.relations, &row.name, |row| count += i64::from(is_ahead(row.epoch)));
     let detail = format!("epochs that lie ahead of the clock: {count}");
     if count == 0 {
         return Finding::ok(CHECK, detail);

@@ -47,7 +47,7 @@ struct Catalog {
     relations: ExtensionRelations,
     rows: Vec<GuardRow>,
     policy: Policy,
-    /// Why the library is not to judge by it.
+    /// Set if the catalog is later than the library.
     too_new: Option<GuardError>,
     /// Read when they are first asked for, as few servers do.
     timelines: OnceCell<Rc<[Timeline]>>,
@@ -77,8 +77,8 @@ pub fn lock_guards() {
 
 /// Opens a guarded table.
 pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
-    // Invalidations that arrive on the way have us look again, but not for ever: what was looked up
-    // since the call began is fresh enough for it.
+    // Looks again if an invalidation comes meanwhile, three times at the most: what was read since
+    // the call began is recent enough.
     let mut attempts = 3;
     loop {
         attempts -= 1;
@@ -90,7 +90,7 @@ pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
             GuardRef::Default => default_table(&catalog, generation)?,
         };
         let Some(table) = Relation::open(relid, lock) else {
-            return Err(not_guarded(relid, &catalog.rows));
+            return Err(not_guarded(relid, &catalog));
         };
         // Waiting for the lock may have brought messages of what the row was read for.
         if guard_generation() != generation && attempts > 0 {
@@ -107,7 +107,7 @@ pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     }
 }
 
-/// The same, if it is sure which table the guard is on, and the library may judge.
+/// The same, if it is sure which table the guard is on, and the library knows the catalog.
 pub fn open_for_check(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     check_library()?;
     let open = open(users, lock)?;
@@ -160,7 +160,7 @@ pub fn known_timelines() -> Option<Rc<[Timeline]>> {
     CACHE.with_borrow(|cache| cache.catalog.as_ref()?.timelines.get().cloned())
 }
 
-/// Refuses to judge by a catalog that may mean what the library does not know.
+/// Refuses to answer by a catalog that is later than the library.
 pub fn check_library() -> Result<(), GuardError> {
     invalidation::accept_messages();
     refresh();
@@ -191,16 +191,7 @@ pub fn check_names(open: &OpenGuard) -> Result<(), GuardError> {
     if location::name_taken_by(name).is_none() {
         return Ok(());
     }
-    let now = open.users.name();
-    Err(GuardError::new(
-        ErrorKind::TableReplaced,
-        format!(
-            "guarded table {} has been renamed to {}, and another has its name",
-            name.shown(),
-            now.shown()
-        ),
-        hints::move_guard(&now, name),
-    ))
+    Err(table_replaced(name, &open.users.name()))
 }
 
 /// Warns, once a backend, that a guard is not armed.
@@ -331,7 +322,7 @@ fn load(
 ) -> Result<Rc<Guard>, GuardError> {
     let stamp = catalog.relations.stamp;
     let row = row_of(table, &catalog.rows, &catalog.relations)
-        .ok_or_else(|| not_guarded(table.oid(), &catalog.rows))?;
+        .ok_or_else(|| not_guarded(table.oid(), catalog))?;
     generations::track_guards([table.oid()]);
     let guard = Rc::new(Guard::load(table, row, stamp)?);
     if !guard.has_consent(table, stamp)
@@ -362,11 +353,28 @@ fn no_consent(table: &Relation) -> GuardError {
         .detail("Only the triggers say which columns the table's owner lets the guard read.")
 }
 
-fn not_guarded(relid: Oid, rows: &[GuardRow]) -> GuardError {
+fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     let Some(name) = RelationName::of(relid) else {
         let message = format!("there is no table with OID {}", relid.to_u32());
         return GuardError::new(ErrorKind::TableGone, message, hints::list_guards());
     };
-    let attached = rows.iter().find(|row| row.table == name && !row.is_detached);
-    attached.map_or_else(|| not_guarded_error(&name), guard::table_gone)
+    let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
+    let Some(row) = attached else { return not_guarded_error(&name) };
+    let elsewhere = location::locate(row, &catalog.relations).and_then(RelationName::of);
+    elsewhere.map_or_else(|| guard::table_gone(row), |now| table_replaced(&name, &now))
+}
+
+/// The app goes by the name, and may write to what is not guarded.
+fn table_replaced(name: &RelationName, now: &RelationName) -> GuardError {
+    let message = format!(
+        "guarded table {} has been renamed to {}, and another has its name",
+        name.shown(),
+        now.shown()
+    );
+    GuardError::new(ErrorKind::TableReplaced, message, hints::move_guard(now, name))
+}
+
+/// Why a table that is named has no guard that can be opened.
+pub fn why_not_guarded(relid: Oid) -> GuardError {
+    catalog().map_or_else(|error| error, |catalog| not_guarded(relid, &catalog))
 }

@@ -109,7 +109,7 @@ fn series(version: &str) -> Vec<u64> {
     version.split('.').take(2).map(|number| number.parse().unwrap_or(u64::MAX)).collect()
 }
 
-/// Why the catalog is not to be judged by.
+/// Why the catalog is not to be used.
 pub fn why_too_new() -> Option<GuardError> {
     let catalog = read_extension()?.version;
     (series(&catalog) > series(LIBRARY)).then(|| {

@@ -1,4 +1,4 @@
-//! A guard: what `attach` was told, and what it means in the catalogs now.
+//! A guard: what was last given to `attach`, and what it means in the catalogs now.
 
 use super::extension::ExtensionRelations;
 use super::hints;
@@ -13,7 +13,7 @@ use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
 
-/// A row of `session_guard.guard`: what `attach` was told.
+/// A row of `session_guard.guard`: what was last given to `attach`.
 #[derive(Clone, Debug)]
 pub struct GuardRow {
     /// The guard's name, which never changes: the qualified name that the table had at first.
@@ -128,7 +128,7 @@ pub struct Guard {
     pub disarmed: Vec<String>,
     /// The table's name when it was attached, if it has another now.
     pub renamed_from: Option<RelationName>,
-    /// That a column was renamed, and another has its name now. The triggers go on with the one
+    /// Set if a column was renamed and another column has its name. The triggers go on with the one
     /// that they compare; but the app may mean the other, so nobody is let in.
     pub replaced: Option<GuardError>,
 }
@@ -205,7 +205,7 @@ impl Guard {
     }
 }
 
-/// What `attach` asks of the columns, checked in the order in which a user would mend them.
+/// What `attach` asks of the columns, checked in the order in which a user would correct them.
 pub fn check_columns(
     table: &Relation,
     id: &str,
@@ -339,8 +339,12 @@ fn status_column(
     };
     let is_boolean = column.type_oid == pg_sys::BOOLOID;
     if column.is_virtual || (form.wants_boolean() && !is_boolean) {
+        let what = match column.is_virtual {
+            true => "is a virtual generated column",
+            false => "is not a boolean",
+        };
         let message = format!(
-            "column {} of table {} is not a stored boolean",
+            "column {} of table {} {what}",
             shown_identifier(&column.name),
             table.shown_name()
         );

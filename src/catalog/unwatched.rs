@@ -14,7 +14,8 @@ use crate::pg::triggers;
 use pgrx::pg_sys::Oid;
 
 /// As the extension made the table: one trigger, for logical replication.
-const UNWATCHED_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 0 };
+const UNWATCHED_TABLE: UnmodifiedTable =
+    UnmodifiedTable { triggers: 1, indexes: 0, unique_indexes: 0 };
 
 /// One row a minute is enough where a guard stays broken.
 const INTERVAL: i64 = 60_000_000;
@@ -42,8 +43,8 @@ pub fn note(guard: &str, reason: &str) {
     }
 }
 
-/// The same where an app writes, which must not fail for it: waits for no lock, runs no statement, and
-/// writes a row a minute at most.
+/// The same where an app writes, which must not fail for it: waits for no lock, runs no statement,
+/// and writes a row a minute at most.
 pub fn note_once(guard: &str, reason: &str) {
     let now = clock();
     let is_noted = |last: Instant| last <= now && now < last.plus_micros(INTERVAL);

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backfill;
 pub mod logical_replication;
 pub mod own_tables_trigger;
+pub mod pending;
 pub mod raise;
 pub mod related_trigger;
 pub mod security_event;

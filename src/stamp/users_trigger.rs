@@ -1,6 +1,6 @@
 //! SQL: what a change of the users table stamps.
 
-use super::raise::{Reason, stamp_guard, stamp_user, stamp_user_past};
+use super::raise::{Reason, Source, stamp_guard, stamp_user, stamp_user_past};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
@@ -66,7 +66,7 @@ fn on_insert(open: &OpenGuard, row: &Tuple) {
     let Some(id) = id_of(open, row) else { return };
     let key = id.into_key();
     if user_epoch(&open.relations, &open.guard.name, &key).is_some() {
-        stamp_user(open, &key, Reason::Recreated);
+        stamp_user(open, &key, Reason::Recreated, Source::Account);
     }
 }
 
@@ -75,9 +75,10 @@ fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
     if old_id != new_id {
         // A login that was given out at the old id's epoch, ahead of the clock, must not count for
         // the new id.
-        let floor = old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged));
+        let floor =
+            old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged, Source::Account));
         if let Some(id) = new_id {
-            stamp_user_past(open, &id.into_key(), Reason::IdChanged, floor);
+            stamp_user_past(open, &id.into_key(), Reason::IdChanged, Source::Account, floor);
         }
         return;
     }
@@ -92,7 +93,7 @@ fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
 
 fn stamp_row(open: &OpenGuard, row: &Tuple, reason: Reason) {
     if let Some(id) = id_of(open, row) {
-        stamp_user(open, &id.into_key(), reason);
+        stamp_user(open, &id.into_key(), reason, Source::Account);
     }
 }
 
