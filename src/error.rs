@@ -85,11 +85,14 @@ impl ErrorKind {
             ColumnReplaced => PgSqlErrorCode::ERRCODE_AMBIGUOUS_COLUMN,          // 42702
             NullTable => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,         // 22004
             NotATable => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,              // 42809
-            UnsupportedTable | NotPermanent => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, // 0A000
-            StatusNotBoolean | UnsupportedIdType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH, // 42804
+            // 0A000
+            UnsupportedTable | NotPermanent => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            // 42804
+            StatusNotBoolean | UnsupportedIdType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NondeterministicId => PgSqlErrorCode::ERRCODE_COLLATION_MISMATCH, // 42P21
             NotPermitted => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,   // 42501
-            AttachedOtherwise | TriggerNameTaken => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, // 42710
+            // 42710
+            AttachedOtherwise | TriggerNameTaken => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             TableInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, // 55006
             CannotUseSchema => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED, // 01007
             UnknownUser => PgSqlErrorCode::ERRCODE_NO_DATA,      // 02000

@@ -8,7 +8,8 @@ use crate::pg::report::OrRaise;
 use crate::pg::spi::run_once;
 use pgrx::prelude::*;
 
-/// Says that no stamp is missing: because none was lost, or because everybody has been put out since.
+/// Says that no stamp is missing: because none was lost, or because everybody has been put out
+/// since.
 #[pg_extern(sql = false)]
 fn acknowledge_timeline() {
     check_writable("acknowledge_timeline()").or_raise();

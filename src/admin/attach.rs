@@ -1,4 +1,5 @@
-//! SQL: puts a table under guard: the row, the triggers, the grants and the backfill, under one lock.
+//! SQL: puts a table under guard: the row, the triggers, the grants and the backfill, under one
+//! lock.
 
 use super::grants::grant_to_table_owner;
 use super::inherit;
@@ -13,6 +14,7 @@ use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_colum
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
 use crate::catalog::triggers::{self, USERS_TRIGGERS};
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
@@ -26,6 +28,9 @@ use pgrx::Array;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
+
+/// 100,000 years, in microseconds: a session that may last longer has no end.
+const LONGEST_AGE: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
 
 /// What `attach` is asked for; `None` leaves what is, or takes the default on a new guard.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +93,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
         return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
     }
     let table = open_own(relid, Lock::Read)?;
-    let known = inherit::guard_of(&table, stamp_function())?;
+    let known = inherit::guard_of(&table, &guard_cache::relations())?;
     let row = requested_row(&table, known.as_ref(), request);
     let columns = columns_of(&table, &row)?;
     unique_index::check(&table, columns.id)?;
@@ -109,8 +114,8 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     Ok(stamped)
 }
 
-/// Puts row and triggers in place, whatever is there of them, and stamps who was disabled meanwhile. Also
-/// a guard whose id is not unique any more is better with triggers than without.
+/// Puts row and triggers in place, whatever is there of them, and stamps who was disabled
+/// meanwhile. Also a guard whose id is not unique any more is better with triggers than without.
 pub fn put_in_place(
     relid: Oid,
     known: Option<&GuardRow>,
@@ -128,13 +133,15 @@ pub fn put_in_place(
     drop(table);
     let stamped = as_tables_owner(|| {
         record(&row, request.is_default, known);
-        if known.is_some() && !was_armed {
-            note_unwatched(&row.name);
+        let state = TriggerState::of_users(&row.name, relid, stamp);
+        if known.is_some() && (!was_armed || state.has_changed()) {
+            unwatched::note(&row.name, "the triggers were not all in place");
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
             create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &row.name, &when);
         }
+        TriggerState::of_users(&row.name, relid, stamp).record();
         grant_to_table_owner(owner);
         let open = open(relid).or_raise();
         // Triggers are made by name, and a schema can be renamed under any lock on the table.
@@ -168,7 +175,7 @@ fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 }
 
 /// The row as it is to be: columns that were renamed go by their new names.
-fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
+pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
     let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
     let names: Vec<String> =
         compared.unwrap_or_default().iter().map(|attno| table.column_name(*attno)).collect();
@@ -199,10 +206,9 @@ fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) 
             .or_else(|| known.map(|row| row.active_when.clone()))
             .unwrap_or_else(|| "true".into()),
         revoke_on: request.revoke_on.clone().unwrap_or(known_revoke_on),
-        max_session_age: max_age.filter(|age| *age > 0),
+        max_session_age: max_age.filter(|age| (1..LONGEST_AGE).contains(age)),
         is_default: known.is_some_and(|row| row.is_default),
         is_detached: false,
-        unwatched_at: known.and_then(|row| row.unwatched_at),
     }
 }
 
@@ -210,11 +216,11 @@ fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardErr
     check_columns(table, &row.id_column, &row.active_column, &row.active_when, &row.revoke_on)
 }
 
-/// Keeps writers away until the transaction ends: between the triggers and the backfill no change must
-/// slip through. Returns whether all changes were stamped until now.
+/// Keeps writers away until the transaction ends: between the triggers and the backfill no change
+/// must slip through. Returns whether all changes were stamped until now.
 ///
-/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be: to
-/// raise a lock later is to invite a deadlock with the app.
+/// Triggers can only be dropped under the strongest lock. It is taken at once where some must be:
+/// to raise a lock later is to invite a deadlock with the app.
 fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result<bool, GuardError> {
     let stamp = stamp_function();
     let table = open_own(relid, Lock::Read)?;
@@ -235,8 +241,9 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
     }
     drop(table);
     // Renamed columns were compared all along; where their names mean others by now, these were not.
-    Ok(open(relid)
-        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
+    let was_armed = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
+    Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
@@ -249,7 +256,8 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
     }
     let name = table.name();
     let statement = format!(
-        "SELECT session_guard.detach({literal}), session_guard.attach({literal}, id_column => {id});",
+        "SELECT session_guard.detach({literal}), \
+         session_guard.attach({literal}, id_column => {id});",
         literal = name.literal(),
         id = quote_literal(&row.id_column)
     );
@@ -263,11 +271,11 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
         .detail("Its epochs are kept by that column's values."))
 }
 
-/// Who takes the default from another guard must own that guard's table, too: calls that name no table
-/// are answered from another one from then on.
+/// Who takes the default from another guard must own that guard's table, too: calls that name no
+/// table are answered from another one from then on.
 fn check_default(name: &str) -> Result<(), GuardError> {
     for row in attached_rows().into_iter().filter(|row| row.is_default && row.name != name) {
-        let table = location::locate(&row, stamp_function());
+        let table = location::locate(&row, &guard_cache::relations());
         match table.and_then(|relid| Relation::open(relid, Lock::Read)) {
             Some(table) => check_ownership(&table)?,
             None => check_administration()?,
@@ -276,16 +284,8 @@ fn check_default(name: &str) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Notes that nobody can know what has happened until now.
-pub fn note_unwatched(guard: &str) {
-    run_once(
-        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp() WHERE name = $1",
-        &[Value::Utf8(guard)],
-    );
-}
-
-/// The triggers were made or dropped on another table than the one that was checked: undoing all is the
-/// only safe end.
+/// The triggers were made or dropped on another table than the one that was checked: undoing all is
+/// the only safe end.
 pub fn renamed_meanwhile(table: &Relation) -> GuardError {
     let message = format!("table {} was renamed meanwhile", table.shown_name());
     GuardError::new(ErrorKind::TableReplaced, message, Hint::advice("Call the function again."))

@@ -35,8 +35,8 @@ fn hot_functions() -> Option<HotFunctions> {
     found.into_iter().next().flatten()
 }
 
-/// Lets a role call what apps call: USAGE on their schema, and EXECUTE. That covers every guard of the
-/// database.
+/// Lets a role call what apps call: USAGE on their schema, and EXECUTE. That covers every guard of
+/// the database.
 #[pg_extern(sql = false)]
 fn grant_access(role: Option<RegRole>) {
     check_writable("grant_access()").or_raise();
@@ -73,8 +73,8 @@ fn null_role() -> GuardError {
     GuardError::new(ErrorKind::NullTable, "the role must not be null", hint)
 }
 
-/// The owner of a users table may call the functions from now on; warns where that role cannot use their
-/// schema.
+/// The owner of a users table may call the functions from now on; warns where that role cannot use
+/// their schema.
 pub fn grant_to_table_owner(owner: Oid) {
     let Some(HotFunctions { functions, schema }) = hot_functions() else { return };
     let role = quote_identifier(&role_name(owner));

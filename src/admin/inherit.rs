@@ -1,7 +1,8 @@
-//! Which guard a table takes up when it is attached, and its epochs where ids are written otherwise now.
+//! Which guard a table takes up when it is attached, and its epochs where ids are written otherwise
+//! now.
 
 use crate::cache::guard_cache;
-use crate::catalog::epochs;
+use crate::catalog::epochs::{self, EpochRow};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::privileges::is_extension_owner;
@@ -14,21 +15,21 @@ use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::role_name;
 use crate::pg::spi::run_once;
 
-/// The guard that a table is on, was on before it was detached, or takes over from a table of its name
-/// that is gone. That must have been the same owner's, or the extension's owner attaches: else somebody
-/// could make a table of the name to get a guard's epochs and its place as the default.
+/// The guard that a table is on, was on before it was detached, or takes over from a table of its
+/// name that is gone. That must have been the same owner's, or the extension's owner attaches: else
+/// somebody could make a table of the name to get a guard's epochs and its place as the default.
 pub fn guard_of(
     table: &Relation,
-    stamp: pgrx::pg_sys::Oid,
+    relations: &ExtensionRelations,
 ) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
-    if let Some(name) = triggers::served_guard(table, stamp) {
+    if let Some(name) = triggers::served_guard(table, relations.stamp) {
         return Ok(rows.into_iter().find(|row| row.name == name));
     }
     let name = table.name();
     let owner = role_name(table.owner());
     for row in rows.into_iter().filter(|row| row.table == name) {
-        let elsewhere = location::locate(&row, stamp).filter(|relid| *relid != table.oid());
+        let elsewhere = location::locate(&row, relations).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {
             let (now, message) = (other.name(), "the guard of this name is on another table");
             return Err(GuardError::new(
@@ -56,16 +57,18 @@ pub fn new_name(table: &Relation) -> String {
 }
 
 /// Epochs are kept by the id's text. Where the column's type has changed since, the same id may be
-/// written otherwise (a UUID in capitals, an integer with a leading zero), and its epoch has to be found
-/// by the new text.
+/// written otherwise (a UUID in capitals, an integer with a leading zero), and its epoch has to be
+/// found by the new text.
 pub fn rewrite_noncanonical_keys(relations: &ExtensionRelations, guard: &str, id_type: IdType) {
     let guard_in_server = to_server(guard);
     for (old, new) in noncanonical_keys(relations, guard, id_type) {
         run_once(
-            "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-             SELECT guard, $3, epoch, reason, stamped_at FROM session_guard.epoch
+            "INSERT INTO session_guard.epoch AS e
+                 (guard, user_id, epoch, reason, stamped_at, is_related)
+             SELECT guard, $3, epoch, reason, stamped_at, is_related FROM session_guard.epoch
              WHERE guard = $1 AND user_id = $2
-             ON CONFLICT (user_id, guard) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
+             ON CONFLICT (user_id, guard, is_related) DO UPDATE
+             SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
             &[Value::Text(guard_in_server.to_bytes()), Value::Text(&old), Value::Text(&new)],
         );
     }
@@ -78,7 +81,7 @@ fn noncanonical_keys(
     id_type: IdType,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut noncanonical = Vec::new();
-    epochs::each_epoch(relations, guard, |key, _| {
+    epochs::each_epoch(relations, guard, |EpochRow { key, .. }| {
         let id = UserId::Text(key.into()).in_column(id_type);
         if let Some(new) = id.map(UserId::into_key).filter(|new| **new != *key)
             && !is_digest(key)

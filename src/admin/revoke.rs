@@ -12,7 +12,7 @@ use crate::pg::datum::{RegClass, Text};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::tuple::RowLock;
-use crate::stamp::raise::{Reason, stamp_guard, stamp_scope, stamp_token, stamp_user};
+use crate::stamp::raise::{Reason, Source, stamp_guard, stamp_scope, stamp_token, stamp_user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
@@ -23,7 +23,7 @@ fn revoke_user(
     (UserArgs { users, id }, reason): (UserArgs, Option<&[u8]>),
 ) -> Option<TimestampWithTimeZone> {
     check_writable("revoke_sessions()").or_raise();
-    let open = open_for_check(guard_ref(users), Lock::LockRows).or_raise();
+    let open = open_for_check(guard_ref(users), Lock::Rows).or_raise();
     check_update(&open.users).or_raise();
     let id = id.and_then(|id| id.in_column(open.guard.columns.id.id_type));
     let known = id.filter(|id| lock_account(&open, id, RowLock::NoKeyUpdate) != Account::Unknown);
@@ -34,7 +34,7 @@ fn revoke_user(
         return None;
     };
     let reason = Reason::Admin(reason.unwrap_or_default());
-    time_of(as_tables_owner(|| stamp_user(&open, &id.into_key(), reason)))
+    time_of(as_tables_owner(|| stamp_user(&open, &id.into_key(), reason, Source::Account)))
 }
 
 /// Puts everybody out, as after a breach, or where nobody can know who must be.

@@ -25,8 +25,8 @@ pub fn check_names_are_free(
     Err(GuardError::new(ErrorKind::TriggerNameTaken, message, hint))
 }
 
-/// Refuses a table whose triggers cannot be made or dropped now. PostgreSQL would refuse it, too, but
-/// half way through, and without a hint.
+/// Refuses a table whose triggers cannot be made or dropped now. PostgreSQL would refuse it, too,
+/// but half way through, and without a hint.
 pub fn check_not_in_use(table: &Relation) -> Result<(), GuardError> {
     let in_use = |sentence, statement| {
         let message = format!("table {} is still in use in this session", table.shown_name());
@@ -91,9 +91,10 @@ pub fn when_clause(table: &Relation, comparisons: &[Comparison]) -> String {
 
 fn clause(table: &Relation, comparison: Comparison) -> String {
     let column = match comparison {
-        Comparison::Value(attno) | Comparison::IsNull(attno) | Comparison::Text(attno) => {
-            quote_identifier(&table.column_name(attno))
-        }
+        Comparison::Value(attno)
+        | Comparison::IsTrue(attno)
+        | Comparison::IsNull(attno)
+        | Comparison::Text(attno) => quote_identifier(&table.column_name(attno)),
         Comparison::Row => String::new(),
     };
     comparison.clause(&column)

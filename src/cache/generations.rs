@@ -1,8 +1,8 @@
-//! Which invalidations have come: what was read under one generation holds while that is current.
+//! Counts invalidations. What was read in one generation is valid while that generation is current.
 //!
-//! A change of the guards' rows, of a policy or of a guarded table is one of the guards; a stamp of a
-//! guard sends an invalidation of a relation that exists for that alone; a stamp of a user one of a
-//! thousand buckets, so that a backend drops a thousandth of what it keeps, and not all.
+//! A change of the guards' rows, of a policy or of a guarded table is one of the guards; a stamp of
+//! a guard sends an invalidation of a relation that exists for that alone; a stamp of a user one of
+//! a thousand buckets, so that a backend drops a thousandth of what it keeps, and not all.
 
 use crate::pg::invalidation::{self, Callbacks};
 use crate::pg::server::Subtransaction;
@@ -11,9 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 const BUCKETS: usize = 1000;
-/// The buckets' messages name relations that do not exist: PostgreSQL keeps these OIDs free for patches
-/// in development (manual, section "System Catalog Initial Data", on OID assignment). A relation that
-/// had one would be read from the catalogs once more, and no harm done.
+/// The buckets' messages name relations that do not exist: PostgreSQL keeps these OIDs free for
+/// patches in development (manual, section "System Catalog Initial Data", on OID assignment). A
+/// relation that had one would be read from the catalogs once more, and no harm done.
 const FIRST_BUCKET: u32 = 8000;
 /// A transaction that stamps more users sends the one message for all.
 const MAX_BUCKETS_QUEUED: usize = 100;
@@ -23,8 +23,8 @@ const MAX_BUCKETS_QUEUED: usize = 100;
 pub struct Bucket(u16);
 
 impl Bucket {
-    /// By the key of the user's epoch. For ever the same (FNV-1a): backends with another version of the
-    /// library may run beside this one while it is upgraded.
+    /// By the key of the user's epoch. For ever the same (FNV-1a): backends with another version of
+    /// the library may run beside this one while it is upgraded.
     pub fn of(key: &[u8]) -> Bucket {
         let hash = key.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
@@ -51,8 +51,8 @@ impl Generation {
     pub const NONE: Generation = Generation(u64::MAX);
 }
 
-/// A bucket, and the generation that something of it was read in: in one word, so that what is kept is
-/// small.
+/// A bucket, and the generation that something of it was read in: in one word, so that what is kept
+/// is small.
 #[derive(Clone, Copy)]
 pub struct EntryVersion(u64);
 
@@ -86,7 +86,7 @@ thread_local! {
         }
     };
     static QUEUED: RefCell<QueuedInvalidations> = const {
-        RefCell::new(QueuedInvalidations { in_subtransaction: None, all: false, buckets: Vec::new() })
+        RefCell::new(QueuedInvalidations { made_in: None, all: false, buckets: Vec::new() })
     };
 }
 
@@ -112,7 +112,7 @@ impl Counts {
 /// What a subtransaction has queued already. One message of a kind is enough: a bulk statement must
 /// not flood the queue.
 struct QueuedInvalidations {
-    in_subtransaction: Option<Subtransaction>,
+    made_in: Option<Subtransaction>,
     all: bool,
     buckets: Vec<Bucket>,
 }
@@ -121,8 +121,8 @@ impl QueuedInvalidations {
     /// Starts anew in another subtransaction: what one queues is taken back with it.
     fn current(&mut self) -> &mut QueuedInvalidations {
         let subtransaction = Some(Subtransaction::current());
-        if self.in_subtransaction != subtransaction {
-            self.in_subtransaction = subtransaction;
+        if self.made_in != subtransaction {
+            self.made_in = subtransaction;
             self.all = false;
             self.buckets.clear();
         }
@@ -183,8 +183,8 @@ pub fn user_generation(bucket: Bucket) -> Generation {
     )
 }
 
-/// Has every backend drop all epochs that it keeps, when the current transaction commits, and this one
-/// at once.
+/// Has every backend drop all epochs that it keeps, when the current transaction commits, and this
+/// one at once.
 pub fn invalidate_all(relid: Oid) {
     COUNTS.with(Counts::count_epochs);
     QUEUED.with_borrow_mut(|queued| {

@@ -1,5 +1,6 @@
-//! What errors and `health()` say to do. A statement that is given mends what it stands beside when it
-//! is run as it stands; where only the user can know what is right, there is a sentence alone.
+//! What errors and `health()` say to do. A statement that is given repairs what it stands beside
+//! when it is run as it stands; where only the user can know what is right, there is a sentence
+//! alone.
 
 use crate::error::Hint;
 use crate::pg::names::{RelationName, quote_literal};
@@ -7,7 +8,8 @@ use crate::pg::names::{RelationName, quote_literal};
 /// Nothing is guarded, or nothing that could be meant.
 pub fn attach_some_table() -> Hint {
     Hint::advice(
-        "Name the users table, its id column, and the column that says whether an account is active, \
+        "Name the users table, its id column, and the column that says whether an account is \
+         active, \
          for example: SELECT session_guard.attach('users', 'id', 'active');",
     )
 }
@@ -39,8 +41,8 @@ pub fn reconcile(table: &RelationName) -> Hint {
     Hint::run("To put the triggers back and to stamp who was disabled meanwhile, run", statement)
 }
 
-/// A guard's row no longer fits its table: `attach` takes the options that it is given, and leaves the
-/// others.
+/// A guard's row no longer fits its table: `attach` takes the options that it is given, and leaves
+/// the others.
 pub fn attach_with(sentence: &str, table: &RelationName, options: &[String]) -> Hint {
     let options: String = options.iter().map(|option| format!(", {option}")).collect();
     let statement = format!("SELECT session_guard.attach({}{options});", table.literal());
@@ -77,11 +79,11 @@ pub fn move_guard(from: &RelationName, to: &RelationName) -> Hint {
 
 /// A guard whose table is gone for good.
 pub fn forget_guard(name: &str) -> Hint {
-    Hint::advice(format!(
-        "Create the table again and attach it. If the guard {} is not wanted any more, its owner \
-         deletes its row from session_guard.guard.",
-        quote_literal(name)
-    ))
+    Hint::run(
+        "Create the table again and attach it. If the guard is not wanted any more, the \
+         extension's owner runs",
+        format!("DELETE FROM session_guard.guard WHERE name = {};", quote_literal(name)),
+    )
 }
 
 /// The guards that there are.

@@ -40,8 +40,8 @@ impl Policy {
         refuse_when_timeline_changed: false,
     };
 
-    /// Reads the table. A restored dump may bring a row beside the one that is there: the one that was
-    /// set last counts.
+    /// Reads the table. A restored dump may bring a row beside the one that is there: the one that
+    /// was set last counts.
     pub fn read(table: Oid) -> Policy {
         let mut last = None;
         let mut policy = Policy::DEFAULT;

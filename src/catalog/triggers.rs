@@ -30,8 +30,8 @@ pub fn names_of(table: &Relation, function: Oid) -> Vec<String> {
     ours.map(|trigger| trigger.name()).collect()
 }
 
-/// The guard that the table's triggers serve, by their own argument. A table that has any such trigger
-/// has been attached with its owner's consent.
+/// The guard that the table's triggers serve, by their own argument. A table that has any such
+/// trigger has been attached with its owner's consent.
 pub fn served_guard(table: &Relation, function: Oid) -> Option<String> {
     table
         .triggers()
@@ -47,10 +47,10 @@ pub fn taken_name(table: &Relation, set: &TriggerSet, function: Oid) -> Option<&
     })
 }
 
-/// The columns that the update trigger compares, in the order in which they were written: for a users
-/// table the id, the status column, then those of `revoke_on`; for a related one the user's id, then
-/// the columns watched. 0 is the whole row. `None` where there is no such trigger, or its clause is no
-/// list of comparisons.
+/// The columns that the update trigger compares, in the order in which they were written: for a
+/// users table the id, the status column, then those of `revoke_on`; for a related one the user's
+/// id, then the columns watched. 0 is the whole row. `None` where there is no such trigger, or its
+/// clause is no list of comparisons.
 pub fn compared_columns(table: &Relation, set: &TriggerSet, function: Oid) -> Option<Vec<i16>> {
     find(table, set[0].0, function)?.compared_columns()
 }

@@ -1,7 +1,7 @@
 //! The verdict on a session: from the cache, or from the tables.
 
 use crate::cache::epoch_cache::{self, CachedAccount, NewEntry};
-use crate::cache::generations::{Bucket, user_generation};
+use crate::cache::generations::{Bucket, epoch_generation, user_generation};
 use crate::cache::guard_cache::{self, GuardRef, null_table, open_for_check};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
@@ -35,6 +35,8 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     if let Some(verdict) = evaluate_cached(users, &id, args.login) {
         return verdict;
     }
+    // What is kept must not be older than what guard and policies are read of.
+    let read_in = epoch_generation();
     let open = open_for_check(users, Lock::Read).or_raise();
     let policy = guard_cache::policy();
     if is_refusing_disarmed(&open, &policy) {
@@ -58,15 +60,15 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     let guard_epoch = cached_guard_epoch.unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&key).max(guard_epoch);
     let max_age = open.guard.max_session_age;
-    if open.relations.untracked_table.is_none() {
+    if open.relations.untracked_table.is_none() && epoch_generation() == read_in {
         let new = NewEntry { id, epoch, guard_epoch, bucket, generation };
         epoch_cache::keep(&open.guard, policy, users == GuardRef::Default, new);
     }
     decide(account, epoch, args.login, max_age, &policy)
 }
 
-/// What can be said without reading. Whether an answer may be given at all is settled before what is
-/// kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
+/// What can be said without reading. Whether an answer may be given at all is settled before what
+/// is kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
 #[inline]
 pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
     let CachedAccount { epoch, max_session_age, policy } =
@@ -77,8 +79,8 @@ pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> 
     evaluate_cached_under_policy(users, id, login, &policy)
 }
 
-/// The same where a policy may refuse everybody. Freshness is settled first, which may take a moment;
-/// what is kept is looked up after that.
+/// The same where a policy may refuse everybody. Freshness is settled first, which may take a
+/// moment; what is kept is looked up after that.
 #[inline(never)]
 fn evaluate_cached_under_policy(
     users: GuardRef,

@@ -1,8 +1,8 @@
 //! The arguments of the functions that apps call, read from where PostgreSQL has put them.
 //!
-//! One function of the library serves every overload of an SQL function for one type of id: the number
-//! of arguments says whether a guard is named, and a naive login time has the bits of the same time
-//! UTC. `sql/functions.sql` declares them.
+//! One function of the library serves every overload of an SQL function for one type of id: the
+//! number of arguments says whether a guard is named, and a naive login time has the bits of the
+//! same time UTC. `sql/functions.sql` declares them.
 
 use super::datum::text_bytes;
 use crate::core::epoch::Instant;
@@ -26,8 +26,8 @@ pub enum UsersArg {
 
 /// An SQL type of ids.
 pub trait IdArg {
-    /// Whether a value can be read without a call of PostgreSQL's, as a text cannot that is stored out
-    /// of line.
+    /// Whether a value can be read without a call of PostgreSQL's, as a text cannot that is stored
+    /// out of line.
     const IS_PLAIN: bool;
 
     /// # Safety
@@ -144,8 +144,8 @@ pub unsafe fn parse_session_args<'a, I: IdArg>(call: pg_sys::FunctionCallInfo) -
     SessionArgs { user: unsafe { user_args::<I>(users, id) }, login: time(login) }
 }
 
-/// The same where they are read without a call of PostgreSQL's that could raise, and neither guard nor
-/// user is NULL.
+/// The same where they are read without a call of PostgreSQL's that could raise, and neither guard
+/// nor user is NULL.
 ///
 /// # Safety
 /// As above.

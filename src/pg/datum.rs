@@ -166,8 +166,8 @@ pub unsafe fn text_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
 }
 
 /// An `interval` in microseconds, a month counting thirty days and a day 24 hours, as where
-/// PostgreSQL compares intervals (manual, section "Interval Input"). One that no number can say is the
-/// longest or the shortest.
+/// PostgreSQL compares intervals (manual, section "Interval Input"). One that no number can say is
+/// the longest or the shortest.
 pub fn micros_of_interval(interval: &pgrx::datum::Interval) -> i64 {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let days = i64::from(interval.months()) * 30 + i64::from(interval.days());
@@ -229,8 +229,8 @@ impl Value<'_> {
         }
     }
 
-    /// The datum, in the current memory context: texts are copied into the server's memory, where an
-    /// allocation that fails is an error.
+    /// The datum, in the current memory context: texts are copied into the server's memory, where
+    /// an allocation that fails is an error.
     pub(super) fn datum(self) -> Option<pg_sys::Datum> {
         Some(match self {
             Value::Null => return None,

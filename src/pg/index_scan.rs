@@ -45,8 +45,17 @@ impl<'a> Key<'a> {
         Key { column, value: KeyValue::Oid(oid) }
     }
 
-    /// The column, of this type of ids, holds this id, which is one of that type.
+    /// The column, of this type of ids, holds this id.
+    ///
+    /// # Panics
+    /// If the id is not of that type: see `UserId::in_column`.
     pub fn id(column: i16, id_type: IdType, id: &'a UserId<'a>) -> Key<'a> {
+        let fits = match id {
+            UserId::Int(_) => matches!(id_type, IdType::Int2 | IdType::Int4 | IdType::Int8),
+            UserId::Uuid(_) => id_type == IdType::Uuid,
+            UserId::Text(_) => id_type == IdType::Text,
+        };
+        assert!(fits, "an id of another type than its column");
         Key { column, value: KeyValue::Id(id_type, id) }
     }
 
@@ -55,7 +64,8 @@ impl<'a> Key<'a> {
         Key { column, value: KeyValue::Null }
     }
 
-    /// The equality function of the column's type, and the operator family that its index must have.
+    /// The equality function of the column's type, and the operator family that its index must
+    /// have.
     fn equality(&self, column_type: Oid) -> Option<(u32, &'static [Oid])> {
         const INTEGERS: &[Oid] = &[pg_sys::INTEGER_BTREE_FAM_OID];
         const TEXTS: &[Oid] = &[pg_sys::TEXT_BTREE_FAM_OID, pg_sys::TEXT_PATTERN_BTREE_FAM_OID];
@@ -116,8 +126,8 @@ impl<'a> Key<'a> {
         key
     }
 
-    /// Whether the tuple meets the condition. Texts are compared byte by byte, which is what equality
-    /// is in each collation that is used.
+    /// Whether the tuple meets the condition. Texts are compared byte by byte, which is what
+    /// equality is in each collation that is used.
     fn matches(&self, tuple: &Tuple) -> bool {
         match self.value {
             KeyValue::Null => tuple.is_null(self.column),
@@ -129,8 +139,8 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The operator family of `uuid` in btree indexes, `pg_catalog.uuid_ops`: fixed, but without a name in
-/// PostgreSQL's headers.
+/// The operator family of `uuid` in btree indexes, `pg_catalog.uuid_ops`: fixed, but without a name
+/// in PostgreSQL's headers.
 const UUID_BTREE_FAM_OID: Oid = Oid::from_u32(2968);
 
 impl Relation {
@@ -155,7 +165,8 @@ impl Relation {
     /// The name of a unique index on this column alone, which tells the rows apart.
     pub fn unique_index(&self, attno: i16, id_type: IdType) -> Option<Oid> {
         let any = UserId::Int(0);
-        let keys = [Key::id(attno, id_type, &any)];
+        // Only the types are looked at.
+        let keys = [Key { column: attno, value: KeyValue::Id(id_type, &any) }];
         self.indexes().into_iter().find(|oid| {
             Relation::open(*oid, Lock::Read).is_some_and(|index| {
                 index_equalities(self, &index, &keys).is_some() && is_unique_on_all(&index, 1)
@@ -164,7 +175,8 @@ impl Relation {
     }
 
     fn scan_heap(&self, snapshot: &Snapshot, keys: &[Key], mut visit: impl FnMut(&Tuple)) {
-        // SAFETY: the relation is open, and the snapshot registered; there is neither index nor key.
+        // SAFETY: the relation is open, and the snapshot registered; there is neither index nor
+        // key.
         let scan = unsafe {
             pg_sys::systable_beginscan(
                 self.as_ptr(),
@@ -188,8 +200,8 @@ impl Relation {
                 visit(&tuple);
             }
         }
-        // SAFETY: the scan has begun and not ended; one that an error cuts short is cleaned up by the
-        // resource owner.
+        // SAFETY: the scan has begun and not ended; one that an error cuts short is cleaned up by
+        // the resource owner.
         unsafe { pg_sys::systable_endscan(scan) };
     }
 }
@@ -210,8 +222,8 @@ fn index_equalities(
     if !definition.indisvalid || usize::try_from(definition.indnkeyatts).ok()? < keys.len() {
         return None;
     }
-    // Asking for the predicate itself would run the functions in it, with the rights of whoever asks:
-    // the triggers ask as the owner of the extension.
+    // Asking for the predicate itself would run the functions in it, with the rights of whoever
+    // asks: the triggers ask as the owner of the extension.
     // SAFETY: an open index has its tuple of pg_index.
     let is_whole = unsafe {
         pg_sys::heap_attisnull(
@@ -226,14 +238,17 @@ fn index_equalities(
     let mut equalities = Vec::with_capacity(keys.len());
     for position in 0..keys.len() {
         // SAFETY: an index has as many key numbers as it counts.
-        let attno = unsafe { *definition.indkey.values.as_ptr().add(position) };
+        let attno = unsafe { definition.indkey.values.as_slice(keys.len()) }[position];
         let key_position = keys.iter().position(|key| key.column == attno)?;
-        let (equals, families) = keys[key_position].equality(table.attribute(attno)?.atttypid)?;
+        let (equals, wanted_families) =
+            keys[key_position].equality(table.attribute(attno)?.atttypid)?;
         // SAFETY: an open index has an operator family for each key.
-        let family = unsafe { *relation.rd_opfamily.add(position) };
+        let families = unsafe { std::slice::from_raw_parts(relation.rd_opfamily, keys.len()) };
         // SAFETY: an open index has a collation, or none, for each key.
-        let collation = unsafe { *relation.rd_indcollation.add(position) };
-        if !families.contains(&family) || !is_deterministic(collation) {
+        let collations =
+            unsafe { std::slice::from_raw_parts(relation.rd_indcollation, keys.len()) };
+        let collation = collations[position];
+        if !wanted_families.contains(&families[position]) || !is_deterministic(collation) {
             return None;
         }
         equalities.push((key_position, equals, collation));

@@ -1,11 +1,13 @@
 //! PostgreSQL's invalidation messages, by which this backend and all others learn what has changed.
 //!
-//! DDL on a relation sends one by itself. The messages are transactional: they reach the backend that
-//! made the change at its next command, others when the change commits and before COMMIT returns, and
-//! standbys with the commit's WAL record (PostgreSQL source, src/backend/utils/cache/inval.c).
+//! DDL on a relation sends one by itself. The messages are transactional: they reach the backend
+//! that made the change at its next command, others when the change commits and before COMMIT
+//! returns, and standbys with the commit's WAL record (PostgreSQL source,
+//! src/backend/utils/cache/inval.c).
 
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
+#[cfg(not(feature = "pg19"))]
 use std::ffi::c_int;
 
 /// What is called for each message: for a relation, or with zero for all; nothing may be looked up

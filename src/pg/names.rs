@@ -1,5 +1,5 @@
-//! Names of the catalogs as Rust texts, and back: what is looked up, compared and stored is the bare
-//! name, and what is quoted is only shown or made part of a statement.
+//! Names of the catalogs as Rust texts, and back: what is looked up, compared and stored is the
+//! bare name, and what is quoted is only shown or made part of a statement.
 
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -19,8 +19,7 @@ pub fn from_server(text: &[u8]) -> String {
     unsafe { CStr::from_ptr(converted) }.to_string_lossy().into_owned()
 }
 
-/// A text as the server has it, in the database's encoding. One that this cannot say becomes one
-/// that no name is.
+/// A text in the database's encoding. A character that this does not have is an error (22P05).
 pub fn to_server(text: &str) -> CString {
     let is_sayable = text.is_ascii() || {
         // SAFETY: reads a variable of this backend.
@@ -96,8 +95,10 @@ impl RelationName {
         let schema = unsafe { pg_sys::get_rel_namespace(relid) };
         // SAFETY: as above.
         let schema = unsafe { pg_sys::get_namespace_name(schema) };
-        // SAFETY: names that the catalogs gave out.
-        let (schema, name) = unsafe { (from_catalog(schema)?, from_catalog(name)?) };
+        // SAFETY: a name that the catalogs gave out.
+        let schema = unsafe { from_catalog(schema) }?;
+        // SAFETY: as above.
+        let name = unsafe { from_catalog(name) }?;
         Some(RelationName { schema, name })
     }
 
@@ -171,6 +172,8 @@ pub fn extension_function(name: &CStr) -> Option<Oid> {
 
 /// A type's name for people.
 pub fn shown_type(type_oid: Oid) -> String {
-    // SAFETY: an OID that the catalogs gave out; the result is NUL-terminated.
-    unsafe { from_catalog(pg_sys::format_type_be(type_oid)) }.unwrap_or_default()
+    // SAFETY: an OID that the catalogs gave out.
+    let name = unsafe { pg_sys::format_type_be(type_oid) };
+    // SAFETY: the result is NUL-terminated.
+    unsafe { from_catalog(name) }.unwrap_or_default()
 }

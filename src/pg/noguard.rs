@@ -26,8 +26,8 @@ pub fn statement_start() -> Instant {
 }
 
 /// Processes the invalidation messages of what others have committed (PostgreSQL source,
-/// `inval.c`). To be called where no frame between here and PostgreSQL has anything to clean up, nor
-/// catches what unwinds: an error goes straight to PostgreSQL.
+/// `inval.c`). To be called where no frame between here and PostgreSQL has anything to clean up,
+/// nor catches what unwinds: an error goes straight to PostgreSQL.
 #[inline(always)]
 pub fn accept_invalidation_messages() {
     if fault_injection::has(Fault::InvalidationsNotAccepted) {

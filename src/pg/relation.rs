@@ -5,14 +5,14 @@ use super::names::{self, RelationName};
 use crate::core::user_id::IdType;
 use pgrx::pg_sys::{self, Oid};
 
-/// What a relation is opened for, and so which lock it takes (PostgreSQL manual, section "Table-Level
-/// Locks").
+/// What a relation is opened for, and so which lock it takes (PostgreSQL manual, section
+/// "Table-Level Locks").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     /// To read. This lock alone is released when the relation is closed.
     Read,
     /// To lock rows. Kept until the transaction ends, as all that follow.
-    LockRows,
+    Rows,
     /// To write rows.
     Write,
     /// To keep other writers away.
@@ -25,7 +25,7 @@ impl Lock {
     fn mode(self) -> pg_sys::LOCKMODE {
         let mode = match self {
             Lock::Read => pg_sys::AccessShareLock,
-            Lock::LockRows => pg_sys::RowShareLock,
+            Lock::Rows => pg_sys::RowShareLock,
             Lock::Write => pg_sys::RowExclusiveLock,
             Lock::KeepWritersAway => pg_sys::ShareRowExclusiveLock,
             Lock::Exclusive => pg_sys::AccessExclusiveLock,
@@ -38,15 +38,15 @@ impl Lock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelationKind {
     /// A table whose rows lie in a heap.
-    HeapTable,
+    Heap,
     /// A table of another access method.
-    OtherTable,
+    OtherMethod,
     /// A partitioned table.
-    PartitionedTable,
+    Partitioned,
     /// A foreign table.
-    ForeignTable,
+    Foreign,
     /// A view, a sequence, an index, a catalog.
-    NotATable,
+    Other,
 }
 
 /// Whether a relation outlives a crash, or the session.
@@ -112,7 +112,8 @@ impl Relation {
     pub fn open(relid: Oid, lock: Lock) -> Option<Relation> {
         // SAFETY: any OID may be asked for; NULL comes back for one that is no relation.
         let relation = unsafe { pg_sys::try_relation_open(relid, lock.mode()) };
-        (!relation.is_null()).then_some(Relation { relation, lock })
+        // Made only where there is one: an unused value would close it.
+        (!relation.is_null()).then(|| Relation { relation, lock })
     }
 
     /// The relation's OID.
@@ -136,14 +137,14 @@ impl Relation {
         let class = self.class();
         let is_catalog = self.oid().to_u32() < pg_sys::FirstNormalObjectId;
         match class.relkind as u8 {
-            pg_sys::RELKIND_PARTITIONED_TABLE => RelationKind::PartitionedTable,
-            pg_sys::RELKIND_FOREIGN_TABLE => RelationKind::ForeignTable,
-            pg_sys::RELKIND_RELATION if is_catalog => RelationKind::NotATable,
+            pg_sys::RELKIND_PARTITIONED_TABLE => RelationKind::Partitioned,
+            pg_sys::RELKIND_FOREIGN_TABLE => RelationKind::Foreign,
+            pg_sys::RELKIND_RELATION if is_catalog => RelationKind::Other,
             pg_sys::RELKIND_RELATION if class.relam == pg_sys::HEAP_TABLE_AM_OID => {
-                RelationKind::HeapTable
+                RelationKind::Heap
             }
-            pg_sys::RELKIND_RELATION => RelationKind::OtherTable,
-            _ => RelationKind::NotATable,
+            pg_sys::RELKIND_RELATION => RelationKind::OtherMethod,
+            _ => RelationKind::Other,
         }
     }
 

@@ -70,7 +70,8 @@ impl Subtransaction {
         Subtransaction(unsafe { pg_sys::GetCurrentTransactionId() })
     }
 
-    /// Whether what it did is part of what this transaction has done so far: it was not rolled back.
+    /// Whether what it did is part of what this transaction has done so far: it was not rolled
+    /// back.
     pub fn counts(self) -> bool {
         // SAFETY: any transaction id may be asked for.
         unsafe { pg_sys::TransactionIdIsCurrentTransactionId(self.0) }
@@ -90,7 +91,8 @@ pub fn is_replica_role() -> bool {
     role == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as c_int
 }
 
-/// The name of the replication origin whose changes this backend applies, in the database's encoding.
+/// The name of the replication origin whose changes this backend applies, in the database's
+/// encoding.
 pub fn replication_origin_name() -> Option<Vec<u8>> {
     let origin = compat::replication_origin()?;
     let mut name = std::ptr::null_mut();

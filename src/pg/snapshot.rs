@@ -1,8 +1,8 @@
 //! What is committed now, and what this transaction itself has done.
 //!
-//! A catalog snapshot of a table that has no system cache is a new one each time, in every isolation
-//! level, in parallel workers and on a standby, and needs no transaction id (PostgreSQL source,
-//! `GetCatalogSnapshot`).
+//! A catalog snapshot of a table that has no system cache is a new one each time, in every
+//! isolation level, in parallel workers and on a standby, and needs no transaction id (PostgreSQL
+//! source, `GetCatalogSnapshot`).
 
 use super::relation::Relation;
 use crate::fault_injection::{self, Fault};

@@ -71,13 +71,16 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
 pub fn wait_for_remote_apply() -> i32 {
     let remote_apply = pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_APPLY as i32;
     // SAFETY: a variable of this backend, which RecordTransactionCommit reads next.
-    unsafe { std::mem::replace(&mut *(&raw mut pg_sys::synchronous_commit), remote_apply) }
+    let level = unsafe { pg_sys::synchronous_commit };
+    // SAFETY: as above.
+    unsafe { pg_sys::synchronous_commit = remote_apply };
+    level
 }
 
 /// Gives `synchronous_commit` the value back that its setting has.
 pub fn restore_synchronous_commit(level: i32) {
     // SAFETY: a variable of this backend.
-    unsafe { *(&raw mut pg_sys::synchronous_commit) = level };
+    unsafe { pg_sys::synchronous_commit = level };
 }
 
 /// Queues a NOTIFY without a payload, unless PostgreSQL's queue is half full: one that does not fit
@@ -124,7 +127,7 @@ pub struct HeldGuardLock {
 
 /// Waits for the lock of this guard, and holds it.
 pub fn hold_guard_lock(guard: &str, lock: GuardLock) -> HeldGuardLock {
-    let tag = tag_of(guard);
+    let tag = object_lock_tag(guard);
     acquire(&tag, lock);
     HeldGuardLock { tag, lock }
 }
@@ -132,7 +135,7 @@ pub fn hold_guard_lock(guard: &str, lock: GuardLock) -> HeldGuardLock {
 /// Waits for the lock of this guard, and keeps it until the transaction ends, also through PREPARE
 /// TRANSACTION.
 pub fn keep_guard_lock(guard: &str, lock: GuardLock) {
-    acquire(&tag_of(guard), lock);
+    acquire(&object_lock_tag(guard), lock);
 }
 
 impl Drop for HeldGuardLock {
@@ -150,9 +153,9 @@ fn acquire(tag: &pg_sys::LOCKTAG, lock: GuardLock) {
     unsafe { pg_sys::LockAcquire(tag, lock.mode(), false, false) };
 }
 
-/// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a number
-/// made of the guard's name.
-fn tag_of(guard: &str) -> pg_sys::LOCKTAG {
+/// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a
+/// number made of the guard's name.
+fn object_lock_tag(guard: &str) -> pg_sys::LOCKTAG {
     let number = guard
         .bytes()
         .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));

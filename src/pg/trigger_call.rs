@@ -54,9 +54,10 @@ impl<'a> TriggerCall<'a> {
 
     /// The trigger's bare name.
     pub fn name(&self) -> String {
+        // SAFETY: a trigger is called with its description.
+        let trigger = unsafe { &*self.trigger.trigger_data().tg_trigger };
         // SAFETY: a trigger has a name.
-        unsafe { names::from_catalog((*self.trigger.trigger_data().tg_trigger).tgname) }
-            .unwrap_or_default()
+        unsafe { names::from_catalog(trigger.tgname) }.unwrap_or_default()
     }
 
     /// The first argument that it was made with.

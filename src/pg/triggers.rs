@@ -94,8 +94,8 @@ impl Trigger<'_> {
         !self.0.tgqual.is_null()
     }
 
-    /// The columns that its WHEN clause compares, in its order, 0 for the whole row; `None` where the
-    /// clause is no list of comparisons.
+    /// The columns that its WHEN clause compares, in its order, 0 for the whole row; `None` where
+    /// the clause is no list of comparisons.
     pub fn compared_columns(&self) -> Option<Vec<i16>> {
         // SAFETY: a trigger's clause is NULL, or the text of an expression tree.
         unsafe { when_clause::compared_columns(self.0.tgqual) }
@@ -120,6 +120,24 @@ impl Relation {
         });
         triggers.iter().map(Trigger)
     }
+}
+
+/// Which transactions made the triggers of a relation that call this function: `name:xid` each, in
+/// the order of their names. ALTER TABLE ... DISABLE or ENABLE TRIGGER makes them anew.
+pub fn state_of(relid: Oid, function: Oid) -> String {
+    let Some(triggers) = Relation::open(pg_sys::TriggerRelationId, Lock::Read) else {
+        return String::new();
+    };
+    let key = [Key::oid(pg_sys::Anum_pg_trigger_tgrelid as i16, relid)];
+    let mut states = Vec::new();
+    triggers.scan_keys(&Snapshot::latest(&triggers), &key, |row| {
+        if row.oid(pg_sys::Anum_pg_trigger_tgfoid as i16) == Some(function) {
+            let name = row.name(pg_sys::Anum_pg_trigger_tgname as i16);
+            states.push(format!("{name}:{}", row.xmin()));
+        }
+    });
+    states.sort();
+    states.join(" ")
 }
 
 /// The relations that have a trigger which calls this function, by `pg_depend`.

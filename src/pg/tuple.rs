@@ -50,6 +50,16 @@ impl<'scan> Tuple<'scan> {
         Tid(unsafe { (*self.tuple).t_self })
     }
 
+    /// The transaction that wrote it, as its system column `xmin` says.
+    pub fn xmin(&self) -> u32 {
+        // SAFETY: the tuple is valid as long as this.
+        let header = unsafe { (*self.tuple).t_data };
+        // SAFETY: a tuple has a header.
+        let header = unsafe { &*header };
+        // SAFETY: a stored tuple has this form of header.
+        unsafe { header.t_choice.t_heap.t_xmin }.into_inner()
+    }
+
     /// Whether the column is NULL.
     pub fn is_null(&self, attno: i16) -> bool {
         self.get(attno).is_none()
@@ -132,8 +142,8 @@ impl<'scan> Tuple<'scan> {
         })
     }
 
-    /// Whether both tuples have the same bytes in a column. What is stored out of line or compressed
-    /// is fetched first, in the server's memory.
+    /// Whether both tuples have the same bytes in a column. What is stored out of line or
+    /// compressed is fetched first, in the server's memory.
     pub fn has_same_bytes(&self, other: &Tuple, attno: i16) -> bool {
         self.raw_bytes(attno) == other.raw_bytes(attno)
     }

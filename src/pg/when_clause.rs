@@ -1,8 +1,8 @@
-//! The WHEN clause of an update trigger, as an expression tree: which columns it compares, and whether
-//! it is the one that the library writes.
+//! The WHEN clause of an update trigger, as an expression tree: which columns it compares, and
+//! whether it is the one that the library writes.
 //!
-//! A clause that merely looks like it may leave changes out (`(OLD.active AND false) IS DISTINCT FROM
-//! ...`), so it is compared with a tree that is built here, without looking up a name.
+//! A clause that merely looks like it may leave changes out (`(OLD.active AND false) IS DISTINCT
+//! FROM ...`), so it is compared with a tree that is built here, without looking up a name.
 
 use super::relation::Relation;
 use pgrx::pg_sys::{self, Node, Oid};
@@ -10,12 +10,15 @@ use pgrx::pg_sys::{self, Node, Oid};
 /// What a clause says of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// `OLD.column IS DISTINCT FROM NEW.column`, for the types of ids and for booleans.
+    /// `OLD.column IS DISTINCT FROM NEW.column`, for the types of ids.
     Value(i16),
+    /// `(OLD.column IS TRUE) IS DISTINCT FROM (NEW.column IS TRUE)`, for booleans.
+    IsTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
     /// `(OLD.column)::pg_catalog.text COLLATE pg_catalog."C" IS DISTINCT FROM ...`: what the type
-    /// calls equal (citext in another case) is told apart, and a type without equality (json) will do.
+    /// calls equal (citext in another case) is told apart, and a type without equality (json) will
+    /// do.
     Text(i16),
     /// The same of the whole row.
     Row,
@@ -31,6 +34,7 @@ impl Comparison {
         };
         match self {
             Comparison::Value(_) => both(&|row| format!("{row}.{column}")),
+            Comparison::IsTrue(_) => both(&|row| format!("({row}.{column} IS TRUE)")),
             Comparison::IsNull(_) => both(&|row| format!("({row}.{column} IS NULL)")),
             Comparison::Text(_) => both(&|row| text(column, row)),
             Comparison::Row => both(&|row| text("*", row)),
@@ -114,7 +118,7 @@ unsafe fn compared_column(arm: *mut Node) -> Option<i16> {
         .map(|column| {
             // SAFETY: as above.
             let column = unsafe { &*column };
-            (column.varno as i32, column.varattno)
+            (column.varno, column.varattno)
         })
         .collect();
     match columns[..] {
@@ -151,6 +155,10 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
                 let implicit = pg_sys::CoercionContext::COERCION_IMPLICIT;
                 Some((coerce(column, type_oid, compared_type, implicit)?, compared_type))
             }
+            Comparison::IsTrue(attno) => {
+                let (column, _) = column(table, row, attno)?;
+                Some((is_true(column), pg_sys::BOOLOID))
+            }
             Comparison::IsNull(attno) => {
                 let (column, type_oid) = column(table, row, attno)?;
                 Some((is_null(column, type_oid), pg_sys::BOOLOID))
@@ -185,8 +193,9 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
     Some(allocate(distinct).cast())
 }
 
-/// The equality operator that `IS DISTINCT FROM` takes for a type, and the type that it compares. Their
-/// numbers are fixed (PostgreSQL source, pg_operator.dat); not all have a name in the headers.
+/// The equality operator that `IS DISTINCT FROM` takes for a type, and the type that it compares.
+/// Their numbers are fixed (PostgreSQL source, pg_operator.dat); not all have a name in the
+/// headers.
 fn equality_of(type_oid: Oid) -> Option<(u32, Oid)> {
     match type_oid {
         pg_sys::BOOLOID => Some((91, type_oid)),
@@ -248,6 +257,16 @@ fn coerce(
         )
     };
     (!coerced.is_null()).then_some(coerced)
+}
+
+fn is_true(node: *mut Node) -> *mut Node {
+    let test = pg_sys::BooleanTest {
+        xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_BooleanTest },
+        arg: node.cast(),
+        booltesttype: pg_sys::BoolTestType::IS_TRUE,
+        location: NOWHERE,
+    };
+    allocate(test).cast()
 }
 
 fn is_null(node: *mut Node, type_oid: Oid) -> *mut Node {

@@ -4,13 +4,14 @@ use crate::pg::server::{clock, is_standby, sleep_micros};
 use crate::pg::wal_receiver::{WalReceiverStatus, replay_lsn};
 use std::cell::Cell;
 
-/// What this backend has found out of how recent the standby is. Times are microseconds of the clock.
+/// What this backend has found out of how recent the standby is. Times are microseconds of the
+/// clock.
 #[derive(Clone, Copy)]
 struct ReplayFreshness {
     /// The connection to the upstream server that the rest was received by.
     connection: i64,
-    /// The furthest end of the upstream server's WAL that it has sent. What it sends while it is idle,
-    /// or sends what was missed, may be less.
+    /// The greatest end of WAL that the upstream server has reported. An idle server, or one that
+    /// resends, reports less.
     latest_end_lsn: u64,
     /// Such an end that was not replayed yet when it was received, and when that was.
     pending_lsn: Option<(u64, i64)>,

@@ -1,10 +1,10 @@
-//! SQL: what logical replication brings for the extension's own tables, where a publication has them, as
-//! one of all tables does.
+//! SQL: what logical replication brings for the extension's own tables, where a publication has
+//! them, as one of all tables does.
 //!
 //! The subscriber's triggers stamp the accounts that come with it, too, so that it has many a row
-//! already. PostgreSQL would stop the subscription at the second (manual, section "Conflicts"), and an
-//! earlier epoch could take the place of a later one. A subscriber only ever raises its own epochs
-//! because of what is replicated: it keeps, forgets and prunes for itself.
+//! already. PostgreSQL would stop the subscription at the second (manual, section "Conflicts"), and
+//! an earlier epoch could take the place of a later one. A subscriber only ever raises its own
+//! epochs because of what is replicated: it keeps, forgets and prunes for itself.
 
 use super::audit::next_id;
 use super::raise::{write_guard, write_token, write_user};
@@ -24,10 +24,12 @@ use crate::pg::tuple::{RowLock, Tuple};
 use pgrx::PgTriggerOperation;
 use pgrx::prelude::*;
 
-/// Called before something is done to a row of the extension's own tables. Gives back the row to write.
+/// Called before something is done to a row of the extension's own tables. Gives back the row to
+/// write.
 fn apply(call: &TriggerCall) -> ReturnedRow {
-    // After ALTER TABLE ... ENABLE TRIGGER ALL the triggers fire for edits by hand as well, which are to
-    // be as they are. And what this server itself writes, while it applies, was not replicated.
+    // After ALTER TABLE ... ENABLE TRIGGER ALL the triggers fire for edits by hand as well, which
+    // are to be as they are. And what this server itself writes, while it applies, was not
+    // replicated.
     if !is_replica_role() || spi::is_running() {
         return call.unchanged();
     }
@@ -35,7 +37,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
     let epoch_column = match table.as_str() {
         "epoch" | "token_epoch" => Some(3),
         "guard_epoch" => Some(2),
-        "guard" | "watch" | "policy" | "timeline" | "event" => None,
+        "guard" | "watch" | "unwatched" | "policy" | "timeline" | "event" => None,
         _ => return call.unchanged(),
     };
     match (call.operation(), call.old(), call.new_row()) {
@@ -51,7 +53,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
 fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
     match table {
         "epoch" => {
-            raise_user(row, [1, 2, 3, 4, 5]);
+            raise_user(row, [1, 2, 3, 4, 5], row.bool(6) == Some(true));
         }
         "guard_epoch" => {
             write_guard(&[text(row, 1), time(row, 2), text(row, 3), time(row, 4)]);
@@ -74,7 +76,7 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
                 false => call.unchanged(),
             };
         }
-        // Another cluster's timelines say nothing of this one's, and its policies are not this one's.
+        // What another cluster's timelines, triggers and policies are says nothing of this one's.
         _ => {}
     }
     ReturnedRow::NONE
@@ -88,32 +90,38 @@ fn time(row: &Tuple, attno: i16) -> Value<'static> {
     row.time(attno).map_or(Value::Null, Value::Time)
 }
 
-/// Raises a user's epoch: the columns are those of the guard, the key, the epoch, the reason and the
-/// time.
-fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
+/// Raises a user's epoch: the columns are those of the guard, the key, the epoch, the reason and
+/// the time.
+fn raise_user(row: &Tuple, columns: [i16; 5], is_related: bool) {
+    let [guard, user_id, epoch, reason, at] = columns;
     // Who stamps here holds the account's row, and nobody writes the same key meanwhile.
     let name = row.string(guard);
     let guard_row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
-    let relid = guard_row
-        .and_then(|guard_row| location::locate(&guard_row, guard_cache::relations().stamp));
+    let relid =
+        guard_row.and_then(|guard_row| location::locate(&guard_row, &guard_cache::relations()));
     if let Some(relid) = relid
-        && let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::LockRows)
+        && let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::Rows)
         && let Some(key) = row.text(user_id)
         && let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)
     {
         lock_account(&open, &id, RowLock::NoKeyUpdate);
     }
-    let row =
-        [text(row, guard), text(row, user_id), time(row, epoch), text(row, reason), time(row, at)];
-    write_user(&row);
+    write_user(&[
+        text(row, guard),
+        text(row, user_id),
+        time(row, epoch),
+        text(row, reason),
+        time(row, at),
+        Value::Bool(is_related),
+    ]);
 }
 
-/// The event says that an epoch was raised, also where the row that has it is not here, or is another
-/// one here, so that its change is not replicated.
+/// The event says that an epoch was raised, also where the row that has it is not here, or is
+/// another one here, so that its change is not replicated.
 fn raise_by_event(row: &Tuple) {
     let [at, guard, user_id, scope, subject, epoch, reason] = [2, 3, 4, 5, 6, 7, 8];
     if !row.is_null(guard) && !row.is_null(user_id) {
-        raise_user(row, [guard, user_id, epoch, reason, at]);
+        raise_user(row, [guard, user_id, epoch, reason, at], false);
     } else if !row.is_null(guard) {
         write_guard(&[text(row, guard), time(row, epoch), text(row, reason), time(row, at)]);
     } else {
@@ -142,8 +150,8 @@ fn insert_guard(call: &TriggerCall, row: &Tuple) -> ReturnedRow {
     }
 }
 
-/// An event with a number of this server's: those of another can be the same, as after a standby has
-/// become a subscriber.
+/// An event with a number of this server's: those of another can be the same, as after a standby
+/// has become a subscriber.
 fn renumbered(call: &TriggerCall) -> ReturnedRow {
     const ID: i16 = 1;
     match next_id() {

@@ -14,9 +14,9 @@ fn guard_changed(fcinfo: pg_sys::FunctionCallInfo) {
     call.invalidate_relation();
 }
 
-/// Called when epochs change, by a stamp, by a restore or by hand: has every backend drop those that it
-/// keeps. Runs no SQL, so that it needs no search_path of its own, which would cost each stamp more
-/// than all the rest of it.
+/// Called when epochs change, by a stamp, by a restore or by hand: has every backend drop those
+/// that it keeps. Runs no SQL, so that it needs no search_path of its own, which would cost each
+/// stamp more than all the rest of it.
 #[pg_extern(sql = false)]
 fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.

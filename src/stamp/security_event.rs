@@ -9,8 +9,8 @@ use pgrx::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A security event token's claims (RFC 8417, section 2.2), but for those of its transmitter: who signs
-/// it adds `iss` and `aud`.
+/// A security event token's claims (RFC 8417, section 2.2), but for those of its transmitter: who
+/// signs it adds `iss` and `aud`.
 #[derive(Serialize)]
 struct SecurityEvent {
     /// The same for each call about this event, and of no other event anywhere.
@@ -53,8 +53,8 @@ fn opaque(id: String) -> Option<Box<SubjectId>> {
     Some(Box::new(SubjectId::Opaque { id }))
 }
 
-/// An event as the claims of an OpenID CAEP `session-revoked` security event; NULL for an event that is
-/// not there, or whose subject is an empty text, which no subject identifier can name.
+/// An event as the claims of an OpenID CAEP `session-revoked` security event; NULL for an event
+/// that is not there, or whose subject is an empty text, which no subject identifier can name.
 #[pg_extern(sql = false)]
 fn security_event(event_id: i64) -> Option<JsonB> {
     let claims = as_tables_owner(|| read_event(event_id))?;
@@ -91,8 +91,8 @@ fn read_event(id: i64) -> Option<SecurityEvent> {
     events.into_iter().next().flatten()
 }
 
-/// Of all users of a guard, or all tokens of a scope, the thing that they belong to is the subject. A
-/// subject of the scope `session` is a session's id; of others, what the scope says.
+/// Of all users of a guard, or all tokens of a scope, the thing that they belong to is the subject.
+/// A subject of the scope `session` is a session's id; of others, what the scope says.
 fn subject_id(
     user: Option<String>,
     guard: Option<String>,
@@ -111,8 +111,8 @@ fn subject_id(
     }
 }
 
-/// `admin` where somebody changed an account or asked for it, `user` for a logout, `system` where the
-/// guard acted by itself.
+/// `admin` where somebody changed an account or asked for it, `user` for a logout, `system` where
+/// the guard acted by itself.
 fn initiating_entity(reason: &str) -> &'static str {
     match reason {
         "admin: logout" => "user",

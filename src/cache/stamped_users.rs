@@ -1,8 +1,8 @@
 //! Which users this transaction has stamped already, and why.
 //!
-//! A statement may change many rows of one user. One stamp for each reason is enough, as long as every
-//! login that was given out until now lies before the epoch. A stamp that is undone with its savepoint
-//! does not count.
+//! A statement may change many rows of one user. One stamp for each reason is enough, as long as
+//! every login that was given out until now lies before the epoch. A stamp that is undone with its
+//! savepoint does not count.
 
 use crate::core::epoch::Epoch;
 use crate::pg::server::{Subtransaction, full_transaction_id};
@@ -49,6 +49,12 @@ impl StampedUsers {
         let [a, b] = &self.seeds;
         [a.hash_one((guard, key, reason)), b.hash_one((guard, key, reason))]
     }
+}
+
+/// A login time was given out in this transaction, at an epoch that it has raised itself: every
+/// later stamp counts again.
+pub fn forget_all() {
+    STAMPED.with_borrow_mut(|stamped| stamped.stamps.clear());
 }
 
 /// The epoch that this transaction has raised the user's to for this reason.
