@@ -1,5 +1,5 @@
 -- The functions. user_id is one of five types in each, so that every call has an exact match, and no
--- function that somebody plants beside these is preferred.
+-- other function in the same schema is preferred.
 
 CREATE FUNCTION session_valid(user_id bigint, login_at timestamptz) RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'session_valid_int8';
@@ -465,7 +465,7 @@ CREATE FUNCTION session_guard.health()
     RETURNS TABLE (guard text, check_name text, ok boolean, detail text, remedy text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'health_wrapper';
 COMMENT ON FUNCTION session_guard.health() IS
-    'each check of the extension and of each guard; where it is not ok, a remedy is a statement that mends it';
+    'each check of the extension and of each guard; where it is not ok, a remedy is a statement that repairs it';
 
 CREATE FUNCTION session_guard.prune(events_older_than interval DEFAULT NULL, epochs_older_than interval DEFAULT NULL, dry_run boolean DEFAULT false)
     RETURNS TABLE (relation text, removed bigint)
@@ -560,6 +560,11 @@ CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
 ALTER TABLE session_guard.watch ENABLE REPLICA TRIGGER session_guard_apply;
 COMMENT ON TRIGGER session_guard_apply ON session_guard.watch IS 'what is replicated raises epochs, and changes nothing else that is there';
+
+CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.unwatched
+    FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
+ALTER TABLE session_guard.unwatched ENABLE REPLICA TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.unwatched IS 'what is replicated raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.policy
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();

@@ -47,6 +47,7 @@ BEGIN
 END $do$;
 GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
+GRANT DELETE ON session_guard.guard, session_guard.watch TO @extowner@;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 
 SELECT session_guard.acknowledge_timeline();

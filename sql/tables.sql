@@ -17,10 +17,9 @@ CREATE TABLE session_guard.guard (
     max_session_age interval,
     is_default      boolean     NOT NULL DEFAULT false,
     attached_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    detached_at     timestamptz,
-    unwatched_at    timestamptz
+    detached_at     timestamptz
 );
-COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as session_guard.attach was told';
+COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as last given to session_guard.attach';
 COMMENT ON COLUMN session_guard.guard.name IS 'the guard''s name, which never changes: the qualified name that the table had when it was first attached';
 COMMENT ON COLUMN session_guard.guard.schema_name IS 'the table''s schema when it was last attached or reconciled';
 COMMENT ON COLUMN session_guard.guard.table_name IS 'the table''s name when it was last attached or reconciled: a table made again under this name takes the guard up when its owner attaches it';
@@ -33,7 +32,6 @@ COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than t
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
 COMMENT ON COLUMN session_guard.guard.attached_at IS 'when the table was first attached';
 COMMENT ON COLUMN session_guard.guard.detached_at IS 'when the table was detached; NULL: it is attached';
-COMMENT ON COLUMN session_guard.guard.unwatched_at IS 'when the guard was last found without all its triggers: nobody can know what was disabled and enabled again before that';
 
 CREATE TABLE session_guard.watch (
     guard          text COLLATE pg_catalog."C" NOT NULL,
@@ -43,12 +41,35 @@ CREATE TABLE session_guard.watch (
     columns        name[],
     PRIMARY KEY (schema_name, table_name)
 );
-COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as session_guard.watch was told';
+COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as last given to session_guard.watch';
 COMMENT ON COLUMN session_guard.watch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.watch.schema_name IS 'the related table''s schema when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.table_name IS 'the related table''s name when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
+
+CREATE TABLE session_guard.unwatched (
+    guard      text COLLATE pg_catalog."C" NOT NULL,
+    noticed_at timestamptz NOT NULL,
+    reason     text        NOT NULL
+);
+COMMENT ON TABLE session_guard.unwatched IS 'when a guard was found without all its triggers, or a change could not be stamped: nobody can know what was disabled and enabled again before that';
+COMMENT ON COLUMN session_guard.unwatched.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.unwatched.noticed_at IS 'when it was noticed';
+COMMENT ON COLUMN session_guard.unwatched.reason IS 'what was wrong';
+
+CREATE TABLE session_guard.trigger_state (
+    guard    text COLLATE pg_catalog."C" NOT NULL,
+    relation text COLLATE pg_catalog."C" NOT NULL,
+    cluster  bigint NOT NULL,
+    state    text   NOT NULL,
+    PRIMARY KEY (guard, relation)
+);
+COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone; of this cluster and database alone, and so not dumped';
+COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the schema and name of a watched one';
+COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
+COMMENT ON COLUMN session_guard.trigger_state.state IS 'the triggers'' transactions, in the order of the triggers'' names';
 
 CREATE TABLE session_guard.policy (
     set_at                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -73,7 +94,7 @@ CREATE TABLE session_guard.policy (
 );
 -- Older than what a restored dump brings beside it.
 INSERT INTO session_guard.policy (set_at) VALUES ('-infinity');
-COMMENT ON TABLE session_guard.policy IS 'what the extension''s owner has decided for the database, as session_guard.configure was told; of several rows the one counts that was set last';
+COMMENT ON TABLE session_guard.policy IS 'what the extension''s owner has decided for the database, as last given to session_guard.configure; of several rows the one counts that was set last';
 COMMENT ON COLUMN session_guard.policy.set_at IS 'when it was decided';
 COMMENT ON COLUMN session_guard.policy.set_by IS 'by whom: the role that had logged in to the server';
 COMMENT ON COLUMN session_guard.policy.future_login_tolerance IS 'how far ahead of the server''s clock a login time may lie';
@@ -92,14 +113,16 @@ CREATE TABLE session_guard.epoch (
     epoch      timestamptz NOT NULL,
     reason     text        NOT NULL,
     stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (user_id, guard)
+    is_related boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (user_id, guard, is_related)
 );
-COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate; that of a deleted user stays';
+COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate: the greater of two rows at most; that of a deleted user stays';
 COMMENT ON COLUMN session_guard.epoch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the column''s type writes it; a digest of a text that is too long for an index';
 COMMENT ON COLUMN session_guard.epoch.epoch IS 'no login of this user before this counts';
 COMMENT ON COLUMN session_guard.epoch.reason IS 'why it was last raised: see session_guard.event';
 COMMENT ON COLUMN session_guard.epoch.stamped_at IS 'when it was last raised, by the server''s clock';
+COMMENT ON COLUMN session_guard.epoch.is_related IS 'whether changes of related tables raise this row, which wait for no transaction that changes the account';
 
 CREATE TABLE session_guard.guard_epoch (
     guard      text COLLATE pg_catalog."C" NOT NULL PRIMARY KEY,
@@ -183,7 +206,7 @@ CREATE TABLE session_guard.timeline (
     acknowledged_by text        NOT NULL,
     PRIMARY KEY (cluster, timeline)
 );
-COMMENT ON TABLE session_guard.timeline IS 'the server''s timelines in which no stamp is missing, as session_guard.acknowledge_timeline was told; of this cluster alone, and so not dumped';
+COMMENT ON TABLE session_guard.timeline IS 'the server''s timelines in which no stamp is missing, as acknowledged by session_guard.acknowledge_timeline; of this cluster alone, and so not dumped';
 COMMENT ON COLUMN session_guard.timeline.cluster IS 'the cluster''s system identifier';
 COMMENT ON COLUMN session_guard.timeline.timeline IS 'the number of the timeline';
 COMMENT ON COLUMN session_guard.timeline.acknowledged_at IS 'when somebody said so';
@@ -195,6 +218,7 @@ COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many use
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.unwatched', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.epoch', '');

@@ -1,4 +1,4 @@
-//! Faults that a build for tests can be told to have, so that the tests which must find them are
+//! Faults that a build for tests can be made to have, so that the tests which must find them are
 //! seen to find them. Without the feature `fault_injection` there are none, and nothing of this is
 //! left in the library.
 

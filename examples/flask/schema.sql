@@ -15,6 +15,8 @@ SELECT session_guard.attach('users', revoke_on => '{password}', max_session_age 
 
 -- revoke_sessions asks for UPDATE on the table; on the column password alone would do for the rest.
 GRANT SELECT (id, name, password), UPDATE ON users TO flask_app;
-GRANT EXECUTE ON FUNCTION session_start(bigint), session_valid(bigint, timestamptz), token_valid(text, text, timestamptz) TO flask_app;
+-- All that an app calls at logins and requests.
+SELECT session_guard.grant_access('flask_app');
+-- What only administrators may call otherwise.
 GRANT USAGE ON SCHEMA session_guard TO flask_app;
-GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(bigint, text), session_guard.revoke_tokens(text, text, text) TO flask_app;
+GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(bigint, text, regclass), session_guard.revoke_tokens(text, text, text) TO flask_app;

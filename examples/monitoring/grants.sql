@@ -5,6 +5,6 @@ GRANT pg_read_all_stats TO guard_monitor;
 GRANT USAGE ON SCHEMA session_guard TO guard_monitor;
 GRANT EXECUTE ON FUNCTION session_guard.health() TO guard_monitor;
 -- Neither whose epoch it is, nor who caused an event.
-GRANT SELECT (guard) ON session_guard.guard TO guard_monitor;
+GRANT SELECT (detached_at) ON session_guard.guard TO guard_monitor;
 GRANT SELECT (guard, reason) ON session_guard.epoch TO guard_monitor;
-GRANT SELECT (id, at, reason) ON session_guard.event TO guard_monitor;
+GRANT SELECT (at, reason) ON session_guard.event TO guard_monitor;

@@ -2,12 +2,17 @@
 
     python push.py DSN SECRET [PORT [SECONDS]]
 
-Needs `ALTER SYSTEM SET session_guard.notify = on` (or ALTER DATABASE … SET), psycopg 3 and websockets. A client sends one
-message first: the ticket that its login has been given (see `ticket`).
+Needs psycopg 3 and websockets, and in the database:
+
+    SELECT session_guard.configure(notify => true);
+    SELECT session_guard.grant_access('push');   -- the role of the DSN, unless it owns the users table
+
+A client sends one message first: the ticket that its login has been given (see `ticket`).
 
 A notification carries nothing, and events may commit in another order than that of their ids: so each one has every
-connected session asked about again. That is one statement for all of them. So they are every SECONDS (30): nothing
-notifies of a session that ends by its age, nor of a connection that has died in silence.
+connected session asked about again. That is one statement for all of them. So they are every SECONDS (30): there is no
+notification of a session that ends by its age, of a connection that has died in silence, or while PostgreSQL's queue
+of notifications is half full.
 """
 
 import asyncio

@@ -4,14 +4,19 @@
 --
 --     SELECT set_config('app.user_id', '42', true), set_config('app.login_at', '2026-01-31 10:00:00.123+00', true);
 --
--- Where it says nothing, or the session has ended, there are no rows; and no errors. The app's role must not own the
--- table (or FORCE ROW LEVEL SECURITY), and superusers and roles with BYPASSRLS see all.
+-- Where it says nothing, or the session has ended, there are no rows; and no errors. The app's role, here document_app
+-- (createuser document_app), must not own the table (or FORCE ROW LEVEL SECURITY), and superusers and roles with
+-- BYPASSRLS see all. Run this as the owner of the extension.
 --
 -- Whoever can run SQL of their own as the app's role can set these, too: the policy is for the app that forgets, not
 -- against one that is taken over.
 
 CREATE TABLE document (id serial PRIMARY KEY, owner_id int NOT NULL, title text);
 ALTER TABLE document ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON document TO document_app;
+GRANT USAGE ON SEQUENCE document_id_seq TO document_app;
+-- A policy's functions are called with the rights of the role that reads the table.
+SELECT session_guard.grant_access('document_app');
 
 CREATE FUNCTION app_user() RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('app.user_id', true), '')::int $$;

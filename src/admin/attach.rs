@@ -14,6 +14,7 @@ use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_colum
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
 use crate::catalog::triggers::{self, USERS_TRIGGERS};
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
@@ -92,7 +93,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
         return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
     }
     let table = open_own(relid, Lock::Read)?;
-    let known = inherit::guard_of(&table, stamp_function())?;
+    let known = inherit::guard_of(&table, &guard_cache::relations())?;
     let row = requested_row(&table, known.as_ref(), request);
     let columns = columns_of(&table, &row)?;
     unique_index::check(&table, columns.id)?;
@@ -132,13 +133,15 @@ pub fn put_in_place(
     drop(table);
     let stamped = as_tables_owner(|| {
         record(&row, request.is_default, known);
-        if known.is_some() && !was_armed {
-            note_unwatched(&row.name);
+        let state = TriggerState::of_users(&row.name, relid, stamp);
+        if known.is_some() && (!was_armed || state.has_changed()) {
+            unwatched::note(&row.name, "the triggers were not all in place");
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
             create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &row.name, &when);
         }
+        TriggerState::of_users(&row.name, relid, stamp).record();
         grant_to_table_owner(owner);
         let open = open(relid).or_raise();
         // Triggers are made by name, and a schema can be renamed under any lock on the table.
@@ -172,7 +175,7 @@ fn open(relid: Oid) -> Result<OpenGuard, GuardError> {
 }
 
 /// The row as it is to be: columns that were renamed go by their new names.
-fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
+pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) -> GuardRow {
     let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp_function());
     let names: Vec<String> =
         compared.unwrap_or_default().iter().map(|attno| table.column_name(*attno)).collect();
@@ -206,7 +209,6 @@ fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Request) 
         max_session_age: max_age.filter(|age| (1..LONGEST_AGE).contains(age)),
         is_default: known.is_some_and(|row| row.is_default),
         is_detached: false,
-        unwatched_at: known.and_then(|row| row.unwatched_at),
     }
 }
 
@@ -238,10 +240,10 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
         check_not_in_use(&table)?;
     }
     drop(table);
-    // Renamed columns were compared all along; where their names mean others by now, these were
-    // not.
-    Ok(open(relid)
-        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none()))
+    // Renamed columns were compared all along; where their names mean others by now, these were not.
+    let was_armed = open(relid)
+        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
+    Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.
@@ -273,22 +275,13 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
 /// table are answered from another one from then on.
 fn check_default(name: &str) -> Result<(), GuardError> {
     for row in attached_rows().into_iter().filter(|row| row.is_default && row.name != name) {
-        let table = location::locate(&row, stamp_function());
+        let table = location::locate(&row, &guard_cache::relations());
         match table.and_then(|relid| Relation::open(relid, Lock::Read)) {
             Some(table) => check_ownership(&table)?,
             None => check_administration()?,
         }
     }
     Ok(())
-}
-
-/// Notes that nobody can know what has happened until now.
-pub fn note_unwatched(guard: &str) {
-    run_once(
-        "UPDATE session_guard.guard SET unwatched_at = pg_catalog.clock_timestamp()
-         WHERE name = $1",
-        &[Value::Utf8(guard)],
-    );
 }
 
 /// The triggers were made or dropped on another table than the one that was checked: undoing all is

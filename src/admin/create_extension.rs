@@ -14,11 +14,12 @@ use pgrx::prelude::*;
 #[pg_extern(sql = false)]
 fn attach_ab_user() {
     const CANDIDATES: &str = "
-        SELECT c.oid, pg_catalog.pg_has_role(e.extowner, c.relowner, 'USAGE')
-                      OR c.relowner = d.datdba
+        SELECT c.oid, c.relowner IN (e.extowner, d.datdba)
+                      OR NOT o.rolsuper AND pg_catalog.pg_has_role(o.oid, c.relowner, 'USAGE')
         FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_extension e ON e.extname = 'pg_session_guard'
+        JOIN pg_catalog.pg_roles o ON o.oid = e.extowner
         JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
         WHERE c.relname = 'ab_user' AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

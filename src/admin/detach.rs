@@ -1,14 +1,15 @@
 //! SQL: takes a guard off a table.
 
-use super::attach::renamed_meanwhile;
+use super::attach::{Request, renamed_meanwhile, requested_row};
 use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers};
 use super::watch;
 use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
+use crate::catalog::guard::GuardRow;
 use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
-use crate::catalog::related;
 use crate::catalog::triggers;
+use crate::catalog::{location, related};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::{RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
@@ -17,7 +18,7 @@ use crate::pg::spi::run_once;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Takes the triggers off a table. Its epochs, options, watches and stores stay for the next
+/// Takes the triggers off a table. Its epochs, options and watches stay for the next
 /// attach, unless they are to be forgotten.
 #[pg_extern(sql = false)]
 fn detach(users: Option<RegClass>, forget: Option<bool>) {
@@ -27,17 +28,24 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     drop(open_own(relid, Lock::Read).or_raise());
     lock_guards();
     let table = open_own(relid, Lock::Exclusive).or_raise();
-    let stamp = guard_cache::relations().stamp;
+    let relations = guard_cache::relations();
+    let stamp = relations.stamp;
     let old_triggers = triggers::names_of(&table, stamp);
     if !old_triggers.is_empty() {
         check_not_in_use(&table).or_raise();
     }
     let forget = forget.unwrap_or(false);
-    let row = inherit::guard_of(&table, stamp).or_raise();
+    let row = inherit::guard_of(&table, &relations).or_raise();
     let is_attached = row.as_ref().is_some_and(|row| !row.is_detached);
     if !is_attached && old_triggers.is_empty() && !(forget && row.is_some()) {
         not_guarded_error(&table.name()).raise();
     }
+    // What was renamed is known by its new name from now on, unless another table has the old one:
+    // the guard may be on its way there.
+    let renamed = row
+        .as_ref()
+        .filter(|row| row.table == table.name() || location::name_taken_by(&row.table).is_none())
+        .map(|row| requested_row(&table, Some(row), &Request::default()));
     let name = row.map(|row| row.name).or_else(|| triggers::served_guard(&table, stamp));
     if let Some(name) = &name {
         for watch in related::rows_of(name) {
@@ -54,6 +62,9 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
             run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);
         } else {
+            if let Some(renamed) = &renamed {
+                write_names(renamed);
+            }
             run_once(
                 "UPDATE session_guard.guard SET detached_at = pg_catalog.clock_timestamp()
                  WHERE name = $1 AND detached_at IS NULL",
@@ -66,6 +77,23 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     if !triggers::names_of(&table, stamp).is_empty() {
         renamed_meanwhile(&table).raise();
     }
+}
+
+fn write_names(row: &GuardRow) {
+    run_once(
+        "UPDATE session_guard.guard SET schema_name = $2, table_name = $3, table_owner = $4,
+             id_column = $5, active_column = $6, revoke_on = $7
+         WHERE name = $1",
+        &[
+            Value::Utf8(&row.name),
+            Value::Name(&row.table.schema),
+            Value::Name(&row.table.name),
+            Value::Name(&row.table_owner),
+            Value::Name(&row.id_column),
+            Value::Name(&row.active_column),
+            Value::Names(&row.revoke_on),
+        ],
+    );
 }
 
 fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {

@@ -1,16 +1,18 @@
 //! SQL: what an operator wants to know: each check each time, and all that is wrong.
 
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_library, check_names};
+use crate::catalog::extension;
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
-use crate::catalog::privileges::extension_owner;
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, location, related, unique_index};
+use crate::core::epoch::Epoch;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
-use crate::pg::names::{RelationName, shown_identifier, shown_relation};
+use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
 use crate::pg::relation::Lock;
 use crate::pg::roles::{role_name, shown_role};
-use crate::pg::server::{is_standby, setting};
-use crate::pg::spi::{query, string};
+use crate::pg::server::{clock, is_standby, setting};
+use crate::pg::spi::{query, query_one, string};
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
 use pgrx::iter::TableIterator;
@@ -140,7 +142,7 @@ fn own_tables() -> Finding {
 }
 
 /// What can be wrong with logical replication of the extension's own tables: what it is, what it is
-/// when it is not, and a query for the statement that mends it.
+/// when it is not, and a query for the statement that repairs it.
 const REPLICATION: &[[&str; 3]] = &[[
     "replicated rows raise epochs",
     "replicated rows are not merged with those that are there",
@@ -167,6 +169,17 @@ fn replication([fine, wrong, query_of_remedy]: &[&str; 3]) -> Finding {
 /// there are any to wait for.
 fn replica() -> Finding {
     let policy = guard_cache::policy();
+    if is_standby() && is_upstream_silent_for(policy.max_standby_staleness) {
+        let detail = "while the upstream server is idle, its messages are further apart than \
+                      max_standby_staleness";
+        let millis = policy.max_standby_staleness / 1000;
+        let statement = format!(
+            "ALTER SYSTEM SET wal_receiver_timeout = '{millis} ms'; \
+             SELECT pg_catalog.pg_reload_conf();"
+        );
+        let sentence = "To have this server ask for a message in half that time, run";
+        return Finding::wrong("standby", detail, Hint::run(sentence, statement));
+    }
     if is_standby() {
         return match freshness::is_stale(policy.max_standby_staleness) {
             false => Finding::ok("standby", freshness::lag()),
@@ -196,6 +209,15 @@ fn replica() -> Finding {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
     }
+}
+
+/// Whether an idle upstream server may be silent for longer: a WAL receiver asks for a message when
+/// it has had none for half of `wal_receiver_timeout`.
+fn is_upstream_silent_for(max_staleness: i64) -> bool {
+    const MILLIS: &str = "SELECT setting::bigint FROM pg_catalog.pg_settings
+                          WHERE name = 'wal_receiver_timeout'";
+    let timeout = query_one::<i64>(MILLIS, &[]).unwrap_or_default().saturating_mul(1000);
+    max_staleness > 0 && (timeout == 0 || timeout / 2 >= max_staleness)
 }
 
 /// Where no stamp can have been lost, the second statement alone will do.
@@ -250,37 +272,45 @@ fn trigger_owner() -> Finding {
 /// The extension's owner administers it, which takes rights that DROP OWNED takes away.
 fn privileges() -> Finding {
     const CHECK: &str = "privileges";
-    let Some(owner) = extension_owner() else {
+    let Some(owner) = extension::owner() else {
         return Finding::wrong(CHECK, "the extension has no owner", hints::list_guards());
     };
-    const LACKS: &str = "
-        SELECT NOT pg_catalog.has_schema_privilege($1, 'session_guard', 'USAGE')
-            OR EXISTS (SELECT FROM pg_catalog.pg_depend d
-                       WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-                         AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
-                                           WHERE extname = 'pg_session_guard')
-                         AND d.deptype = 'e'
-                         AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                         AND NOT pg_catalog.has_function_privilege($1, d.objid, 'EXECUTE'))";
-    let lacks = crate::pg::spi::query_one::<bool>(LACKS, &[Value::Oid(owner)]) == Some(true);
+    const LACKED: &str = "
+        SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+                   pg_catalog.pg_get_function_identity_arguments(p.oid)), ', ' ORDER BY p.oid)
+        FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_proc p ON p.oid = d.objid
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+        WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+          AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
+                            WHERE extname = 'pg_session_guard')
+          AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+          AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+          AND NOT pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')";
+    let owner_value = [Value::Oid(owner)];
+    let lacked = query(LACKED, &owner_value, |row| string(row, 1)).into_iter().flatten().next();
+    const CAN_USE: &str = "SELECT pg_catalog.has_schema_privilege($1, 'session_guard', 'USAGE')";
+    let can_use = query_one::<bool>(CAN_USE, &owner_value) == Some(true);
     let role = shown_role(owner);
-    if !lacks {
+    if lacked.is_none() && can_use {
         return Finding::ok(CHECK, format!("{role} administers the extension"));
     }
     let detail = format!("{role}, who owns the extension, lacks rights to administer it");
+    let functions = lacked.map_or(String::new(), |functions| {
+        format!(" GRANT EXECUTE ON FUNCTION {functions} TO {role} WITH GRANT OPTION;")
+    });
     let statement = format!(
         "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
-         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO {role} WITH GRANT OPTION; \
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
-         SELECT session_guard.grant_access({});",
-        crate::pg::names::quote_literal(&role)
+         GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
+         GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
     Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))
 }
 
 fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
-    let stamp = guard_cache::relations().stamp;
-    let relid = location::locate(row, stamp).ok_or_else(|| guard::table_gone(row))?;
+    let relid =
+        location::locate(row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(row))?;
     let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
     let name = open.users.name();
     let mut findings = vec![table(row, &open, &name)];
@@ -291,7 +321,8 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     findings.extend(
         problems.map(|problem| Finding::wrong("armed", problem.clone(), hints::reconcile(&name))),
     );
-    findings.push(unwatched(row, &name, &open));
+    findings.push(unwatched_changes(row, &name, &open));
+    findings.push(epochs_ahead(row, &open));
     findings.push(unique_id(&open));
     findings.push(disabled_accounts(&open, &name));
     for watch in related::rows_of(&row.name) {
@@ -365,15 +396,60 @@ fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
 
 /// What cannot be known: accounts that were disabled and enabled again while nobody watched.
 /// Putting everybody out since then settles it.
-fn unwatched(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
+fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
     const CHECK: &str = "unwatched_changes";
+    let related = related::rows_of(&row.name).into_iter().filter_map(|watch| watch.locate());
+    let stamp = open.relations.stamp;
+    let users = TriggerState::of_users(&row.name, open.guard.relid, stamp);
+    let mut states = std::iter::once(users)
+        .chain(related.map(|related| TriggerState::of_related(&row.name, related)));
+    if states.any(|state| state.has_changed()) {
+        let detail = "triggers were changed, maybe back and forth: accounts that were disabled \
+                      and enabled again meanwhile may have sessions";
+        let literal = name.literal();
+        let statement = format!(
+            "SELECT session_guard.reconcile({literal}), \
+             session_guard.revoke_all_sessions({literal});"
+        );
+        let sentence = "To end every session, so that none of these is left, run";
+        return Finding::wrong(CHECK, detail, Hint::run(sentence, statement));
+    }
     let put_out_at = epochs::guard_stamped_at(&open.relations, &row.name);
-    match row.unwatched_at {
-        Some(unwatched_at) if put_out_at.is_none_or(|at| at <= unwatched_at) => {
+    match unwatched::last_noticed(&row.name) {
+        Some(noticed_at) if put_out_at.is_none_or(|at| at <= noticed_at) => {
             let detail = "accounts that were disabled and enabled again while triggers were \
                           missing may have sessions";
             Finding::wrong(CHECK, detail, hints::revoke_all(name))
         }
         _ => Finding::ok(CHECK, "none"),
     }
+}
+
+/// A clock that was ahead, and was set right, leaves epochs ahead: nobody can log in by an app's
+/// own clock until they have passed.
+fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
+    const CHECK: &str = "epochs_ahead";
+    const ALLOWANCE: i64 = 60_000_000;
+    let margin = guard_cache::policy().stamp_margin;
+    let latest = clock().plus_micros(margin.saturating_add(ALLOWANCE));
+    let is_ahead = |Epoch(epoch): Epoch| epoch > latest;
+    let of_guard = epochs::guard_epoch(&open.relations, &row.name);
+    let mut count = i64::from(of_guard.is_some_and(is_ahead));
+    epochs::each_epoch(&open.relations, &row.name, |row| count += i64::from(is_ahead(row.epoch)));
+    let detail = format!("epochs that lie ahead of the clock: {count}");
+    if count == 0 {
+        return Finding::ok(CHECK, detail);
+    }
+    let guard = quote_literal(&row.name);
+    let soon = "pg_catalog.clock_timestamp() + interval '2 s'";
+    let lower = |table: &str| {
+        format!(
+            "UPDATE session_guard.{table} SET epoch = {soon} \
+             WHERE guard = {guard} AND epoch > {soon};"
+        )
+    };
+    let statements = format!("{} {}", lower("epoch"), lower("guard_epoch"));
+    let sentence = "If the clock is right now, lower them: sessions that are dead stay dead. As a \
+                    superuser, run";
+    Finding::wrong(CHECK, detail, Hint::run(sentence, statements))
 }

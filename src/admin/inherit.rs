@@ -2,7 +2,7 @@
 //! now.
 
 use crate::cache::guard_cache;
-use crate::catalog::epochs;
+use crate::catalog::epochs::{self, EpochRow};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::privileges::is_extension_owner;
@@ -20,16 +20,16 @@ use crate::pg::spi::run_once;
 /// somebody could make a table of the name to get a guard's epochs and its place as the default.
 pub fn guard_of(
     table: &Relation,
-    stamp: pgrx::pg_sys::Oid,
+    relations: &ExtensionRelations,
 ) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
-    if let Some(name) = triggers::served_guard(table, stamp) {
+    if let Some(name) = triggers::served_guard(table, relations.stamp) {
         return Ok(rows.into_iter().find(|row| row.name == name));
     }
     let name = table.name();
     let owner = role_name(table.owner());
     for row in rows.into_iter().filter(|row| row.table == name) {
-        let elsewhere = location::locate(&row, stamp).filter(|relid| *relid != table.oid());
+        let elsewhere = location::locate(&row, relations).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {
             let (now, message) = (other.name(), "the guard of this name is on another table");
             return Err(GuardError::new(
@@ -63,10 +63,12 @@ pub fn rewrite_noncanonical_keys(relations: &ExtensionRelations, guard: &str, id
     let guard_in_server = to_server(guard);
     for (old, new) in noncanonical_keys(relations, guard, id_type) {
         run_once(
-            "INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-             SELECT guard, $3, epoch, reason, stamped_at FROM session_guard.epoch
+            "INSERT INTO session_guard.epoch AS e
+                 (guard, user_id, epoch, reason, stamped_at, is_related)
+             SELECT guard, $3, epoch, reason, stamped_at, is_related FROM session_guard.epoch
              WHERE guard = $1 AND user_id = $2
-             ON CONFLICT (user_id, guard) DO UPDATE SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
+             ON CONFLICT (user_id, guard, is_related) DO UPDATE
+             SET epoch = GREATEST(e.epoch, EXCLUDED.epoch)",
             &[Value::Text(guard_in_server.to_bytes()), Value::Text(&old), Value::Text(&new)],
         );
     }
@@ -79,7 +81,7 @@ fn noncanonical_keys(
     id_type: IdType,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut noncanonical = Vec::new();
-    epochs::each_epoch(relations, guard, |key, _| {
+    epochs::each_epoch(relations, guard, |EpochRow { key, .. }| {
         let id = UserId::Text(key.into()).in_column(id_type);
         if let Some(new) = id.map(UserId::into_key).filter(|new| **new != *key)
             && !is_digest(key)

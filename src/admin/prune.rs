@@ -1,23 +1,28 @@
 //! SQL: keeps the tables short.
 
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_writable};
-use crate::catalog::epochs::{self, EpochReader};
+use crate::catalog::epochs::{self, EpochReader, EpochRow};
 use crate::catalog::guard::GuardRow;
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration};
-use crate::core::epoch::{Epoch, Instant};
+use crate::core::epoch::Instant;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Value, micros_of_interval};
+use crate::pg::memory::within;
 use crate::pg::names::to_server;
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::server::clock;
 use crate::pg::spi::{query_one, run_once};
+use pgrx::PgMemoryContexts;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
+
+/// How many epochs one statement removes.
+const BATCH: usize = 10_000;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -65,7 +70,10 @@ fn check_ages(events: Option<i64>, epochs: Option<i64>) -> Result<(), GuardError
         Err(GuardError::new(ErrorKind::InvalidValue, message, Hint::advice(hint)))
     };
     if events.is_some_and(|age| age < 0) {
-        return refuse("the age must not be negative", "Give an interval such as '90 days'.");
+        return refuse(
+            "events_older_than must not be negative",
+            "Give an interval such as '90 days'.",
+        );
     }
     let longest = attached_rows().iter().filter_map(|row| row.max_session_age).max();
     if epochs.is_some_and(|age| age < DAY) {
@@ -98,15 +106,13 @@ fn remove(table: &str, condition: &str, arguments: &[Value], dry_run: bool) -> i
 /// An account that is made again meanwhile has its epoch raised, so that it is not removed. Of a
 /// guard whose table cannot be read, nobody knows who is there no more.
 fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
-    let stamp = guard_cache::relations().stamp;
-    let relid = location::locate(row, stamp).filter(|_| !row.is_detached);
+    let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };
     let mut tombstones = Vec::new();
-    epochs::each_epoch(&open.relations, &row.name, |key, epoch| {
-        let is_old = epoch.is_some_and(|Epoch(epoch)| epoch < cutoff);
-        if !is_old || is_digest(key) {
+    epochs::each_epoch(&open.relations, &row.name, |EpochRow { key, epoch, stamped_at }| {
+        if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
             return;
         }
         let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
@@ -118,13 +124,16 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
         return i64::try_from(tombstones.len()).unwrap_or(i64::MAX);
     }
     let guard = to_server(&row.name);
-    let delete = |key: &Vec<u8>| {
-        let arguments = [Value::Text(guard.to_bytes()), Value::Text(key), Value::Time(cutoff)];
-        run_once(
-            "DELETE FROM session_guard.epoch WHERE guard = $1 AND user_id = $2 AND epoch < $3
-             AND stamped_at < $3",
-            &arguments,
-        )
+    let delete = |keys: &[Vec<u8>]| {
+        let mut context = PgMemoryContexts::new("session_guard prune");
+        let arguments = [Value::Text(guard.to_bytes()), Value::Texts(keys), Value::Time(cutoff)];
+        within(&mut context, || {
+            run_once(
+                "DELETE FROM session_guard.epoch
+                 WHERE guard = $1 AND user_id = ANY ($2) AND epoch < $3 AND stamped_at < $3",
+                &arguments,
+            )
+        })
     };
-    i64::try_from(tombstones.iter().map(delete).sum::<u64>()).unwrap_or(i64::MAX)
+    i64::try_from(tombstones.chunks(BATCH).map(delete).sum::<u64>()).unwrap_or(i64::MAX)
 }

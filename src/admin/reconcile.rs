@@ -1,18 +1,17 @@
 //! SQL: puts back what was changed behind the guards' back, and stamps who was disabled meanwhile.
 
-use super::attach::{self, Request, note_unwatched};
+use super::attach::{self, Request};
 use super::watch;
 use crate::cache::guard_cache::{
-    self, GuardRef, attached_rows, check_names, check_writable, lock_guards, not_guarded_error,
+    self, GuardRef, attached_rows, check_names, check_writable, lock_guards,
 };
 use crate::catalog::guard::{self, GuardRow};
 use crate::catalog::location;
-use crate::catalog::privileges::as_tables_owner;
+use crate::catalog::privileges::check_ownership;
 use crate::catalog::related;
 use crate::error::GuardError;
 use crate::pg::datum::RegClass;
-use crate::pg::names::RelationName;
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use pgrx::prelude::*;
 
@@ -26,31 +25,25 @@ fn reconcile(users: Option<RegClass>) -> i64 {
         let repaired = rows.iter().map(|row| reconcile_guard(row).map_err(GuardError::warn));
         return repaired.filter_map(Result::ok).sum();
     };
-    let stamp = guard_cache::relations().stamp;
-    let row = rows.iter().find(|row| location::locate(row, stamp) == Some(relid));
-    let Some(row) = row else {
-        let name = RelationName::of(relid);
-        let same_name = |row: &&GuardRow| Some(&row.table) == name.as_ref();
-        match (rows.iter().find(same_name), &name) {
-            (Some(row), _) => guard::table_gone(row).raise(),
-            (None, Some(name)) => not_guarded_error(name).raise(),
-            (None, None) => guard_cache::null_table().raise(),
-        }
-    };
+    let relations = guard_cache::relations();
+    let row = rows.iter().find(|row| location::locate(row, &relations) == Some(relid));
+    let row = row.ok_or_else(|| guard_cache::why_not_guarded(relid)).or_raise();
     reconcile_guard(row).or_raise()
 }
 
 fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
-    let stamp = guard_cache::relations().stamp;
-    let relid = location::locate(row, stamp).ok_or_else(|| guard::table_gone(row))?;
+    let relations = guard_cache::relations();
+    let relid = location::locate(row, &relations).ok_or_else(|| guard::table_gone(row))?;
+    // Nobody waits for, or holds, a lock on a table that is not theirs.
+    let table = Relation::open(relid, Lock::Read).ok_or_else(|| guard::table_gone(row))?;
+    check_ownership(&table)?;
+    drop(table);
     lock_guards();
     check_names(&guard_cache::open(GuardRef::Table(relid), Lock::Read)?)?;
     let stamped = attach::put_in_place(relid, Some(row), &Request::default())?;
     for watched in related::rows_of(&row.name) {
-        match watch::repair(&watched) {
-            Ok(true) => as_tables_owner(|| note_unwatched(&row.name)),
-            Ok(false) => {}
-            Err(error) => error.warn(),
+        if let Err(error) = watch::repair(&watched) {
+            error.warn();
         }
     }
     Ok(stamped)

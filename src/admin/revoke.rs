@@ -12,7 +12,7 @@ use crate::pg::datum::{RegClass, Text};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::tuple::RowLock;
-use crate::stamp::raise::{Reason, stamp_guard, stamp_scope, stamp_token, stamp_user};
+use crate::stamp::raise::{Reason, Source, stamp_guard, stamp_scope, stamp_token, stamp_user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
@@ -34,7 +34,7 @@ fn revoke_user(
         return None;
     };
     let reason = Reason::Admin(reason.unwrap_or_default());
-    time_of(as_tables_owner(|| stamp_user(&open, &id.into_key(), reason)))
+    time_of(as_tables_owner(|| stamp_user(&open, &id.into_key(), reason, Source::Account)))
 }
 
 /// Puts everybody out, as after a breach, or where nobody can know who must be.

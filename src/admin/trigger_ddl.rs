@@ -91,9 +91,10 @@ pub fn when_clause(table: &Relation, comparisons: &[Comparison]) -> String {
 
 fn clause(table: &Relation, comparison: Comparison) -> String {
     let column = match comparison {
-        Comparison::Value(attno) | Comparison::IsNull(attno) | Comparison::Text(attno) => {
-            quote_identifier(&table.column_name(attno))
-        }
+        Comparison::Value(attno)
+        | Comparison::IsTrue(attno)
+        | Comparison::IsNull(attno)
+        | Comparison::Text(attno) => quote_identifier(&table.column_name(attno)),
         Comparison::Row => String::new(),
     };
     comparison.clause(&column)

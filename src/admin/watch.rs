@@ -10,6 +10,7 @@ use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership, check_update};
 use crate::catalog::related::{self, WatchRow, stamp_related};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
@@ -52,6 +53,11 @@ fn watch(
         columns: columns.map(|names| names.iter().flatten().map(|name| name.0).collect()),
     };
     drop(table);
+    lock_guards();
+    let known = related::read_rows().into_iter().find(|known| known.locate() == Some(related));
+    if let Some(known) = known {
+        note_if_unwatched(related, &known).or_raise();
+    }
     put_in_place(related, &row).or_raise();
 }
 
@@ -95,21 +101,9 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     drop(table);
     as_tables_owner(|| {
         drop_triggers(&row.table, &old_triggers);
-        run_once(
-            "INSERT INTO session_guard.watch
-                 (guard, schema_name, table_name, user_id_column, columns)
-             VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
-             ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard,
-                 user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns",
-            &[
-                Value::Utf8(&row.guard),
-                Value::Name(&row.table.schema),
-                Value::Name(&row.table.name),
-                Value::Name(&row.user_id_column),
-                row.columns.as_deref().map_or(Value::Null, Value::Names),
-            ],
-        );
+        write_row(row);
         create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &when);
+        TriggerState::of_related(&row.guard, related).record();
     });
     Ok(())
 }
@@ -126,25 +120,40 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Puts the triggers of a watch back, by the names that table and columns have now; returns whether
-/// any was missing.
-pub fn repair(row: &WatchRow) -> Result<bool, GuardError> {
-    let Some(related) = row.locate() else { return Ok(false) };
-    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(false) };
+/// Puts the triggers of a watch back, by the names that table and columns have now, and notes that
+/// changes may have gone unstamped if any was missing.
+pub fn repair(row: &WatchRow) -> Result<(), GuardError> {
+    let Some(related) = row.locate() else { return Ok(()) };
+    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(()) };
     let renamed = row.renamed(&table);
-    let (_, comparisons) = renamed.comparisons(&table)?;
-    let function = stamp_related();
-    let problems =
-        triggers::problems(&table, &RELATED_TRIGGERS, function, &row.guard, &comparisons);
     drop(table);
-    if problems.is_empty() && renamed == *row {
-        return Ok(false);
+    let was_complete = note_if_unwatched(related, row)?;
+    if was_complete && renamed == *row {
+        return Ok(());
     }
     if renamed.table != row.table {
         delete_row(row);
     }
-    put_in_place(related, &renamed)?;
-    Ok(!problems.is_empty())
+    put_in_place(related, &renamed)
+}
+
+/// Notes that changes may have gone unstamped if a trigger of the watch is missing, or was; returns
+/// whether none is.
+fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
+    let Some(table) = Relation::open(related, Lock::Read) else { return Ok(true) };
+    let renamed = row.renamed(&table);
+    // Without the column that named the user, nothing was stamped.
+    let comparisons = renamed.comparisons(&table).map(|(_, comparisons)| comparisons);
+    let function = stamp_related();
+    let is_in_place = comparisons.is_ok_and(|comparisons| {
+        triggers::problems(&table, &RELATED_TRIGGERS, function, &row.guard, &comparisons).is_empty()
+    });
+    let is_complete = is_in_place && !TriggerState::of_related(&row.guard, related).has_changed();
+    if !is_complete {
+        let reason = format!("the triggers of {} were not all in place", renamed.table.plain());
+        as_tables_owner(|| unwatched::note(&row.guard, &reason));
+    }
+    Ok(is_complete)
 }
 
 fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {
@@ -174,6 +183,25 @@ fn delete_row(row: &WatchRow) {
         run_once(
             "DELETE FROM session_guard.watch WHERE schema_name = $1 AND table_name = $2",
             &[Value::Name(&row.table.schema), Value::Name(&row.table.name)],
+        )
+    });
+}
+
+fn write_row(row: &WatchRow) {
+    as_tables_owner(|| {
+        run_once(
+            "INSERT INTO session_guard.watch
+                 (guard, schema_name, table_name, user_id_column, columns)
+             VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
+             ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard,
+                 user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns",
+            &[
+                Value::Utf8(&row.guard),
+                Value::Name(&row.table.schema),
+                Value::Name(&row.table.name),
+                Value::Name(&row.user_id_column),
+                row.columns.as_deref().map_or(Value::Null, Value::Names),
+            ],
         )
     });
 }

@@ -35,7 +35,7 @@ struct Cache {
     /// When what is known of the guards and policies held.
     generation: Generation,
     policy: Policy,
-    /// The table of the guard that calls mean which name none.
+    /// The default guard's table.
     default: Option<Oid>,
     /// A few: they are found by looking through them.
     guards: Vec<CachedGuard>,
@@ -160,12 +160,12 @@ impl Cache {
 pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<CachedAccount> {
     CACHE.with(|cache| {
         let cache = cache.borrow();
-        // That nothing has changed since, the entry's version says: of guard and policies, too.
+        // The entry's version covers guard and policies, too.
         if has_written() {
             return None;
         }
         let guard = cache.guard(users.or(cache.default)?)?;
-        // Mostly it is given as the column has it.
+        // The caller's type is nearly always the column's.
         let as_given = guard.epochs.get(id);
         let in_column = || guard.epochs.get(&id.clone().in_column(guard.id_type)?);
         let epoch = as_given.or_else(in_column)?;

@@ -1,4 +1,4 @@
-//! Which invalidations have come: what was read under one generation holds while that is current.
+//! Counts invalidations. What was read in one generation is valid while that generation is current.
 //!
 //! A change of the guards' rows, of a policy or of a guarded table is one of the guards; a stamp of
 //! a guard sends an invalidation of a relation that exists for that alone; a stamp of a user one of

@@ -47,7 +47,7 @@ struct Catalog {
     relations: ExtensionRelations,
     rows: Vec<GuardRow>,
     policy: Policy,
-    /// Why the library is not to judge by it.
+    /// Set if the catalog is later than the library.
     too_new: Option<GuardError>,
     /// Read when they are first asked for, as few servers do.
     timelines: OnceCell<Rc<[Timeline]>>,
@@ -77,8 +77,8 @@ pub fn lock_guards() {
 
 /// Opens a guarded table.
 pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
-    // Invalidations that arrive on the way have us look again, but not for ever: what was looked up
-    // since the call began is fresh enough for it.
+    // Looks again if an invalidation comes meanwhile, three times at the most: what was read since
+    // the call began is recent enough.
     let mut attempts = 3;
     loop {
         attempts -= 1;
@@ -90,7 +90,7 @@ pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
             GuardRef::Default => default_table(&catalog, generation)?,
         };
         let Some(table) = Relation::open(relid, lock) else {
-            return Err(not_guarded(relid, &catalog.rows));
+            return Err(not_guarded(relid, &catalog));
         };
         // Waiting for the lock may have brought messages of what the row was read for.
         if guard_generation() != generation && attempts > 0 {
@@ -107,7 +107,7 @@ pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     }
 }
 
-/// The same, if it is sure which table the guard is on, and the library may judge.
+/// The same, if it is sure which table the guard is on, and the library knows the catalog.
 pub fn open_for_check(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     check_library()?;
     let open = open(users, lock)?;
@@ -160,7 +160,7 @@ pub fn known_timelines() -> Option<Rc<[Timeline]>> {
     CACHE.with_borrow(|cache| cache.catalog.as_ref()?.timelines.get().cloned())
 }
 
-/// Refuses to judge by a catalog that may mean what the library does not know.
+/// Refuses to answer by a catalog that is later than the library.
 pub fn check_library() -> Result<(), GuardError> {
     invalidation::accept_messages();
     refresh();
@@ -191,16 +191,7 @@ pub fn check_names(open: &OpenGuard) -> Result<(), GuardError> {
     if location::name_taken_by(name).is_none() {
         return Ok(());
     }
-    let now = open.users.name();
-    Err(GuardError::new(
-        ErrorKind::TableReplaced,
-        format!(
-            "guarded table {} has been renamed to {}, and another has its name",
-            name.shown(),
-            now.shown()
-        ),
-        hints::move_guard(&now, name),
-    ))
+    Err(table_replaced(name, &open.users.name()))
 }
 
 /// Warns, once a backend, that a guard is not armed.
@@ -298,8 +289,7 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
             }
         },
     };
-    let relid =
-        location::locate(row, catalog.relations.stamp).ok_or_else(|| guard::table_gone(row))?;
+    let relid = location::locate(row, &catalog.relations).ok_or_else(|| guard::table_gone(row))?;
     generations::track_guards([relid]);
     if guard_generation() == generation {
         CACHE.with_borrow_mut(|cache| cache.default = Some(relid));
@@ -308,14 +298,19 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
 }
 
 /// The row of the guard that is on this table.
-fn row_of<'a>(table: &Relation, rows: &'a [GuardRow], stamp: Oid) -> Option<&'a GuardRow> {
+fn row_of<'a>(
+    table: &Relation,
+    rows: &'a [GuardRow],
+    relations: &ExtensionRelations,
+) -> Option<&'a GuardRow> {
     let mut attached = rows.iter().filter(|row| !row.is_detached);
-    match triggers::served_guard(table, stamp) {
+    match triggers::served_guard(table, relations.stamp) {
         Some(name) => attached.find(|row| row.name == name),
         None => {
             let name = table.name();
-            attached
-                .find(|row| row.table == name && location::locate(row, stamp) == Some(table.oid()))
+            attached.find(|row| {
+                row.table == name && location::locate(row, relations) == Some(table.oid())
+            })
         }
     }
 }
@@ -326,11 +321,13 @@ fn load(
     generation: Generation,
 ) -> Result<Rc<Guard>, GuardError> {
     let stamp = catalog.relations.stamp;
-    let row = row_of(table, &catalog.rows, stamp)
-        .ok_or_else(|| not_guarded(table.oid(), &catalog.rows))?;
+    let row = row_of(table, &catalog.rows, &catalog.relations)
+        .ok_or_else(|| not_guarded(table.oid(), catalog))?;
     generations::track_guards([table.oid()]);
     let guard = Rc::new(Guard::load(table, row, stamp)?);
-    if !guard.has_consent(table, stamp) && !may_read(table) {
+    if !guard.has_consent(table, stamp)
+        && !roles::has_rights_of(catalog.relations.owner, table.owner())
+    {
         return Err(no_consent(table));
     }
     CACHE.with_borrow_mut(|cache| {
@@ -342,11 +339,6 @@ fn load(
         }
     });
     Ok(guard)
-}
-
-/// Whether the extension's owner may read the table anyway.
-fn may_read(table: &Relation) -> bool {
-    roles::tables_owner().is_some_and(|owner| roles::has_rights_of(owner, table.owner()))
 }
 
 /// The table's owner has not attached it so.
@@ -361,11 +353,28 @@ fn no_consent(table: &Relation) -> GuardError {
         .detail("Only the triggers say which columns the table's owner lets the guard read.")
 }
 
-fn not_guarded(relid: Oid, rows: &[GuardRow]) -> GuardError {
+fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     let Some(name) = RelationName::of(relid) else {
         let message = format!("there is no table with OID {}", relid.to_u32());
         return GuardError::new(ErrorKind::TableGone, message, hints::list_guards());
     };
-    let attached = rows.iter().find(|row| row.table == name && !row.is_detached);
-    attached.map_or_else(|| not_guarded_error(&name), guard::table_gone)
+    let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
+    let Some(row) = attached else { return not_guarded_error(&name) };
+    let elsewhere = location::locate(row, &catalog.relations).and_then(RelationName::of);
+    elsewhere.map_or_else(|| guard::table_gone(row), |now| table_replaced(&name, &now))
+}
+
+/// The app goes by the name, and may write to what is not guarded.
+fn table_replaced(name: &RelationName, now: &RelationName) -> GuardError {
+    let message = format!(
+        "guarded table {} has been renamed to {}, and another has its name",
+        name.shown(),
+        now.shown()
+    );
+    GuardError::new(ErrorKind::TableReplaced, message, hints::move_guard(now, name))
+}
+
+/// Why a table that is named has no guard that can be opened.
+pub fn why_not_guarded(relid: Oid) -> GuardError {
+    catalog().map_or_else(|error| error, |catalog| not_guarded(relid, &catalog))
 }

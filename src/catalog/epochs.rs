@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
 use crate::pg::index_scan::Key;
 use crate::pg::invalidation;
-use crate::pg::names::extension_relation;
+use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::tuple::{RowLock, Tuple};
@@ -19,6 +19,8 @@ use crate::pg::tuple::{RowLock, Tuple};
 const USER_GUARD: i16 = 1;
 const USER_ID: i16 = 2;
 const USER_EPOCH: i16 = 3;
+const USER_STAMPED_AT: i16 = 5;
+const USER_IS_RELATED: i16 = 6;
 const GUARD_NAME: i16 = 1;
 const GUARD_EPOCH: i16 = 2;
 const GUARD_STAMPED_AT: i16 = 4;
@@ -53,7 +55,8 @@ impl<'a> EpochReader<'a> {
 
     /// The user's own epoch.
     pub fn user_epoch(&self, key: &[u8]) -> Option<Epoch> {
-        let epoch = read_user_epoch(&self.epochs, &self.snapshot, &self.open.guard.name, key);
+        let guard = &self.open.guard.name;
+        let epoch = read_user_epochs(&self.epochs, &self.snapshot, guard, key).greatest();
         if fault_injection::has(Fault::OutdatedKept) {
             // Time for a stamp to come between, which this fault then misses.
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -112,40 +115,65 @@ pub fn epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<
 /// The user's own epoch.
 pub fn user_epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<Epoch> {
     let epochs = Relation::open(relations.epoch, Lock::Read)?;
-    user_epoch_in(&epochs, guard, key)
+    user_epochs_in(&epochs, guard, key).greatest()
 }
 
-/// The same, in the table of epochs that is open already.
-pub fn user_epoch_in(epochs: &Relation, guard: &str, key: &[u8]) -> Option<Epoch> {
-    read_user_epoch(epochs, &Snapshot::latest(epochs), guard, key)
+/// A user's own epochs: the greater counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserEpochs {
+    /// Raised by changes of the account itself, or because somebody asked.
+    pub account: Option<Epoch>,
+    /// Raised by changes of related tables.
+    pub related: Option<Epoch>,
 }
 
-fn read_user_epoch(
-    epochs: &Relation,
-    snapshot: &Snapshot,
-    guard: &str,
-    key: &[u8],
-) -> Option<Epoch> {
-    let guard = crate::pg::names::to_server(guard);
+impl UserEpochs {
+    /// The one that counts.
+    pub fn greatest(self) -> Option<Epoch> {
+        self.account.max(self.related)
+    }
+}
+
+/// The user's own epochs, in the table of epochs that is open already.
+pub fn user_epochs_in(epochs: &Relation, guard: &str, key: &[u8]) -> UserEpochs {
+    read_user_epochs(epochs, &Snapshot::latest(epochs), guard, key)
+}
+
+fn read_user_epochs(epochs: &Relation, snapshot: &Snapshot, guard: &str, key: &[u8]) -> UserEpochs {
+    let guard = to_server(guard);
     let keys = [Key::text(USER_ID, key), Key::text(USER_GUARD, guard.to_bytes())];
-    let mut epoch = None;
-    epochs.scan_keys(snapshot, &keys, |row| epoch = epoch.max(row.time(USER_EPOCH).map(Epoch)));
-    epoch
+    let mut own = UserEpochs::default();
+    epochs.scan_keys(snapshot, &keys, |row| {
+        let epoch = row.time(USER_EPOCH).map(Epoch);
+        match row.bool(USER_IS_RELATED) {
+            Some(true) => own.related = epoch,
+            _ => own.account = epoch,
+        }
+    });
+    own
 }
 
-/// Calls `visit` with the key and epoch of each user of a guard.
-pub fn each_epoch(
-    relations: &ExtensionRelations,
-    guard: &str,
-    mut visit: impl FnMut(&[u8], Option<Epoch>),
-) {
+/// A row of `session_guard.epoch`.
+pub struct EpochRow<'a> {
+    /// The user's key.
+    pub key: &'a [u8],
+    /// The epoch.
+    pub epoch: Epoch,
+    /// When it was last raised.
+    pub stamped_at: Instant,
+}
+
+/// Calls `visit` with each row of a guard's users.
+pub fn each_epoch(relations: &ExtensionRelations, guard: &str, mut visit: impl FnMut(EpochRow)) {
     let Some(epochs) = Relation::open(relations.epoch, Lock::Read) else { return };
-    let guard = crate::pg::names::to_server(guard);
+    let guard = to_server(guard);
     epochs.scan(&Snapshot::latest(&epochs), |row| {
         if row.text(USER_GUARD) == Some(guard.to_bytes())
             && let Some(key) = row.text(USER_ID)
+            && let Some(epoch) = row.time(USER_EPOCH).map(Epoch)
+            && let Some(stamped_at) = row.time(USER_STAMPED_AT)
         {
-            visit(key, row.time(USER_EPOCH).map(Epoch));
+            visit(EpochRow { key, epoch, stamped_at });
         }
     });
 }
@@ -162,7 +190,7 @@ pub fn guard_stamped_at(relations: &ExtensionRelations, guard: &str) -> Option<I
 
 fn guard_time(relations: &ExtensionRelations, guard: &str, attno: i16) -> Option<Instant> {
     let table = Relation::open(relations.guard_epoch, Lock::Read)?;
-    let guard = crate::pg::names::to_server(guard);
+    let guard = to_server(guard);
     let mut time = None;
     let keys = [Key::text(GUARD_NAME, guard.to_bytes())];
     table.scan_keys(&Snapshot::latest(&table), &keys, |row| time = time.max(row.time(attno)));

@@ -33,6 +33,9 @@ pub struct ExtensionRelations {
     pub invalidation: Oid,
     /// The function that the triggers of users tables call.
     pub stamp: Oid,
+    /// The role that owns the extension: not always the one that owns these tables, as where a
+    /// database's owner has created it.
+    pub owner: Oid,
     /// Why edits of these tables by hand are not noticed: their own triggers are off. Then nothing
     /// is kept of epochs.
     pub untracked_table: Option<&'static str>,
@@ -42,6 +45,7 @@ impl ExtensionRelations {
     /// As the catalogs have them; `None` where the extension is not there, or not whole.
     pub fn find() -> Option<ExtensionRelations> {
         Some(ExtensionRelations {
+            owner: read_extension()?.owner,
             guard: extension_relation(c"guard")?,
             policy: extension_relation(c"policy")?,
             epoch: extension_relation(c"epoch")?,
@@ -105,9 +109,9 @@ fn series(version: &str) -> Vec<u64> {
     version.split('.').take(2).map(|number| number.parse().unwrap_or(u64::MAX)).collect()
 }
 
-/// Why the catalog is not to be judged by.
+/// Why the catalog is not to be used.
 pub fn why_too_new() -> Option<GuardError> {
-    let catalog = catalog_version()?;
+    let catalog = read_extension()?.version;
     (series(&catalog) > series(LIBRARY)).then(|| {
         let hint = match IS_PRELOADED.get() {
             true => Hint::advice("Restart the server: it loads the library that is installed."),
@@ -123,15 +127,27 @@ pub fn why_too_new() -> Option<GuardError> {
     })
 }
 
-/// As `pg_extension` has it.
-fn catalog_version() -> Option<String> {
+/// What `pg_extension` says of the extension.
+struct InstalledExtension {
+    version: String,
+    owner: Oid,
+}
+
+fn read_extension() -> Option<InstalledExtension> {
     let extensions = Relation::open(pg_sys::ExtensionRelationId, Lock::Read)?;
     let key = [Key::name(pg_sys::Anum_pg_extension_extname as i16, c"pg_session_guard")];
-    let mut version = None;
+    let mut installed = None;
     extensions.scan_keys(&Snapshot::latest(&extensions), &key, |row| {
-        version = Some(row.string(pg_sys::Anum_pg_extension_extversion as i16));
+        let version = row.string(pg_sys::Anum_pg_extension_extversion as i16);
+        let owner = row.oid(pg_sys::Anum_pg_extension_extowner as i16);
+        installed = owner.map(|owner| InstalledExtension { version, owner });
     });
-    version
+    installed
+}
+
+/// The role that owns the extension.
+pub fn owner() -> Option<Oid> {
+    read_extension().map(|installed| installed.owner)
 }
 
 #[cfg(test)]

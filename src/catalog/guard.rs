@@ -1,9 +1,8 @@
-//! A guard: what `attach` was told, and what it means in the catalogs now.
+//! A guard: what was last given to `attach`, and what it means in the catalogs now.
 
 use super::extension::ExtensionRelations;
 use super::hints;
 use super::triggers::{self, USERS_TRIGGERS};
-use crate::core::epoch::Instant;
 use crate::core::status::ActiveWhen;
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -14,7 +13,7 @@ use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
 
-/// A row of `session_guard.guard`: what `attach` was told.
+/// A row of `session_guard.guard`: what was last given to `attach`.
 #[derive(Clone, Debug)]
 pub struct GuardRow {
     /// The guard's name, which never changes: the qualified name that the table had at first.
@@ -37,8 +36,6 @@ pub struct GuardRow {
     pub is_default: bool,
     /// Whether it was detached: then its row keeps the options and the name for the next attach.
     pub is_detached: bool,
-    /// When the guard was last found without all its triggers.
-    pub unwatched_at: Option<Instant>,
 }
 
 /// The rows of `session_guard.guard`, in the order of their names.
@@ -58,7 +55,6 @@ pub fn read_rows(table: Oid) -> Vec<GuardRow> {
             max_session_age: row.interval(9),
             is_default: row.bool(10) == Some(true),
             is_detached: !row.is_null(12),
-            unwatched_at: row.time(13),
         });
     });
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -86,7 +82,7 @@ pub struct StatusColumn {
 impl StatusColumn {
     fn comparison(self) -> Comparison {
         match self.active_when {
-            ActiveWhen::True | ActiveWhen::False => Comparison::Value(self.attno),
+            ActiveWhen::True | ActiveWhen::False => Comparison::IsTrue(self.attno),
             ActiveWhen::Null => Comparison::IsNull(self.attno),
         }
     }
@@ -132,7 +128,7 @@ pub struct Guard {
     pub disarmed: Vec<String>,
     /// The table's name when it was attached, if it has another now.
     pub renamed_from: Option<RelationName>,
-    /// That a column was renamed, and another has its name now. The triggers go on with the one
+    /// Set if a column was renamed and another column has its name. The triggers go on with the one
     /// that they compare; but the app may mean the other, so nobody is let in.
     pub replaced: Option<GuardError>,
 }
@@ -209,7 +205,7 @@ impl Guard {
     }
 }
 
-/// What `attach` asks of the columns, checked in the order in which a user would mend them.
+/// What `attach` asks of the columns, checked in the order in which a user would correct them.
 pub fn check_columns(
     table: &Relation,
     id: &str,
@@ -343,8 +339,12 @@ fn status_column(
     };
     let is_boolean = column.type_oid == pg_sys::BOOLOID;
     if column.is_virtual || (form.wants_boolean() && !is_boolean) {
+        let what = match column.is_virtual {
+            true => "is a virtual generated column",
+            false => "is not a boolean",
+        };
         let message = format!(
-            "column {} of table {} is not a stored boolean",
+            "column {} of table {} {what}",
             shown_identifier(&column.name),
             table.shown_name()
         );

@@ -1,5 +1,6 @@
-//! What errors and `health()` say to do. A statement that is given mends what it stands beside when
-//! it is run as it stands; where only the user can know what is right, there is a sentence alone.
+//! What errors and `health()` say to do. A statement that is given repairs what it stands beside
+//! when it is run as it stands; where only the user can know what is right, there is a sentence
+//! alone.
 
 use crate::error::Hint;
 use crate::pg::names::{RelationName, quote_literal};
@@ -78,11 +79,11 @@ pub fn move_guard(from: &RelationName, to: &RelationName) -> Hint {
 
 /// A guard whose table is gone for good.
 pub fn forget_guard(name: &str) -> Hint {
-    Hint::advice(format!(
-        "Create the table again and attach it. If the guard {} is not wanted any more, its owner \
-         deletes its row from session_guard.guard.",
-        quote_literal(name)
-    ))
+    Hint::run(
+        "Create the table again and attach it. If the guard is not wanted any more, the \
+         extension's owner runs",
+        format!("DELETE FROM session_guard.guard WHERE name = {};", quote_literal(name)),
+    )
 }
 
 /// The guards that there are.

@@ -5,6 +5,7 @@
 //! that call the function. A table without any of them is taken by its name alone if it is the
 //! recorded owner's, and its owner's rights are the extension owner's anyway.
 
+use super::extension::ExtensionRelations;
 use super::guard::GuardRow;
 use super::triggers::served_guard;
 use crate::pg::names::RelationName;
@@ -14,7 +15,8 @@ use crate::pg::triggers::relations_with_trigger_of;
 use pgrx::pg_sys::Oid;
 
 /// The table that the guard is on; `None` where it is gone.
-pub fn locate(row: &GuardRow, stamp: Oid) -> Option<Oid> {
+pub fn locate(row: &GuardRow, relations: &ExtensionRelations) -> Option<Oid> {
+    let stamp = relations.stamp;
     let by_name = row.table.find().filter(|relid| is_storage(*relid));
     let serves = |relid: &Oid| {
         Relation::open(*relid, Lock::Read)
@@ -23,7 +25,7 @@ pub fn locate(row: &GuardRow, stamp: Oid) -> Option<Oid> {
     by_name
         .filter(serves)
         .or_else(|| relations_with_trigger_of(stamp).into_iter().find(serves))
-        .or_else(|| by_name.filter(|relid| is_recorded_owners(row, *relid, stamp)))
+        .or_else(|| by_name.filter(|relid| is_recorded_owners(row, *relid, relations)))
 }
 
 /// A relation that holds rows: a view of the old name over the renamed table is none.
@@ -32,11 +34,11 @@ fn is_storage(relid: Oid) -> bool {
 }
 
 /// Whether a table that has the recorded name serves no guard, and is the recorded owner's.
-pub fn is_recorded_owners(row: &GuardRow, relid: Oid, stamp: Oid) -> bool {
+fn is_recorded_owners(row: &GuardRow, relid: Oid, relations: &ExtensionRelations) -> bool {
     Relation::open(relid, Lock::Read).is_some_and(|table| {
-        served_guard(&table, stamp).is_none()
+        served_guard(&table, relations.stamp).is_none()
             && roles::role_name(table.owner()) == row.table_owner
-            && roles::tables_owner().is_some_and(|owner| roles::has_rights_of(owner, table.owner()))
+            && roles::has_rights_of(relations.owner, table.owner())
     })
 }
 

@@ -11,3 +11,4 @@ pub mod related;
 pub mod timeline;
 pub mod triggers;
 pub mod unique_index;
+pub mod unwatched;

@@ -1,11 +1,9 @@
 //! Who may do what.
 
-use super::hints;
+use super::{extension, hints};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::relation::Relation;
 use crate::pg::roles::{current_role, has_rights_of, shown_role, tables_owner, with_rights_of};
-use crate::pg::spi;
-use pgrx::pg_sys::Oid;
 
 /// Refuses a caller who neither owns the table nor has the rights of the role that does.
 pub fn check_ownership(table: &Relation) -> Result<(), GuardError> {
@@ -30,16 +28,9 @@ pub fn check_update(table: &Relation) -> Result<(), GuardError> {
     Err(GuardError::new(ErrorKind::NotPermitted, message, hint))
 }
 
-/// The role that owns the extension.
-pub fn extension_owner() -> Option<Oid> {
-    const OWNER: &str =
-        "SELECT extowner FROM pg_catalog.pg_extension WHERE extname = 'pg_session_guard'";
-    spi::query_one(OWNER, &[])
-}
-
 /// Whether the caller administers the extension.
 pub fn is_extension_owner() -> bool {
-    extension_owner().is_some_and(|owner| has_rights_of(current_role(), owner))
+    extension::owner().is_some_and(|owner| has_rights_of(current_role(), owner))
 }
 
 /// Refuses a caller who does not have the rights of the role that owns the extension.
@@ -48,7 +39,7 @@ pub fn check_administration() -> Result<(), GuardError> {
         return Ok(());
     }
     let message = "must be owner of extension pg_session_guard";
-    let owner = extension_owner().map_or(String::new(), shown_role);
+    let owner = extension::owner().map_or(String::new(), shown_role);
     Err(GuardError::new(ErrorKind::NotPermitted, message, hints::set_role(&owner)))
 }
 

@@ -10,7 +10,7 @@ use crate::pg::triggers::relations_with_trigger_of;
 use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
 
-/// A row of `session_guard.watch`: what `watch` was told.
+/// A row of `session_guard.watch`: what was last given to `watch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchRow {
     /// The guard's name.
@@ -52,8 +52,9 @@ pub fn rows_of(guard: &str) -> Vec<WatchRow> {
 }
 
 impl WatchRow {
-    /// The related table: the one whose triggers serve the guard, under its recorded name or, where
-    /// the other watches of the guard are not it, under another; else the one of the name.
+    /// The table of the recorded name, if its triggers serve the guard. Else another table whose
+    /// triggers do and which no other watch of the guard names. Else the table of the recorded
+    /// name.
     pub fn locate(&self) -> Option<Oid> {
         let function = stamp_related();
         let by_name = self.table.find();
@@ -134,14 +135,24 @@ impl WatchRow {
             .into_iter()
             .map(|problem| (format!("{name}: {problem}"), hint.clone()))
             .collect();
-        if all.is_empty() && row != *self {
-            let now = row.table.shown();
-            all.push((format!("{name}, or a column of it, has been renamed to {now}"), hint));
+        if all.is_empty()
+            && let Some((before, now)) = self.first_renamed(&row)
+        {
+            all.push((format!("{name}: {before} has been renamed to {now}"), hint));
         }
         all
     }
 
-    /// `watch` as it was called.
+    /// The first name that is another one now.
+    fn first_renamed(&self, now: &WatchRow) -> Option<(String, String)> {
+        let names = |row: &WatchRow| {
+            let own = [row.table.shown(), row.user_id_column.clone()];
+            own.into_iter().chain(row.columns.clone().unwrap_or_default())
+        };
+        names(self).zip(names(now)).find(|(before, now)| before != now)
+    }
+
+    /// `watch` with the arguments that it has.
     fn watch_hint(&self, users: &RelationName) -> Hint {
         let columns = self.columns.as_ref().map_or(String::new(), |columns| {
             let columns: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
@@ -157,13 +168,16 @@ impl WatchRow {
     }
 
     fn unwatch_hint(&self) -> Hint {
-        Hint::advice(format!(
-            "Create the table again and call session_guard.watch. If it is not wanted any more, \
-             its row \
-             is deleted from session_guard.watch (schema_name {}, table_name {}).",
+        let statement = format!(
+            "DELETE FROM session_guard.watch WHERE schema_name = {} AND table_name = {};",
             quote_literal(&self.table.schema),
             quote_literal(&self.table.name)
-        ))
+        );
+        Hint::run(
+            "Create the table again and call session_guard.watch. If it is not wanted any \
+             more, the extension's owner runs",
+            statement,
+        )
     }
 
     /// Not watched.

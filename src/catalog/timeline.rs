@@ -32,7 +32,7 @@ impl Timeline {
     }
 }
 
-/// What `acknowledge_timeline` was told.
+/// The timelines that were acknowledged.
 pub fn read_acknowledged() -> Vec<Timeline> {
     let mut timelines = Vec::new();
     let table = extension_relation(c"timeline").and_then(|oid| Relation::open(oid, Lock::Read));

@@ -1,7 +1,7 @@
 //! The verdict on a session: from the cache, or from the tables.
 
 use crate::cache::epoch_cache::{self, CachedAccount, NewEntry};
-use crate::cache::generations::{Bucket, user_generation};
+use crate::cache::generations::{Bucket, epoch_generation, user_generation};
 use crate::cache::guard_cache::{self, GuardRef, null_table, open_for_check};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
@@ -35,6 +35,8 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     if let Some(verdict) = evaluate_cached(users, &id, args.login) {
         return verdict;
     }
+    // What is kept must not be older than what guard and policies are read of.
+    let read_in = epoch_generation();
     let open = open_for_check(users, Lock::Read).or_raise();
     let policy = guard_cache::policy();
     if is_refusing_disarmed(&open, &policy) {
@@ -58,7 +60,7 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     let guard_epoch = cached_guard_epoch.unwrap_or_else(|| reader.guard_epoch());
     let epoch = reader.user_epoch(&key).max(guard_epoch);
     let max_age = open.guard.max_session_age;
-    if open.relations.untracked_table.is_none() {
+    if open.relations.untracked_table.is_none() && epoch_generation() == read_in {
         let new = NewEntry { id, epoch, guard_epoch, bucket, generation };
         epoch_cache::keep(&open.guard, policy, users == GuardRef::Default, new);
     }

@@ -2,6 +2,7 @@
 
 use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
+use crate::cache::stamped_users;
 use crate::catalog::epochs::{self, lock_account};
 use crate::core::epoch::Epoch;
 use crate::core::verdict::Account;
@@ -32,6 +33,7 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
     // No stamp of the guard comes between the epoch that is read and the clock.
     let _lock = hold_guard_lock(&open.guard.name, GuardLock::Login);
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
+    stamped_users::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
     TimestampWithTimeZone::try_from(login.0).ok()
 }

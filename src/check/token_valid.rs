@@ -10,9 +10,8 @@ use crate::pg::call_args::{TokenArgs, parse_token_args};
 use crate::pg::report::OrRaise;
 use pgrx::prelude::*;
 
-/// Decided as of a session, but that nobody can tell whether there is such a thing. Nothing is kept
-/// of it in a cache: the subjects may be as many as there are tokens, and one read of an index is
-/// all it takes.
+/// Decided as of a session, but a token has no account to be disabled. Nothing is kept of it in a
+/// cache: the subjects may be as many as there are tokens, and a check reads one index.
 fn is_valid(TokenArgs { scope, subject, issued }: TokenArgs) -> bool {
     let Some(scope) = scope else {
         return false;

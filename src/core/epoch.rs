@@ -15,6 +15,8 @@ impl Instant {
     /// Earlier than every other instant.
     pub const NEG_INFINITY: Instant = Instant(i64::MIN);
 
+    /// The first microsecond that a `timestamptz` can hold: in the year 4714 BC.
+    const START: i64 = -211_813_488_000_000_000;
     /// The first microsecond that a `timestamptz` cannot hold: the end of the year 294276.
     const END: i64 = 9_223_371_331_200_000_000;
     /// 2000-01-01 00:00 UTC, in microseconds of the Unix epoch.
@@ -25,6 +27,7 @@ impl Instant {
         match self.0.saturating_add(micros) {
             _ if self == Self::INFINITY || self == Self::NEG_INFINITY => self,
             moved if moved >= Self::END => Self::INFINITY,
+            moved if moved < Self::START => Self::NEG_INFINITY,
             moved => Instant(moved),
         }
     }

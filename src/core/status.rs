@@ -2,7 +2,7 @@
 //!
 //! Pure: takes the column's value, and decides.
 
-/// How `attach` was told to read the status column.
+/// How the status column is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActiveWhen {
     /// A boolean: active while it is true. NULL: not active.

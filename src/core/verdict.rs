@@ -108,11 +108,11 @@ mod tests {
     const TOLERANCE: i64 = 10_000_000;
     const HOUR: i64 = 3_600_000_000;
 
-    fn judge(account: Account, epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
+    fn verdict_of(account: Account, epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
         Verdict::of(account, epoch.map(Epoch), login, || None, || CLOCK.plus_micros(TOLERANCE))
     }
 
-    fn judge_at_most_an_hour(epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
+    fn verdict_at_most_an_hour(epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
         let oldest = || Some(CLOCK.plus_micros(-HOUR));
         let latest = || CLOCK.plus_micros(TOLERANCE);
         Verdict::of(Account::Active, epoch.map(Epoch), login, oldest, latest)
@@ -124,64 +124,64 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_unknown_whatever_else_holds() {
-        assert_eq!(judge(Account::Unknown, None, Some(CLOCK)), Verdict::UnknownUser);
-        assert_eq!(judge(Account::Unknown, later(0), None), Verdict::UnknownUser);
+        assert_eq!(verdict_of(Account::Unknown, None, Some(CLOCK)), Verdict::UnknownUser);
+        assert_eq!(verdict_of(Account::Unknown, later(0), None), Verdict::UnknownUser);
     }
 
     #[test]
     fn a_disabled_account_is_disabled_before_it_is_revoked() {
-        assert_eq!(judge(Account::Disabled, None, Some(CLOCK)), Verdict::Disabled);
-        assert_eq!(judge(Account::Disabled, later(1), Some(CLOCK)), Verdict::Disabled);
+        assert_eq!(verdict_of(Account::Disabled, None, Some(CLOCK)), Verdict::Disabled);
+        assert_eq!(verdict_of(Account::Disabled, later(1), Some(CLOCK)), Verdict::Disabled);
     }
 
     #[test]
     fn a_login_before_the_epoch_is_revoked_and_one_at_the_epoch_is_valid() {
-        assert_eq!(judge(Account::Active, later(0), later(-1)), Verdict::Revoked);
-        assert_eq!(judge(Account::Active, later(0), later(0)), Verdict::Valid);
-        assert_eq!(judge(Account::Active, later(0), later(1)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::Active, later(0), later(-1)), Verdict::Revoked);
+        assert_eq!(verdict_of(Account::Active, later(0), later(0)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::Active, later(0), later(1)), Verdict::Valid);
     }
 
     #[test]
     fn a_missing_login_is_before_every_epoch_and_valid_without_one() {
         for login in [None, Some(Instant::NEG_INFINITY)] {
-            assert_eq!(judge(Account::Active, None, login), Verdict::Valid);
-            assert_eq!(judge(Account::Active, later(-1), login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::Active, None, login), Verdict::Valid);
+            assert_eq!(verdict_of(Account::Active, later(-1), login), Verdict::Revoked);
             let beginning = Some(Instant::NEG_INFINITY);
-            assert_eq!(judge(Account::Active, beginning, login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::Active, beginning, login), Verdict::Revoked);
         }
     }
 
     #[test]
     fn a_login_past_the_tolerance_is_in_the_future() {
-        assert_eq!(judge(Account::Active, None, later(TOLERANCE)), Verdict::Valid);
-        assert_eq!(judge(Account::Active, None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::Active, None, later(TOLERANCE)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::Active, None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
         let forever = Some(Instant::INFINITY);
-        assert_eq!(judge(Account::Active, None, forever), Verdict::LoginInFuture);
-        assert_eq!(judge(Account::Active, later(0), forever), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::Active, None, forever), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::Active, later(0), forever), Verdict::LoginInFuture);
     }
 
     #[test]
     fn a_login_given_out_at_an_epoch_far_ahead_is_valid() {
         let ahead = later(100 * TOLERANCE);
-        assert_eq!(judge(Account::Active, ahead, ahead), Verdict::Valid);
+        assert_eq!(verdict_of(Account::Active, ahead, ahead), Verdict::Valid);
         let past_it = later(100 * TOLERANCE + 1);
-        assert_eq!(judge(Account::Active, ahead, past_it), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::Active, ahead, past_it), Verdict::LoginInFuture);
     }
 
     #[test]
     fn a_login_longer_ago_than_a_session_may_last_has_expired() {
-        assert_eq!(judge_at_most_an_hour(None, later(-HOUR)), Verdict::Valid);
-        assert_eq!(judge_at_most_an_hour(None, later(-HOUR - 1)), Verdict::Expired);
-        assert_eq!(judge_at_most_an_hour(None, None), Verdict::Expired);
-        assert_eq!(judge_at_most_an_hour(later(-1), later(-2 * HOUR)), Verdict::Revoked);
-        assert_eq!(judge_at_most_an_hour(None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
+        assert_eq!(verdict_at_most_an_hour(None, later(-HOUR)), Verdict::Valid);
+        assert_eq!(verdict_at_most_an_hour(None, later(-HOUR - 1)), Verdict::Expired);
+        assert_eq!(verdict_at_most_an_hour(None, None), Verdict::Expired);
+        assert_eq!(verdict_at_most_an_hour(later(-1), later(-2 * HOUR)), Verdict::Revoked);
+        assert_eq!(verdict_at_most_an_hour(None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
     }
 
     #[test]
     fn an_infinite_epoch_lets_nobody_in() {
         let forever = Some(Instant::INFINITY);
         for login in [None, Some(CLOCK), forever] {
-            assert_eq!(judge(Account::Active, forever, login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::Active, forever, login), Verdict::Revoked);
         }
     }
 
@@ -200,8 +200,8 @@ mod tests {
             epoch in instant(), later_epoch in instant(), login in proptest::option::of(instant()),
         ) {
             let (low, high) = (epoch.min(later_epoch), epoch.max(later_epoch));
-            let before = judge(Account::Active, Some(low), login);
-            let after = judge(Account::Active, Some(high), login);
+            let before = verdict_of(Account::Active, Some(low), login);
+            let after = verdict_of(Account::Active, Some(high), login);
             // A login exactly at the later epoch is the one that its stamp makes possible.
             let is_given_out = login == Some(high);
             prop_assert!(is_given_out || before.is_valid() || !after.is_valid());
@@ -211,7 +211,7 @@ mod tests {
         fn what_is_valid_lies_neither_before_the_epoch_nor_ahead_of_the_clock(
             epoch in proptest::option::of(instant()), login in instant(),
         ) {
-            let is_valid = judge(Account::Active, epoch, Some(login)).is_valid();
+            let is_valid = verdict_of(Account::Active, epoch, Some(login)).is_valid();
             if is_valid && let Some(epoch) = epoch {
                 prop_assert!(login >= epoch);
             }

@@ -5,6 +5,7 @@
 //! everything that somebody has added takes part.
 
 use super::datum::Value;
+use super::names;
 use super::relation::{Lock, Relation};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::c_int;
@@ -16,6 +17,8 @@ pub struct UnmodifiedTable {
     pub triggers: i32,
     /// How many indexes it has.
     pub indexes: usize,
+    /// How many of these are unique.
+    pub unique_indexes: usize,
 }
 
 impl Relation {
@@ -28,7 +31,7 @@ impl Relation {
         if !self.is_unmodified(unmodified, row) {
             return false;
         }
-        let Some(indexes) = self.plain_indexes(unmodified.indexes) else { return false };
+        let Some(indexes) = self.plain_indexes(unmodified) else { return false };
         // SAFETY: a variable of this backend.
         if unsafe { pg_sys::XactReadOnly } {
             // SAFETY: raises as an INSERT would.
@@ -56,6 +59,9 @@ impl Relation {
         // SAFETY: the description of the triggers, or NULL.
         let triggers =
             unsafe { relation.trigdesc.as_ref() }.map_or(0, |triggers| triggers.numtriggers);
+        let schema = names::extension_schema();
+        // SAFETY: an OID that the catalogs gave out.
+        let is_own = |function| unsafe { pg_sys::get_func_namespace(function) } == schema;
         // SAFETY: an open relation has a row type.
         let row_type = unsafe { &*relation.rd_att };
         // SAFETY: the row type's constraints, or NULL.
@@ -71,6 +77,7 @@ impl Relation {
         };
         row_type.natts as usize == row.len()
             && triggers == unmodified.triggers
+            && self.triggers().all(|trigger| is_own(trigger.function()))
             && relation.rd_rules.is_null()
             && !self.class().relrowsecurity
             && constraints.is_none_or(|all| all.num_check == 0 && !all.has_generated_stored)
@@ -79,14 +86,21 @@ impl Relation {
 
     /// The indexes, open for writing, if they are as many and have neither expressions nor a
     /// condition.
-    fn plain_indexes(&self, count: usize) -> Option<Vec<Relation>> {
+    fn plain_indexes(&self, unmodified: UnmodifiedTable) -> Option<Vec<Relation>> {
         let indexes = self.indexes();
-        if indexes.len() != count {
+        if indexes.len() != unmodified.indexes {
             return None;
         }
         let open = |oid| Relation::open(oid, Lock::Write).filter(is_plain);
-        indexes.into_iter().map(open).collect()
+        let indexes: Vec<Relation> = indexes.into_iter().map(open).collect::<Option<_>>()?;
+        let unique = indexes.iter().filter(|index| is_unique(index)).count();
+        (unique == unmodified.unique_indexes).then(|| indexes)
     }
+}
+
+fn is_unique(index: &Relation) -> bool {
+    // SAFETY: an open index has its row of pg_index.
+    unsafe { &*index.data().rd_index }.indisunique
 }
 
 fn is_plain(index: &Relation) -> bool {
@@ -119,8 +133,7 @@ unsafe fn insert_tuple(
     nulls: &[bool],
 ) -> bool {
     const SPECULATIVE_OFFSET: u16 = 0xfffe;
-    // SAFETY: an open index has its row of pg_index.
-    let is_unique = indexes.iter().any(|index| unsafe { (*index.data().rd_index).indisunique });
+    let is_unique = indexes.iter().any(is_unique);
     // SAFETY: we are in a transaction that writes.
     let (xid, command) = (unsafe { pg_sys::GetCurrentTransactionId() }, unsafe {
         pg_sys::GetCurrentCommandId(true)

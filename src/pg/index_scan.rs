@@ -45,8 +45,17 @@ impl<'a> Key<'a> {
         Key { column, value: KeyValue::Oid(oid) }
     }
 
-    /// The column, of this type of ids, holds this id, which is one of that type.
+    /// The column, of this type of ids, holds this id.
+    ///
+    /// # Panics
+    /// If the id is not of that type: see `UserId::in_column`.
     pub fn id(column: i16, id_type: IdType, id: &'a UserId<'a>) -> Key<'a> {
+        let fits = match id {
+            UserId::Int(_) => matches!(id_type, IdType::Int2 | IdType::Int4 | IdType::Int8),
+            UserId::Uuid(_) => id_type == IdType::Uuid,
+            UserId::Text(_) => id_type == IdType::Text,
+        };
+        assert!(fits, "an id of another type than its column");
         Key { column, value: KeyValue::Id(id_type, id) }
     }
 
@@ -156,7 +165,8 @@ impl Relation {
     /// The name of a unique index on this column alone, which tells the rows apart.
     pub fn unique_index(&self, attno: i16, id_type: IdType) -> Option<Oid> {
         let any = UserId::Int(0);
-        let keys = [Key::id(attno, id_type, &any)];
+        // Only the types are looked at.
+        let keys = [Key { column: attno, value: KeyValue::Id(id_type, &any) }];
         self.indexes().into_iter().find(|oid| {
             Relation::open(*oid, Lock::Read).is_some_and(|index| {
                 index_equalities(self, &index, &keys).is_some() && is_unique_on_all(&index, 1)

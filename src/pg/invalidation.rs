@@ -7,6 +7,7 @@
 
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
+#[cfg(not(feature = "pg19"))]
 use std::ffi::c_int;
 
 /// What is called for each message: for a relation, or with zero for all; nothing may be looked up

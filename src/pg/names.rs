@@ -19,8 +19,7 @@ pub fn from_server(text: &[u8]) -> String {
     unsafe { CStr::from_ptr(converted) }.to_string_lossy().into_owned()
 }
 
-/// A text as the server has it, in the database's encoding. One that this cannot say becomes one
-/// that no name is.
+/// A text in the database's encoding. A character that this does not have is an error (22P05).
 pub fn to_server(text: &str) -> CString {
     let is_sayable = text.is_ascii() || {
         // SAFETY: reads a variable of this backend.

@@ -26,7 +26,11 @@ impl Statement {
 
     /// Runs the statement, and returns how many rows it wrote.
     pub fn run(&self, arguments: &[Value]) -> u64 {
+        // What is passed by reference is read by its declared type.
+        let fits =
+            |(value, oid): (&Value, &Oid)| matches!(value, Value::Null) || value.type_oid() == *oid;
         assert_eq!(arguments.len(), self.argument_types.len());
+        assert!(arguments.iter().zip(self.argument_types).all(fits));
         connected(|| {
             if self.plan.get().is_null() {
                 let plan = prepare(self.sql, self.argument_types);

@@ -127,7 +127,7 @@ pub struct HeldGuardLock {
 
 /// Waits for the lock of this guard, and holds it.
 pub fn hold_guard_lock(guard: &str, lock: GuardLock) -> HeldGuardLock {
-    let tag = tag_of(guard);
+    let tag = object_lock_tag(guard);
     acquire(&tag, lock);
     HeldGuardLock { tag, lock }
 }
@@ -135,7 +135,7 @@ pub fn hold_guard_lock(guard: &str, lock: GuardLock) -> HeldGuardLock {
 /// Waits for the lock of this guard, and keeps it until the transaction ends, also through PREPARE
 /// TRANSACTION.
 pub fn keep_guard_lock(guard: &str, lock: GuardLock) {
-    acquire(&tag_of(guard), lock);
+    acquire(&object_lock_tag(guard), lock);
 }
 
 impl Drop for HeldGuardLock {
@@ -155,7 +155,7 @@ fn acquire(tag: &pg_sys::LOCKTAG, lock: GuardLock) {
 
 /// The lock of an object that nobody else locks: of the class `session_guard.guard_epoch`, by a
 /// number made of the guard's name.
-fn tag_of(guard: &str) -> pg_sys::LOCKTAG {
+fn object_lock_tag(guard: &str) -> pg_sys::LOCKTAG {
     let number = guard
         .bytes()
         .fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));

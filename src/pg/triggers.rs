@@ -122,6 +122,24 @@ impl Relation {
     }
 }
 
+/// Which transactions made the triggers of a relation that call this function: `name:xid` each, in
+/// the order of their names. ALTER TABLE ... DISABLE or ENABLE TRIGGER makes them anew.
+pub fn state_of(relid: Oid, function: Oid) -> String {
+    let Some(triggers) = Relation::open(pg_sys::TriggerRelationId, Lock::Read) else {
+        return String::new();
+    };
+    let key = [Key::oid(pg_sys::Anum_pg_trigger_tgrelid as i16, relid)];
+    let mut states = Vec::new();
+    triggers.scan_keys(&Snapshot::latest(&triggers), &key, |row| {
+        if row.oid(pg_sys::Anum_pg_trigger_tgfoid as i16) == Some(function) {
+            let name = row.name(pg_sys::Anum_pg_trigger_tgname as i16);
+            states.push(format!("{name}:{}", row.xmin()));
+        }
+    });
+    states.sort();
+    states.join(" ")
+}
+
 /// The relations that have a trigger which calls this function, by `pg_depend`.
 pub fn relations_with_trigger_of(function: Oid) -> Vec<Oid> {
     let mut relations = Vec::new();

@@ -50,6 +50,16 @@ impl<'scan> Tuple<'scan> {
         Tid(unsafe { (*self.tuple).t_self })
     }
 
+    /// The transaction that wrote it, as its system column `xmin` says.
+    pub fn xmin(&self) -> u32 {
+        // SAFETY: the tuple is valid as long as this.
+        let header = unsafe { (*self.tuple).t_data };
+        // SAFETY: a tuple has a header.
+        let header = unsafe { &*header };
+        // SAFETY: a stored tuple has this form of header.
+        unsafe { header.t_choice.t_heap.t_xmin }.into_inner()
+    }
+
     /// Whether the column is NULL.
     pub fn is_null(&self, attno: i16) -> bool {
         self.get(attno).is_none()

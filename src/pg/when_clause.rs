@@ -10,8 +10,10 @@ use pgrx::pg_sys::{self, Node, Oid};
 /// What a clause says of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// `OLD.column IS DISTINCT FROM NEW.column`, for the types of ids and for booleans.
+    /// `OLD.column IS DISTINCT FROM NEW.column`, for the types of ids.
     Value(i16),
+    /// `(OLD.column IS TRUE) IS DISTINCT FROM (NEW.column IS TRUE)`, for booleans.
+    IsTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
     /// `(OLD.column)::pg_catalog.text COLLATE pg_catalog."C" IS DISTINCT FROM ...`: what the type
@@ -32,6 +34,7 @@ impl Comparison {
         };
         match self {
             Comparison::Value(_) => both(&|row| format!("{row}.{column}")),
+            Comparison::IsTrue(_) => both(&|row| format!("({row}.{column} IS TRUE)")),
             Comparison::IsNull(_) => both(&|row| format!("({row}.{column} IS NULL)")),
             Comparison::Text(_) => both(&|row| text(column, row)),
             Comparison::Row => both(&|row| text("*", row)),
@@ -152,6 +155,10 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
                 let implicit = pg_sys::CoercionContext::COERCION_IMPLICIT;
                 Some((coerce(column, type_oid, compared_type, implicit)?, compared_type))
             }
+            Comparison::IsTrue(attno) => {
+                let (column, _) = column(table, row, attno)?;
+                Some((is_true(column), pg_sys::BOOLOID))
+            }
             Comparison::IsNull(attno) => {
                 let (column, type_oid) = column(table, row, attno)?;
                 Some((is_null(column, type_oid), pg_sys::BOOLOID))
@@ -250,6 +257,16 @@ fn coerce(
         )
     };
     (!coerced.is_null()).then_some(coerced)
+}
+
+fn is_true(node: *mut Node) -> *mut Node {
+    let test = pg_sys::BooleanTest {
+        xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_BooleanTest },
+        arg: node.cast(),
+        booltesttype: pg_sys::BoolTestType::IS_TRUE,
+        location: NOWHERE,
+    };
+    allocate(test).cast()
 }
 
 fn is_null(node: *mut Node, type_oid: Oid) -> *mut Node {

@@ -10,8 +10,8 @@ use std::cell::Cell;
 struct ReplayFreshness {
     /// The connection to the upstream server that the rest was received by.
     connection: i64,
-    /// The furthest end of the upstream server's WAL that it has sent. What it sends while it is
-    /// idle, or sends what was missed, may be less.
+    /// The greatest end of WAL that the upstream server has reported. An idle server, or one that
+    /// resends, reports less.
     latest_end_lsn: u64,
     /// Such an end that was not replayed yet when it was received, and when that was.
     pending_lsn: Option<(u64, i64)>,

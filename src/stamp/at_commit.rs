@@ -1,43 +1,44 @@
-//! What a transaction that stamps does at its end: stamps that wait for it, whom it waits for, and
-//! who is notified.
+//! What a transaction that stamps does at its end: stamps that wait for it, what COMMIT waits for,
+//! and who is notified.
+//!
+//! Two transactions that stamp users of related tables in different orders would deadlock, where
+//! without the watch they would not. So those users are stamped here, sorted by id. And a guard's
+//! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
-use crate::cache::guard_cache;
+use super::pending::{self, GuardStamp, PendingGuard};
+use super::raise::{Reason, Source, restamp_guard, stamp_user};
+use crate::cache::guard_cache::{self, GuardRef};
+use crate::catalog::epochs::EpochReader;
+use crate::catalog::guard::OpenGuard;
+use crate::catalog::location;
+use crate::catalog::privileges::as_tables_owner;
+use crate::core::user_id::{UserId, is_digest};
+use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::transaction::{self, Callbacks};
+use crate::pg::names::to_server;
+use crate::pg::relation::Lock;
+use crate::pg::report::OrRaise;
+use crate::pg::transaction::{
+    self, Callbacks, GuardLock, keep_guard_lock, with_pinned_search_path,
+};
 use std::cell::Cell;
 
-/// What is to be done before the transaction commits, or else forgotten.
-#[derive(Clone, Copy)]
-struct Pending {
-    work: fn(),
-    forget: fn(),
-}
-
 thread_local! {
-    static HAS_STAMPED: Cell<bool> = const { Cell::new(false) };
-    static PENDING: Cell<Option<Pending>> = const { Cell::new(None) };
     static SYNCHRONOUS_COMMIT: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
 /// Registers the callbacks. Called once, when the library is loaded.
 pub fn register_callbacks() {
-    transaction::register_callbacks(Callbacks { before_commit, before_prepare, after_end });
-}
-
-/// The transaction has raised an epoch.
-pub fn note_stamp() {
-    HAS_STAMPED.set(true);
-}
-
-/// Has `work` done before the transaction commits, or `forget` after it has ended without that.
-pub fn run_before_commit(work: fn(), forget: fn()) {
-    PENDING.set(Some(Pending { work, forget }));
+    // PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for
+    // what its own session says.
+    let callbacks = Callbacks { before_commit, before_prepare: stamp_pending, after_end };
+    transaction::register_callbacks(callbacks);
 }
 
 /// What COMMIT waits for is decided here, so that no setting which is made before can undo it.
 fn before_commit() {
-    before_prepare();
-    if !HAS_STAMPED.get() {
+    stamp_pending();
+    if !pending::has_stamped() {
         return;
     }
     let policy = guard_cache::policy();
@@ -53,20 +54,68 @@ fn before_commit() {
     }
 }
 
-/// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what
-/// its own session says.
-fn before_prepare() {
-    if let Some(pending) = PENDING.take() {
-        (pending.work)();
+fn after_end() {
+    pending::clear();
+    if let Some(level) = SYNCHRONOUS_COMMIT.take() {
+        transaction::restore_synchronous_commit(level);
     }
 }
 
-fn after_end() {
-    HAS_STAMPED.set(false);
-    if let Some(pending) = PENDING.take() {
-        (pending.forget)();
+/// Stamps what waits for it.
+pub fn stamp_pending() {
+    let pending = pending::take();
+    if pending.is_empty() {
+        return;
     }
-    if let Some(level) = SYNCHRONOUS_COMMIT.take() {
-        transaction::restore_synchronous_commit(level);
+    with_pinned_search_path(|| {
+        as_tables_owner(|| {
+            for (guard, pending) in pending {
+                stamp_guard_and_users(&guard, pending);
+            }
+        });
+    });
+}
+
+fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamp, users }: PendingGuard) {
+    let guard_stamp = guard_stamp.filter(|stamp| stamp.made_in.counts());
+    if let Some(GuardStamp { epoch, reason: [reason, more], .. }) = guard_stamp {
+        keep_guard_lock(guard, GuardLock::StampGuard);
+        restamp_guard(&guard_cache::relations(), guard, epoch, [&reason, &more]);
+    }
+    let mut users = users
+        .into_iter()
+        .filter(|(_, stamp)| stamp.asked_in.iter().any(|asked_in| asked_in.counts()))
+        .peekable();
+    if users.peek().is_none() {
+        return;
+    }
+    let open = match open_guard(guard) {
+        Ok(open) => open,
+        Err(error) => return error.warn(),
+    };
+    // Logins wait until this transaction has committed: one that is given out meanwhile would not
+    // see the epoch.
+    keep_guard_lock(guard, GuardLock::StampUsers);
+    for (key, stamp) in users {
+        stamp_if_there(&open, &key, &stamp.related);
+    }
+}
+
+fn open_guard(guard: &str) -> Result<OpenGuard, GuardError> {
+    let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);
+    let row = row.ok_or_else(guard_cache::no_guard)?;
+    let relid = location::locate(&row, &guard_cache::relations())
+        .ok_or_else(|| crate::catalog::guard::table_gone(&row))?;
+    guard_cache::open(GuardRef::Table(relid), Lock::Read)
+}
+
+/// An id that no account has needs no epoch.
+fn stamp_if_there(open: &OpenGuard, key: &[u8], related: &str) {
+    let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+    let Some(id) = id else { return };
+    let account = EpochReader::new(open).or_raise().account(&id);
+    if account != Account::Unknown || is_digest(key) {
+        let related = to_server(related);
+        stamp_user(open, key, Reason::Related(related.to_bytes()), Source::Related);
     }
 }

@@ -1,7 +1,7 @@
 //! The record of stamps: what was stamped, why, by whom and by which path, in the transaction that
 //! stamps.
 
-use super::at_commit;
+use super::pending;
 use crate::cache::generations::{self, Bucket};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::policy::Policy;
@@ -29,7 +29,7 @@ pub enum Subject<'a> {
 }
 
 /// As the extension made the table: one trigger, for logical replication, and three indexes.
-const EVENT_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 3 };
+const EVENT_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 3, unique_indexes: 0 };
 
 thread_local! {
     static WRITE: Statement = const { Statement::new(
@@ -46,8 +46,8 @@ thread_local! {
     ) };
 }
 
-/// Has every backend drop what it keeps of the subject, at COMMIT who listens be notified, and
-/// writes the event. With the rights of the extension's owner.
+/// Invalidates the subject in every backend, marks the transaction as one that stamps, and writes
+/// the event. With the rights of the extension's owner.
 pub fn record(
     relations: &ExtensionRelations,
     policy: &Policy,
@@ -63,7 +63,7 @@ pub fn record(
         // Nobody keeps those.
         Subject::Token(..) | Subject::AllTokens(_) => {}
     }
-    at_commit::note_stamp();
+    pending::note_stamp();
     let Some(table) = event_table(policy) else { return };
     let guard = match subject {
         Subject::User(guard, _) | Subject::AllUsers(guard) => Some(to_server(guard)),

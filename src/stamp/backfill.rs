@@ -4,14 +4,15 @@
 //! functions that its owner chose (in an index, a statistics object, a constraint), and these would
 //! run with the rights of the owner of the extension.
 
-use super::at_commit;
 use super::audit::AuditContext;
+use super::pending;
 use crate::cache::generations;
 use crate::cache::guard_cache;
 use crate::catalog::epochs::{self, is_active};
 use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
 use crate::pg::datum::Value;
+use crate::pg::memory::within;
 use crate::pg::names::to_server;
 use crate::pg::server::stamping_clock;
 use crate::pg::snapshot::Snapshot;
@@ -28,7 +29,7 @@ thread_local! {
               SELECT DISTINCT $1, k COLLATE pg_catalog.\"C\", $3, 'backfill', $4
               FROM pg_catalog.unnest($2) AS k
               ORDER BY 2
-              ON CONFLICT (user_id, guard) DO UPDATE
+              ON CONFLICT (user_id, guard, is_related) DO UPDATE
               SET epoch = CASE WHEN e.epoch < $3 THEN $3
                                WHEN e.epoch < '294276-12-31 00:00:00+00'
                                THEN e.epoch + interval '1 millisecond'
@@ -87,12 +88,12 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
             ];
             STAMP_DISABLED.with(|statement| statement.run(&arguments))
         };
-        let written = crate::pg::memory::within(&mut context, arguments);
+        let written = within(&mut context, arguments);
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
     generations::invalidate_all(open.relations.invalidation);
-    at_commit::note_stamp();
+    pending::note_stamp();
     each_disabled(open, |key| {
         batch.push(key);
         if batch.len() == BATCH {

@@ -37,7 +37,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
     let epoch_column = match table.as_str() {
         "epoch" | "token_epoch" => Some(3),
         "guard_epoch" => Some(2),
-        "guard" | "watch" | "policy" | "timeline" | "event" => None,
+        "guard" | "watch" | "unwatched" | "policy" | "timeline" | "event" => None,
         _ => return call.unchanged(),
     };
     match (call.operation(), call.old(), call.new_row()) {
@@ -53,7 +53,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
 fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
     match table {
         "epoch" => {
-            raise_user(row, [1, 2, 3, 4, 5]);
+            raise_user(row, [1, 2, 3, 4, 5], row.bool(6) == Some(true));
         }
         "guard_epoch" => {
             write_guard(&[text(row, 1), time(row, 2), text(row, 3), time(row, 4)]);
@@ -76,8 +76,7 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
                 false => call.unchanged(),
             };
         }
-        // Another cluster's timelines say nothing of this one's, and its policies are not this
-        // one's.
+        // What another cluster's timelines, triggers and policies are says nothing of this one's.
         _ => {}
     }
     ReturnedRow::NONE
@@ -93,12 +92,13 @@ fn time(row: &Tuple, attno: i16) -> Value<'static> {
 
 /// Raises a user's epoch: the columns are those of the guard, the key, the epoch, the reason and
 /// the time.
-fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
+fn raise_user(row: &Tuple, columns: [i16; 5], is_related: bool) {
+    let [guard, user_id, epoch, reason, at] = columns;
     // Who stamps here holds the account's row, and nobody writes the same key meanwhile.
     let name = row.string(guard);
     let guard_row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
-    let relid = guard_row
-        .and_then(|guard_row| location::locate(&guard_row, guard_cache::relations().stamp));
+    let relid =
+        guard_row.and_then(|guard_row| location::locate(&guard_row, &guard_cache::relations()));
     if let Some(relid) = relid
         && let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::Rows)
         && let Some(key) = row.text(user_id)
@@ -106,9 +106,14 @@ fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
     {
         lock_account(&open, &id, RowLock::NoKeyUpdate);
     }
-    let row =
-        [text(row, guard), text(row, user_id), time(row, epoch), text(row, reason), time(row, at)];
-    write_user(&row);
+    write_user(&[
+        text(row, guard),
+        text(row, user_id),
+        time(row, epoch),
+        text(row, reason),
+        time(row, at),
+        Value::Bool(is_related),
+    ]);
 }
 
 /// The event says that an epoch was raised, also where the row that has it is not here, or is
@@ -116,7 +121,7 @@ fn raise_user(row: &Tuple, [guard, user_id, epoch, reason, at]: [i16; 5]) {
 fn raise_by_event(row: &Tuple) {
     let [at, guard, user_id, scope, subject, epoch, reason] = [2, 3, 4, 5, 6, 7, 8];
     if !row.is_null(guard) && !row.is_null(user_id) {
-        raise_user(row, [guard, user_id, epoch, reason, at]);
+        raise_user(row, [guard, user_id, epoch, reason, at], false);
     } else if !row.is_null(guard) {
         write_guard(&[text(row, guard), time(row, epoch), text(row, reason), time(row, at)]);
     } else {

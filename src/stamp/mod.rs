@@ -1,11 +1,11 @@
 //! What raises epochs, and what is recorded of it.
 
-pub mod already_stamped;
 pub mod at_commit;
 pub mod audit;
 pub mod backfill;
 pub mod logical_replication;
 pub mod own_tables_trigger;
+pub mod pending;
 pub mod raise;
 pub mod related_trigger;
 pub mod security_event;

@@ -1,9 +1,9 @@
 //! Raises epochs, which is the only way that an epoch ever changes.
 
-use super::already_stamped;
 use super::audit::{self, Subject};
+use super::pending;
 use crate::cache::generations::{Generation, epoch_generation};
-use crate::cache::guard_cache;
+use crate::cache::{guard_cache, stamped_users};
 use crate::catalog::epochs;
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::OpenGuard;
@@ -18,7 +18,6 @@ use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::{Statement, make_visible};
-use crate::pg::transaction::{GuardLock, keep_guard_lock};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -67,8 +66,20 @@ impl<'a> Reason<'a> {
     }
 }
 
+/// Which of a user's two rows a stamp raises: the greater of both is the user's epoch.
+///
+/// A stamp because of a related table waits for others of its kind alone, and those are sorted. One
+/// of an account is written in the order in which the app writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The account itself, or somebody who asked.
+    Account,
+    /// A related table.
+    Related,
+}
+
 /// As the extension made `session_guard.epoch`: three triggers, and the primary key.
-const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1 };
+const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1, unique_indexes: 1 };
 
 /// A guard whose epoch is known, and the generation that it was read in.
 type KnownGuardEpoch = (Rc<str>, Generation, Option<Epoch>);
@@ -76,14 +87,15 @@ type KnownGuardEpoch = (Rc<str>, Generation, Option<Epoch>);
 thread_local! {
     static GUARD_EPOCH: RefCell<Option<KnownGuardEpoch>> = const { RefCell::new(None) };
     static WRITE_USER: Statement = const { Statement::new(
-        c"INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
-          VALUES ($1, $2, $3, $4, $5)
-          ON CONFLICT (user_id, guard) DO UPDATE
+        c"INSERT INTO session_guard.epoch AS e
+              (guard, user_id, epoch, reason, stamped_at, is_related)
+          VALUES ($1, $2, $3, $4, $5, $6)
+          ON CONFLICT (user_id, guard, is_related) DO UPDATE
           SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at
           WHERE e.epoch < EXCLUDED.epoch",
         &[
             pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID,
-            pg_sys::TIMESTAMPTZOID,
+            pg_sys::TIMESTAMPTZOID, pg_sys::BOOLOID,
         ],
     ) };
     static WRITE_GUARD: Statement = const { Statement::new(
@@ -131,8 +143,8 @@ thread_local! {
 
 /// Raises the user's epoch past every login given out before now. The caller holds the user's row,
 /// or the guard's lock, so that no login comes between.
-pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: Reason) -> Epoch {
-    stamp_user_past(open, key, reason, None)
+pub fn stamp_user(open: &OpenGuard, key: &[u8], reason: Reason, source: Source) -> Epoch {
+    stamp_user_past(open, key, reason, source, None)
 }
 
 /// The same, and past another epoch.
@@ -140,12 +152,13 @@ pub fn stamp_user_past(
     open: &OpenGuard,
     key: &[u8],
     reason: Reason,
+    source: Source,
     floor: Option<Epoch>,
 ) -> Epoch {
     let (relations, guard) = (&open.relations, &open.guard.name);
     let policy = guard_cache::policy();
     let reason = reason.parts();
-    if let Some(epoch) = already_stamped::find(guard, key, reason)
+    if let Some(epoch) = stamped_users::find(guard, key, reason)
         && epoch.is_after(stamping_clock(), policy.margin())
         && floor.is_none_or(|floor| floor < epoch)
     {
@@ -160,9 +173,12 @@ pub fn stamp_user_past(
     let stamp = rise(
         &policy,
         || {
-            let own = epochs::user_epoch_in(&epochs, guard, key);
-            is_first.set(own.is_none());
-            own.max(known_guard_epoch(relations, guard)).max(floor)
+            let own = epochs::user_epochs_in(&epochs, guard, key);
+            is_first.set(match source {
+                Source::Account => own.account.is_none(),
+                Source::Related => own.related.is_none(),
+            });
+            own.greatest().max(known_guard_epoch(relations, guard)).max(floor)
         },
         |epoch, now| {
             let row = [
@@ -171,23 +187,44 @@ pub fn stamp_user_past(
                 Value::Time(epoch.0),
                 Value::Joined(reason),
                 Value::Time(now),
+                Value::Bool(source == Source::Related),
             ];
             is_first.get() && epochs.insert(EPOCH_TABLE, &row) || write_user(&row)
         },
     );
-    already_stamped::note(guard, key, reason, stamp.0);
+    stamped_users::note(guard, key, reason, stamp.0);
     audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();
     stamp.0
 }
 
-/// Raises the epoch of everybody whom the guard guards. Logins wait for the guard's lock until this
-/// transaction has committed, so that none which was given out before is left.
+/// Raises the epoch of everybody whom the guard guards. Before this transaction commits, the epoch
+/// is raised once more if a login may have been given out since.
 pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
-    keep_guard_lock(guard, GuardLock::StampGuard);
+    let epoch = raise_guard(relations, guard, reason.parts());
+    pending::add_guard(guard, epoch, reason.parts());
+    epoch
+}
+
+/// Raises the guard's epoch past every login that was given out since this transaction raised it.
+/// Logins wait for the guard's lock, which the caller keeps.
+pub fn restamp_guard(
+    relations: &ExtensionRelations,
+    guard: &str,
+    epoch: Epoch,
+    reason: [&[u8]; 2],
+) {
     let policy = guard_cache::policy();
-    let reason = reason.parts();
+    let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
+    let is_past = epoch.is_after(stamping_clock(), policy.margin()) && ahead < Some(epoch);
+    if !is_past {
+        raise_guard(relations, guard, reason);
+    }
+}
+
+fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) -> Epoch {
+    let policy = guard_cache::policy();
     let guard_in_server = to_server(guard);
     let name = Value::Text(guard_in_server.to_bytes());
     let stamp = rise(
@@ -217,8 +254,8 @@ fn greatest_epoch_just_ahead(
     const JUST: i64 = 10_000_000;
     let latest = stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST));
     let mut greatest = None;
-    epochs::each_epoch(relations, guard, |_, epoch| {
-        greatest = greatest.max(epoch.filter(|epoch| epoch.0 <= latest));
+    epochs::each_epoch(relations, guard, |row| {
+        greatest = greatest.max(Some(row.epoch).filter(|epoch| epoch.0 <= latest));
     });
     greatest
 }
@@ -275,7 +312,7 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
 
 /// Writes a row of `session_guard.epoch`, unless there is one with an epoch that is as late;
 /// returns whether it did.
-pub fn write_user(row: &[Value; 5]) -> bool {
+pub fn write_user(row: &[Value; 6]) -> bool {
     WRITE_USER.with(|write| write.run(row)) > 0
 }
 
@@ -293,8 +330,8 @@ pub fn write_token(row: &[Value; 5]) -> bool {
     }
 }
 
-/// Takes an epoch past the clock and the old one, and writes it, which fails if another has written
-/// a later one meanwhile; that is risen past once more. One that stays is at its end.
+/// Takes an epoch past the clock and the old one, and writes it. If another transaction wrote a
+/// later epoch meanwhile, tries again past that one. Gives up when the old epoch is infinite.
 fn rise(
     policy: &Policy,
     old: impl Fn() -> Option<Epoch>,

@@ -1,50 +1,34 @@
 //! SQL: what a change of a related table stamps.
 //!
-//! The users are stamped before the transaction commits, in the order of their ids. Stamped at
-//! once, two transactions that write rows of the same users in other orders would wait for one
-//! another, which they would not without the watch.
+//! It only notes which users are to be stamped: `at_commit` stamps them.
 
-use super::at_commit;
-use super::raise::{Reason, stamp_guard, stamp_user};
+use super::raise::{Reason, stamp_guard};
 use super::users_trigger::not_a_trigger;
+use super::{at_commit, pending};
 use crate::cache::generations::{Generation, guard_generation, track_guards};
 use crate::cache::guard_cache::{self, GuardRef};
-use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::{self, IdColumn, OpenGuard};
 use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
-use crate::core::user_id::{IdType, UserId, is_digest};
-use crate::core::verdict::Account;
+use crate::catalog::unwatched;
+use crate::core::user_id::{IdType, UserId};
 use crate::error::GuardError;
 use crate::pg::names::{RelationName, to_server};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::report::OrRaise;
-use crate::pg::server::Subtransaction;
-use crate::pg::transaction::{GuardLock, keep_guard_lock, with_pinned_search_path};
+use crate::pg::transaction::with_pinned_search_path;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
-
-/// A user whom this transaction is to stamp.
-struct PendingStamp {
-    /// The related table's name.
-    related: Rc<str>,
-    /// What asked for it; if that is rolled back, nothing is stamped.
-    asked_in: Vec<Subtransaction>,
-}
 
 /// A transaction that changes rows of more users stamps them in parts.
 const MAX_PENDING: usize = 50_000;
 
 thread_local! {
     static WATCHED_TABLE: RefCell<Option<WatchedTable>> = const { RefCell::new(None) };
-    /// By the users table, then the key of the user's epoch.
-    static PENDING: RefCell<BTreeMap<(u32, Vec<u8>), PendingStamp>> =
-        const { RefCell::new(BTreeMap::new()) };
     /// Tables whose triggers this backend has found broken, to warn of each once.
     static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
 }
@@ -55,9 +39,11 @@ thread_local! {
 fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
     let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
-    if let Err(error) = collect(&call)
-        && WARNED.with_borrow_mut(|warned| warned.insert(call.relid()))
-    {
+    let Err(error) = collect(&call) else { return };
+    if let Some(guard) = call.argument() {
+        as_tables_owner(|| unwatched::note_once(&guard, &error.message));
+    }
+    if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
 }
@@ -65,12 +51,12 @@ fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
 fn collect(call: &TriggerCall) -> Result<(), GuardError> {
     let watched = watched_table(call)?;
     if !call.is_row_level() {
-        let open = guard_cache::open(GuardRef::Table(watched.users), Lock::Read)?;
+        let relations = guard_cache::relations();
         let related = to_server(&watched.name);
         with_pinned_search_path(|| {
             as_tables_owner(|| {
                 let reason = Reason::Related(related.to_bytes());
-                stamp_guard(&open.relations, &open.guard.name, reason)
+                stamp_guard(&relations, &watched.guard, reason)
             })
         });
         return Ok(());
@@ -91,8 +77,8 @@ struct WatchedTable {
     /// The related table.
     relid: pg_sys::Oid,
     name: Rc<str>,
-    /// The guarded table, and the type of its ids.
-    users: pg_sys::Oid,
+    /// The guard, and the type of its ids.
+    guard: Rc<str>,
     id_type: IdType,
     /// The column that names the user.
     user_id: IdColumn,
@@ -118,7 +104,7 @@ fn watched_table(call: &TriggerCall) -> Result<WatchedTable, GuardError> {
     let watched = WatchedTable {
         relid,
         name: name.into(),
-        users: open.guard.relid,
+        guard: Rc::clone(&open.guard.name),
         id_type: open.guard.columns.id.id_type,
         user_id: user_id_column(call)?,
         generation,
@@ -136,8 +122,8 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let name = call.argument().ok_or_else(not_watched)?;
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
     let row = row.ok_or_else(not_watched)?;
-    let relid = location::locate(&row, guard_cache::relations().stamp)
-        .ok_or_else(|| guard::table_gone(&row))?;
+    let relid =
+        location::locate(&row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(&row))?;
     guard_cache::open(GuardRef::Table(relid), Lock::Read)
 }
 
@@ -152,75 +138,8 @@ fn user_id_column(call: &TriggerCall) -> Result<IdColumn, GuardError> {
 }
 
 fn note(watched: &WatchedTable, id: UserId) {
-    let key = (watched.users.to_u32(), id.into_key().into_owned());
-    let here = Subtransaction::current();
-    let count = PENDING.with_borrow_mut(|pending| {
-        let stamp = pending.entry(key).or_insert_with(|| PendingStamp {
-            related: Rc::clone(&watched.name),
-            asked_in: Vec::new(),
-        });
-        if stamp.asked_in.last() != Some(&here) {
-            stamp.asked_in.push(here);
-        }
-        pending.len()
-    });
-    at_commit::run_before_commit(stamp_pending, forget_pending);
-    if count > MAX_PENDING {
-        stamp_pending();
-    }
-}
-
-/// The transaction has ended without them.
-fn forget_pending() {
-    PENDING.with_borrow_mut(BTreeMap::clear);
-}
-
-fn stamp_pending() {
-    let pending = PENDING.take();
-    if pending.is_empty() {
-        return;
-    }
-    with_pinned_search_path(|| {
-        as_tables_owner(|| {
-            let mut opened: Option<(u32, Option<OpenGuard>)> = None;
-            for ((relid, key), stamp) in pending {
-                if !stamp.asked_in.iter().any(|asked_in| asked_in.counts()) {
-                    continue;
-                }
-                if opened.as_ref().is_none_or(|(of, _)| *of != relid) {
-                    opened = Some((relid, open_to_stamp(relid.into())));
-                }
-                if let Some((_, Some(open))) = &opened {
-                    stamp_if_there(open, &key, &stamp.related);
-                }
-            }
-        });
-    });
-}
-
-/// Logins wait until this transaction has committed: one that is given out meanwhile would not see
-/// the epoch.
-fn open_to_stamp(relid: pg_sys::Oid) -> Option<OpenGuard> {
-    match guard_cache::open(GuardRef::Table(relid), Lock::Read) {
-        Ok(open) => {
-            keep_guard_lock(&open.guard.name, GuardLock::StampUsers);
-            Some(open)
-        }
-        Err(error) => {
-            error.warn();
-            None
-        }
-    }
-}
-
-/// An id that no account has needs no epoch.
-fn stamp_if_there(open: &OpenGuard, key: &[u8], related: &str) {
-    let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type) else {
-        return;
-    };
-    let account = EpochReader::new(open).or_raise().account(&id);
-    if account != Account::Unknown || is_digest(key) {
-        let related = to_server(related);
-        stamp_user(open, key, Reason::Related(related.to_bytes()));
+    let key = id.into_key().into_owned();
+    if pending::add_user(&watched.guard, key, &watched.name) > MAX_PENDING {
+        at_commit::stamp_pending();
     }
 }

@@ -1,10 +1,11 @@
 //! SQL: what a change of the users table stamps.
 
-use super::raise::{Reason, stamp_guard, stamp_user, stamp_user_past};
+use super::raise::{Reason, Source, stamp_guard, stamp_user, stamp_user_past};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::hints;
+use crate::catalog::unwatched;
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
@@ -49,10 +50,13 @@ fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
     }
 }
 
-/// Warns, once a backend, of a guard that cannot be opened, and has backends that know the account
-/// from before read the row again.
+/// Warns, once a backend, of a guard that cannot be opened, notes that a change went unstamped, and
+/// has backends that know the account from before read the row again.
 fn note_broken(call: &TriggerCall, error: GuardError) {
     call.invalidate_relation();
+    if let Some(guard) = call.argument() {
+        unwatched::note_once(&guard, &error.message);
+    }
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
@@ -62,7 +66,7 @@ fn on_insert(open: &OpenGuard, row: &Tuple) {
     let Some(id) = id_of(open, row) else { return };
     let key = id.into_key();
     if user_epoch(&open.relations, &open.guard.name, &key).is_some() {
-        stamp_user(open, &key, Reason::Recreated);
+        stamp_user(open, &key, Reason::Recreated, Source::Account);
     }
 }
 
@@ -71,9 +75,10 @@ fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
     if old_id != new_id {
         // A login that was given out at the old id's epoch, ahead of the clock, must not count for
         // the new id.
-        let floor = old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged));
+        let floor =
+            old_id.map(|id| stamp_user(open, &id.into_key(), Reason::IdChanged, Source::Account));
         if let Some(id) = new_id {
-            stamp_user_past(open, &id.into_key(), Reason::IdChanged, floor);
+            stamp_user_past(open, &id.into_key(), Reason::IdChanged, Source::Account, floor);
         }
         return;
     }
@@ -88,7 +93,7 @@ fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
 
 fn stamp_row(open: &OpenGuard, row: &Tuple, reason: Reason) {
     if let Some(id) = id_of(open, row) {
-        stamp_user(open, &id.into_key(), reason);
+        stamp_user(open, &id.into_key(), reason, Source::Account);
     }
 }
 

@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from python_helpers.databases import connect, create_database
+from python_helpers.databases import connect, create_database, create_role
 
 HERE = Path(__file__).parent
 BUILT = Path(os.environ["GUARD_BUILT"])
@@ -26,6 +26,8 @@ DRIVERS = {
     "PDO": ["php", "php_pdo.php"],
     "libpq": [str(BUILT / "libpq")],
 }
+# What the clients log in to the server with: an ordinary role, which grant_access has let call the functions.
+APP = "guard_drivers_app"
 # Neither the clients' zone nor the server's is UTC: a time that is taken for a local one is seen to be.
 CLIENTS_ZONE, SERVERS_ZONE = "Asia/Kolkata", "America/New_York"
 # As the server writes them, where a client makes no more of them.
@@ -50,6 +52,7 @@ def cases_of(column):
 
 def make_database(column):
     name, users = f"guard_drivers_{column}", CASES["columns"][column]
+    create_role(APP)
     create_database(name, settings={"TimeZone": SERVERS_ZONE})
     with connect(name) as db:
         db.execute("CREATE EXTENSION pg_session_guard")
@@ -73,12 +76,15 @@ def make_database(column):
             UNIQUE (name, guard))""")
         with db.cursor() as cursor:
             cursor.executemany("INSERT INTO cases VALUES (%s, %s, %s, %s, %s, %s, %s)", [row for row, *_ in cases_of(column)])
+        db.execute("SELECT session_guard.grant_access(%s)", (APP,))
+        db.execute(f"GRANT SELECT ON cases TO {APP}")
+        db.execute(f"GRANT SELECT, UPDATE ON users TO {APP}")
     return name
 
 
 def ask(driver, database, **environment):
     """What the driver's client says: by name of the case, guard and call, a verdict by way of asking."""
-    environment = os.environ | {"PGDATABASE": database, "TZ": CLIENTS_ZONE, "PYTHONDONTWRITEBYTECODE": "1",
+    environment = os.environ | {"PGDATABASE": database, "PGUSER": APP, "TZ": CLIENTS_ZONE, "PYTHONDONTWRITEBYTECODE": "1",
                                 "PGCLIENTENCODING": "UTF8", "NODE_PATH": str(BUILT / "node_modules")} | environment
     client = subprocess.run(DRIVERS[driver], cwd=HERE, env=environment, text=True, capture_output=True, timeout=120)
     assert client.returncode == 0, client.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from clients import DRIVERS, ask, expected_answers, make_database
+from clients import APP, DRIVERS, ask, expected_answers, make_database
 from python_helpers import ROOT
 from python_helpers.ports import free_port
 
@@ -55,7 +55,7 @@ query_wait_timeout = 30
 ignore_startup_parameters = extra_float_digits
 {"max_prepared_statements = 100" if KEEPS_STATEMENTS else ""}
 """)
-        Path(folder, "users").write_text(f'"{os.environ["PGUSER"]}" ""\n')
+        Path(folder, "users").write_text(f'"{os.environ["PGUSER"]}" ""\n"{APP}" ""\n')
         subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
         log = open(Path(folder, "log"), "w")
         process = subprocess.Popen([UNPRIVILEGED, PGBOUNCER, f"{folder}/ini"], stdout=log, stderr=log)

@@ -8,18 +8,15 @@ DATABASE = "guard_examples"
 
 @pytest.fixture(scope="session", autouse=True)
 def database():
-    create_database(DATABASE, settings={"session_guard.notify": "on"})
-    with connect("postgres") as admin:
-        admin.execute("DROP ROLE IF EXISTS guard_examples_app")
+    create_database(DATABASE)
     with connect(DATABASE) as admin:
         admin.execute("CREATE TABLE users (id int PRIMARY KEY, active boolean, password text)")
         admin.execute("INSERT INTO users SELECT n, true, 'secret' FROM generate_series(1, 50) AS n")
         admin.execute("CREATE EXTENSION pg_session_guard")
         admin.execute("SELECT session_guard.attach('users', revoke_on => '{password}')")
+        admin.execute("SELECT session_guard.configure(notify => true)")
     yield
     drop_database(DATABASE)
-    with connect("postgres") as admin:
-        admin.execute("DROP ROLE IF EXISTS guard_examples_app")
 
 
 @pytest.fixture

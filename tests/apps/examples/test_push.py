@@ -177,11 +177,11 @@ def test_nor_does_a_client_that_says_more_than_anybody_reads(port, db, log_in):
 def test_a_session_that_ends_by_its_age_is_closed_though_nothing_notifies(port, db, log_in):
     async def story():
         socket = await enter(port, 17, log_in(17))
-        attach = "SELECT session_guard.attach('users', revoke_on => '{password}', max_session_age => %s::interval)"
+        attach = "SELECT session_guard.attach('users', max_session_age => %s::interval)"
         db.execute(attach, ("1 second",))
         try:
             await seconds_until_closed(socket, time.monotonic())
         finally:
-            db.execute(attach, (None,))
+            db.execute(attach, ("0",))
 
     asyncio.run(story())

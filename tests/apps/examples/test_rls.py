@@ -4,22 +4,19 @@ import psycopg
 import pytest
 from conftest import DATABASE
 from python_helpers import EXAMPLES
+from python_helpers.databases import create_role
 
 POLICY = EXAMPLES / "rls" / "rls.sql"
+APP = "document_app"
 
 
 @pytest.fixture(scope="module")
 def app(database):
+    create_role(APP)
     with psycopg.connect(dbname=DATABASE, autocommit=True) as admin:
         admin.execute(POLICY.read_text())
         admin.execute("INSERT INTO document (owner_id, title) SELECT n, 'of ' || n FROM generate_series(1, 50) AS n")
-        admin.execute("CREATE ROLE guard_examples_app")
-        admin.execute("GRANT SELECT, INSERT, UPDATE ON document TO guard_examples_app")
-        admin.execute("GRANT USAGE ON SEQUENCE document_id_seq TO guard_examples_app")
-        admin.execute("GRANT EXECUTE ON FUNCTION session_valid(bigint, timestamptz) TO guard_examples_app")
-    with psycopg.connect(dbname=DATABASE) as connection:
-        connection.execute("SET ROLE guard_examples_app")
-        connection.commit()
+    with psycopg.connect(dbname=DATABASE, user=APP) as connection:
         yield connection
 
 
@@ -49,7 +46,7 @@ def test_the_session_ends_within_a_transaction_too(app, db, log_in):
 
 def test_without_a_word_of_who_it_is_there_are_no_rows_and_no_error(app, db):
     # As if nobody had been put out yet: session_valid then lets a session without a login time go on.
-    db.execute("UPDATE session_guard.guard_epoch SET epoch = NULL")
+    db.execute("DELETE FROM session_guard.guard_epoch")
     assert db.execute("SELECT session_valid(9, NULL::timestamptz)").fetchone()[0]
     with app.transaction():
         assert app.execute("SELECT title FROM document").fetchall() == []

@@ -148,7 +148,7 @@ def value(samples, name, **labels):
 def test_the_exporter_exports_what_has_happened(metrics):
     of_primary = metrics["PRIMARY"]
     assert value(of_primary, "session_guard_guards_attached") == [1]
-    assert value(of_primary, "session_guard_health_not_ok", check_name="armed", guard="users") == [0]
+    assert value(of_primary, "session_guard_health_not_ok", check_name="armed", guard="public.users") == [0]
     assert value(of_primary, "session_guard_events_last_5_minutes", reason="disabled") == [10]
     assert value(of_primary, "session_guard_events_last_5_minutes", reason="deleted") == [3]
     assert value(of_primary, "session_guard_events_last_5_minutes", reason="admin") == [1]

@@ -1,17 +1,20 @@
 """Failovers that Patroni makes: no acknowledged disable is lost, and where one may be, nobody gets in."""
 
 import os
+import re
 import signal
 import time
 
 import psutil
 import psycopg
 import pytest
-from cluster import TTL, Cluster, wait_until
+from cluster import EXAMPLE, TTL, Cluster, wait_until
 from load import CONTROL, Load
 
 USERS = 200_000
 STALENESS = 5  # As examples/patroni/patroni.yml says.
+HEAD = (EXAMPLE / "patroni.yml").read_text().partition("\nscope:")[0]
+POLICIES = re.search(r"SELECT session_guard.configure\(.*?\);", re.sub(r"^#", "", HEAD, flags=re.M), re.S)[0]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,7 @@ def cluster():
             there.execute(f"INSERT INTO users SELECT n, true FROM generate_series(1, {USERS}) AS n")
             there.execute("CREATE EXTENSION pg_session_guard")
             there.execute("SELECT session_guard.attach('users')")
+            there.execute(POLICIES)
         yield cluster
 
 
@@ -142,8 +146,9 @@ def test_after_a_failover_that_lost_a_disable_nobody_gets_in_until_somebody_has_
     asynchronous = {
         "synchronous_mode": False,
         "synchronous_mode_strict": False,
-        "postgresql": {"parameters": {"session_guard.revocation_durability": "local"}},
     }
+    with cluster.leader().connect() as there:
+        there.execute("SELECT session_guard.configure(revocation_durability => 'local')")
     assert cluster.ask("/config", asynchronous, "PATCH")
     cluster.wait_until_whole(is_synchronous=False)
     old = cluster.leader()

@@ -17,11 +17,11 @@ INSERT INTO by_text VALUES ('1', true), ('2', false), ('Ünïcödé '' "x" ', tr
 INSERT INTO by_varchar VALUES ('1', true), ('2', false), (NULL, false), ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', true);
 
 -- attach returns how many disabled accounts it stamped.
-SELECT session_guard.attach('"Odd Schema"."User''s ""table"""', 'The Id', 'is active?', '{"pass word"}');
+SELECT session_guard.attach('"Odd Schema"."User''s ""table"""', 'The Id', 'is active?', revoke_on => '{"pass word"}');
 SELECT session_guard.attach('by_int'), session_guard.attach('by_bigint'), session_guard.attach('by_uuid'),
        session_guard.attach('by_text'), session_guard.attach('by_varchar');
-SELECT guard, table_name, id_column, active_column, revoke_on, is_default FROM session_guard.guard ORDER BY guard::oid;
-SELECT guard, user_id, reason FROM session_guard.epoch ORDER BY guard::oid;
+SELECT name, schema_name, table_name, table_owner = current_user AS is_owner, id_column, active_column, active_when, revoke_on, is_default FROM session_guard.guard ORDER BY name;
+SELECT guard, user_id, reason FROM session_guard.epoch ORDER BY guard;
 
 -- The triggers, and how they depend on the extension.
 SELECT tgname, tgenabled, pg_get_triggerdef(t.oid, true) AS definition,
@@ -47,39 +47,47 @@ UPDATE by_bigint SET active = false WHERE id = 9223372036854775807;
 UPDATE by_uuid SET active = false WHERE id = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11';
 UPDATE by_text SET active = false WHERE id LIKE 'Ün%';
 UPDATE by_varchar SET active = NULL WHERE id IS NULL OR id > '9';
-SELECT guard, user_id, reason FROM session_guard.epoch ORDER BY guard::oid, user_id;
+SELECT guard, user_id, reason FROM session_guard.epoch ORDER BY guard, user_id;
 
 -- Attached again: nothing new to stamp, nothing changed.
 SELECT session_guard.attach('by_int'), session_guard.attach('by_uuid');
 -- Stamped again only if it was last stamped for another reason.
-UPDATE session_guard.epoch SET reason = 'enabled' WHERE guard = 'by_int'::regclass;
+UPDATE session_guard.epoch SET reason = 'enabled' WHERE guard = 'public.by_int';
 SELECT session_guard.attach('by_int'), session_guard.attach('by_int');
 
--- With other arguments: the guard changes, and says what it no longer does.
+-- With other arguments: the guard changes.
 ALTER TABLE by_int ADD enabled boolean DEFAULT true, ADD password text;
 SET client_min_messages = notice;
 SELECT session_guard.attach('by_int', active_column => 'enabled', revoke_on => '{password, password}');
 SELECT session_verdict('by_int', 2, now() - interval '1 h');
 UPDATE by_int SET active = NOT active;
 SELECT pg_get_triggerdef(oid, true) FROM pg_trigger WHERE tgrelid = 'by_int'::regclass AND tgname = 'session_guard_update';
-SELECT session_guard.attach('by_int', active_column => 'enabled');
-SELECT active_column, revoke_on, is_default FROM session_guard.guard WHERE guard = 'by_int'::regclass;
+-- What it is not told stays; {} takes away.
+SELECT session_guard.attach('by_int');
+SELECT active_column, revoke_on, is_default FROM session_guard.guard WHERE name = 'public.by_int';
+SELECT session_guard.attach('by_int', revoke_on => '{}');
+SELECT active_column, revoke_on, is_default FROM session_guard.guard WHERE name = 'public.by_int';
 SET client_min_messages = warning;
 
 -- There is one default guard at most; is_default => true moves it.
-SELECT session_guard.attach('by_int', active_column => 'enabled', is_default => true);
-SELECT guard FROM session_guard.guard WHERE is_default;
+SELECT session_guard.attach('by_int', is_default => true);
+SELECT name FROM session_guard.guard WHERE is_default;
 SELECT session_guard.attach('by_text', is_default => false);
-SELECT session_guard.attach('by_int', active_column => 'enabled');
-SELECT guard FROM session_guard.guard WHERE is_default;
+SELECT session_guard.attach('by_int');
+SELECT name FROM session_guard.guard WHERE is_default;
 
--- detach keeps the epochs, and deletes them with forget => true.
+-- detach keeps the epochs and the options, and deletes them with forget => true.
+SELECT session_guard.attach('by_text', max_session_age => '1 d');
 SELECT session_guard.detach('by_text');
+SELECT detached_at > attached_at AS is_detached, max_session_age FROM session_guard.guard WHERE name = 'public.by_text';
+SELECT session_verdict('by_text', '1', now());
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'by_text'::regclass;
-SELECT user_id FROM session_guard.epoch WHERE guard = 'by_text'::regclass;
+SELECT user_id FROM session_guard.epoch WHERE guard = 'public.by_text';
 SELECT session_guard.attach('by_text');
+SELECT detached_at, max_session_age FROM session_guard.guard WHERE name = 'public.by_text';
 SELECT session_guard.detach('by_text', forget => true);
-SELECT count(*) FROM session_guard.epoch WHERE guard = 'by_text'::regclass;
+SELECT count(*) FROM session_guard.guard WHERE name = 'public.by_text';
+SELECT count(*) FROM session_guard.epoch WHERE guard = 'public.by_text';
 
 -- A type is changed between detach and attach; PostgreSQL refuses it otherwise.
 ALTER TABLE by_bigint ALTER id TYPE int;
@@ -99,21 +107,21 @@ SELECT session_verdict('"Odd Schema".people', '00000000-0000-0000-0000-000000000
 UPDATE "Odd Schema".people SET enabled = false WHERE person = '00000000-0000-0000-0000-000000000003';
 UPDATE "Odd Schema".people SET enabled = true WHERE person = '00000000-0000-0000-0000-000000000003';
 SELECT session_verdict('"Odd Schema".people', '00000000-0000-0000-0000-000000000003', now());
-SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = '"Odd Schema".people'::regclass;
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'public.by_uuid';
 SELECT session_guard.reconcile('"Odd Schema".people');
-SELECT table_name, id_column, active_column FROM session_guard.guard WHERE guard = '"Odd Schema".people'::regclass;
-SELECT bool_and(ok) FROM session_guard.health() WHERE guard = '"Odd Schema".people'::regclass;
+SELECT name, schema_name, table_name, id_column, active_column FROM session_guard.guard WHERE name = 'public.by_uuid';
+SELECT bool_and(ok) FROM session_guard.health() WHERE guard = 'public.by_uuid';
 
 -- A table that is dropped and made again under its name takes its epochs over.
 UPDATE by_varchar SET active = false WHERE id = '1';
-SELECT user_id, epoch FROM session_guard.epoch WHERE guard = 'by_varchar'::regclass AND user_id = '1' \gset before_
+SELECT user_id, epoch FROM session_guard.epoch WHERE guard = 'public.by_varchar' AND user_id = '1' \gset before_
 DROP TABLE by_varchar;
 CREATE TABLE by_varchar (id varchar(40) PRIMARY KEY, active boolean);
 INSERT INTO by_varchar VALUES ('1', true), ('5', true);
 SELECT session_guard.attach('by_varchar');
 SELECT session_guard.epoch_of('by_varchar', '1') = :'before_epoch' AS has_its_epoch,
        session_verdict('by_varchar', '1', :'before_epoch'::timestamptz - interval '1 s'), session_verdict('by_varchar', '5', now());
-SELECT count(*) FROM session_guard.guard WHERE table_name = 'public.by_varchar';
+SELECT count(*) FROM session_guard.guard WHERE table_name = 'by_varchar';
 -- Also when it was detached before it was dropped.
 SELECT session_guard.detach('by_varchar');
 DROP TABLE by_varchar;
@@ -121,18 +129,22 @@ CREATE TABLE by_varchar (id varchar(40) PRIMARY KEY, active boolean);
 INSERT INTO by_varchar VALUES ('1', true);
 SELECT session_guard.attach('by_varchar');
 SELECT session_guard.epoch_of('by_varchar', '1') = :'before_epoch' AS has_its_epoch;
--- Those of a table that was only renamed are copied.
+-- That of a table that was only renamed stays with it, until it is moved.
 ALTER TABLE by_varchar RENAME TO was_by_varchar;
 CREATE TABLE by_varchar (id varchar(40) PRIMARY KEY, active boolean);
+INSERT INTO by_varchar VALUES ('1', true);
+SELECT session_verdict('by_varchar', '1', now());
 SELECT session_guard.attach('by_varchar');
+SELECT session_guard.detach('public.was_by_varchar'), session_guard.attach('public.by_varchar');
 SELECT session_guard.epoch_of('by_varchar', '1') = :'before_epoch' AS has_its_epoch;
-SELECT session_guard.detach('was_by_varchar');
+SELECT count(*) FROM session_guard.guard WHERE name ~ 'by_varchar';
+SELECT session_verdict('was_by_varchar', '1', now());
 
 -- Edits of the guards' table by hand count at once.
 SELECT session_verdict('by_int', 1, now());
-UPDATE session_guard.guard SET active_column = 'active' WHERE guard = 'by_int'::regclass;
+UPDATE session_guard.guard SET active_column = 'active' WHERE name = 'public.by_int';
 SELECT session_verdict('by_int', 1, now());
-UPDATE session_guard.guard SET active_column = 'enabled', revoke_on = '{password}' WHERE guard = 'by_int'::regclass;
+UPDATE session_guard.guard SET active_column = 'enabled', revoke_on = '{password}' WHERE name = 'public.by_int';
 SELECT session_verdict('by_int', 1, now());
 SELECT session_guard.reconcile('by_int');
 SELECT session_verdict('by_int', 1, now());
@@ -145,9 +157,9 @@ ALTER TABLE by_bigint DISABLE TRIGGER session_guard_update;
 DROP TRIGGER session_guard_delete ON by_int;
 ALTER TABLE by_varchar ENABLE REPLICA TRIGGER session_guard_truncate;
 UPDATE by_text SET active = false WHERE id = '1';
-SELECT guard, detail, remedy FROM session_guard.health() WHERE check_name = 'armed' AND NOT ok ORDER BY guard::oid;
+SELECT guard, detail, remedy FROM session_guard.health() WHERE check_name = 'armed' AND NOT ok ORDER BY guard;
 SELECT session_guard.reconcile('by_text');
-SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'by_text'::regclass AND user_id = '1';
+SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.by_text' AND user_id = '1';
 SELECT session_guard.reconcile();
 SELECT count(*) FROM session_guard.health() WHERE check_name = 'armed' AND NOT ok;
 

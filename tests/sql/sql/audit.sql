@@ -1,4 +1,4 @@
--- Each stamp is recorded with its reason and who caused it, is given out as a security event, and can be pruned.
+-- Each stamp is recorded with its reason and who caused it, and is given out as a security event.
 CREATE TABLE users (id int PRIMARY KEY, active boolean, password text);
 INSERT INTO users SELECT n, n <> 1 FROM generate_series(1, 20) AS n;
 SET client_min_messages = warning;
@@ -35,10 +35,10 @@ RESET ROLE;
 SELECT acting_role FROM session_guard.event ORDER BY id DESC LIMIT 1;
 
 -- Without it.
-SET session_guard.audit = off;
+SELECT session_guard.configure(audit => false);
 UPDATE users SET active = false WHERE id = 9;
 SELECT session_guard.reconcile();
-RESET session_guard.audit;
+SELECT session_guard.configure(audit => true);
 SELECT count(*) FROM session_guard.event WHERE user_id = '9' AND reason = 'disabled';
 SELECT session_verdict(9, now());
 
@@ -58,36 +58,6 @@ SELECT session_guard.security_event(0), session_guard.security_event(NULL);
 -- No subject identifier is empty.
 SELECT session_guard.revoke_tokens('embedded_dashboard', '') IS NOT NULL AS is_done;
 SELECT session_guard.security_event(id), subject = '' AS is_empty FROM session_guard.event ORDER BY id DESC LIMIT 1;
-
--- Kept short: what is old and belongs to nobody goes, and nothing that still keeps a session out.
-UPDATE session_guard.epoch SET epoch = '2020-01-01 00:00:00+00';
-UPDATE session_guard.token_epoch SET epoch = '2020-01-01 00:00:00+00';
-UPDATE session_guard.guard_epoch SET epoch = '2020-01-01 00:00:00+00';
-DELETE FROM users WHERE id > 10;
-INSERT INTO session_guard.epoch VALUES ('users', '77', '2020-01-01 00:00:00+00', 'by hand'), ('users', '78', 'infinity', 'by hand');
-CREATE TABLE gone (id int PRIMARY KEY, active boolean);
-SELECT session_guard.attach('gone', is_default => false);
-INSERT INTO session_guard.epoch VALUES ('gone', '1', '2020-01-01 00:00:00+00', 'by hand');
-DROP TABLE gone;
-UPDATE session_guard.event SET at = '2020-01-01 00:00:00+00' WHERE reason = 'truncated';
-SELECT session_guard.prune('100 years');
-SELECT session_guard.prune('1 day');
-SELECT session_guard.prune('1 day');
-SELECT count(*) FILTER (WHERE user_id::int BETWEEN 1 AND 10) AS of_users, count(*) FILTER (WHERE user_id::int BETWEEN 11 AND 20) AS of_the_deleted,
-       count(*) FILTER (WHERE user_id = '77') AS "77", count(*) FILTER (WHERE user_id = '78') AS "78" FROM session_guard.epoch;
-SELECT scope, subject FROM session_guard.token_epoch;
-SELECT session_guard.prune('-1 day');
-SELECT session_guard.prune(NULL);
-SET ROLE regress_acting;
-SELECT session_guard.prune('1 day');
-RESET ROLE;
-GRANT USAGE ON SCHEMA session_guard TO regress_acting;
-GRANT EXECUTE ON FUNCTION session_guard.prune TO regress_acting;
-SET ROLE regress_acting;
-\set VERBOSITY terse
-SELECT session_guard.prune('1 day');
-\set VERBOSITY default
-RESET ROLE;
 
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;

@@ -6,7 +6,7 @@ CREATE EXTENSION pg_session_guard;
 SELECT count(*) FROM session_guard.guard;
 DROP EXTENSION pg_session_guard;
 
--- None of that name, but one that looks like it.
+-- None of that name, and one that looks like it: which column says whether an account is active is not guessed.
 CREATE TABLE auth_user (id bigserial PRIMARY KEY, username text, is_active boolean);
 CREATE EXTENSION pg_session_guard;
 DROP EXTENSION pg_session_guard;
@@ -17,7 +17,7 @@ CREATE SCHEMA superset;
 CREATE TABLE superset.ab_user (id serial PRIMARY KEY, active boolean);
 INSERT INTO superset.ab_user (active) VALUES (true), (false), (NULL);
 CREATE EXTENSION pg_session_guard;
-SELECT guard, table_name, id_column, active_column, revoke_on, is_default FROM session_guard.guard;
+SELECT name, table_name, id_column, active_column, revoke_on, is_default FROM session_guard.guard;
 SELECT user_id, reason FROM session_guard.epoch ORDER BY user_id;
 DROP EXTENSION pg_session_guard;
 

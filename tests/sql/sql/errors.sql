@@ -43,7 +43,8 @@ SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'active')$$);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'amount', 'flag')$$);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'tags', 'flag')$$);
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$);
-SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag', '{nothing}')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag', 'True')$$);
+SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag', revoke_on => '{nothing}')$$);
 -- Indexes that do not make an id unique.
 CREATE UNIQUE INDEX ON users (part) WHERE flag;
 CREATE UNIQUE INDEX ON users (part, id);
@@ -55,30 +56,29 @@ SELECT * FROM mistake($$SELECT session_guard.attach('users', 'part', 'flag')$$);
 SELECT count(*) FROM session_guard.guard;
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'session\_guard%' AND tgrelid::regclass::text NOT LIKE 'session\_guard.%';
 
--- A hint repairs it when it is run as it stands.
-SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$) \gset
-:hint
+-- The statement of a hint repairs it when it is run as it stands.
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$) \gset
+:statement
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'id', 'flag')$$);
-SELECT hint FROM mistake($$SELECT session_guard.attach('an_unlogged')$$) \gset
-:hint
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake($$SELECT session_guard.attach('an_unlogged')$$) \gset
+:statement
 SELECT * FROM mistake($$SELECT session_guard.attach('an_unlogged')$$);
 SELECT * FROM mistake('SELECT session_valid(''members'', 1, now())');
-SELECT hint FROM mistake('SELECT session_valid(''members'', 1, now())') \gset
-:hint
+SELECT session_guard.attach('members', active_column => 'enabled');
 SELECT * FROM mistake('SELECT session_valid(''members'', 1, now())');
 
 -- Attached already, by another id.
 ALTER TABLE users ADD uid uuid UNIQUE;
 SELECT * FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$);
-SELECT hint FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$) \gset
-:hint
-SELECT id_column FROM session_guard.guard WHERE guard = 'users'::regclass;
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake($$SELECT session_guard.attach('users', 'uid', 'flag')$$) \gset
+:statement
+SELECT id_column FROM session_guard.guard WHERE name = 'public.users';
 
 -- Several guards, and no default.
 UPDATE session_guard.guard SET is_default = false;
 SELECT * FROM mistake('SELECT session_valid(1, now())');
-SELECT hint FROM mistake('SELECT session_valid(1, now())') \gset
-:hint
+SELECT substring(hint FROM 'for example: (.*)$') AS statement FROM mistake('SELECT session_valid(1, now())') \gset
+:statement
 SELECT code FROM mistake('SELECT session_valid(1, now())');
 
 -- Not guarded.
@@ -95,40 +95,45 @@ SELECT * FROM mistake('SELECT session_start(''an_unlogged'', 1)');
 INSERT INTO an_unlogged VALUES (2);
 UPDATE an_unlogged SET id = 3 WHERE id = 1;
 DELETE FROM an_unlogged;
-SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'an_unlogged'::regclass;
-SELECT hint FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())') \gset
-:hint
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'public.an_unlogged';
+ALTER TABLE an_unlogged ADD enabled boolean;
+SELECT session_guard.attach('public.an_unlogged', active_column => 'enabled');
 SELECT code FROM mistake('SELECT session_valid(''an_unlogged'', 1, now())');
 
 -- A table that is gone, and one that came back under its name.
 CREATE TABLE gone (id int PRIMARY KEY, active boolean);
-SELECT session_guard.attach('gone');
+SELECT session_guard.attach('gone', is_default => true);
 SELECT 'gone'::regclass::oid AS gone \gset
 DROP TABLE gone;
-SELECT code, message, detail, regexp_replace(hint, '\d+', 'N') AS hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())');
+SELECT code, replace(message, :'gone', 'N') AS message, detail, hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())');
+SELECT * FROM mistake('SELECT session_valid(1, now())');
 CREATE TABLE gone (id int PRIMARY KEY, active boolean);
-SELECT hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())') \gset
-\echo :hint
-:hint
-SELECT code FROM mistake('SELECT session_valid(''gone'', 1, now())');
-SELECT 'gone'::regclass::oid AS gone \gset
+CREATE ROLE regress_stranger;
+ALTER TABLE gone OWNER TO regress_stranger;
+SELECT * FROM mistake('SELECT session_valid(1, now())');
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake('SELECT session_valid(1, now())') \gset
+:statement
+SELECT code FROM mistake('SELECT session_valid(1, now())');
 DROP TABLE gone;
-SELECT hint FROM mistake('SELECT session_valid(' || :gone || '::regclass, 1, now())') \gset
-:hint
-SELECT count(*) FROM session_guard.guard WHERE table_name = 'public.gone';
+DELETE FROM session_guard.guard WHERE name = 'public.gone';
+SELECT code FROM mistake('SELECT session_valid(1, now())');
+UPDATE session_guard.guard SET is_default = (name = 'public.users');
+SELECT session_guard.revoke_access('regress_stranger');
+DROP ROLE regress_stranger;
 
--- A dangling OID is not mistaken for the table that got it.
+-- A row that was written by hand and names no table guards none.
 CREATE TABLE innocent (id int PRIMARY KEY, active boolean);
 INSERT INTO innocent VALUES (1, true);
-INSERT INTO session_guard.guard VALUES ('innocent', 'public.lost', 'id', 'active');
+INSERT INTO session_guard.guard VALUES ('public.innocent', 'public', 'lost', current_user, 'id', 'active');
 SELECT code, message FROM mistake('SELECT session_valid(''innocent'', 1, now())');
+DELETE FROM session_guard.guard WHERE name = 'public.innocent';
 
 -- The stamping function is for the triggers that attach makes.
 CREATE TRIGGER mine BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION session_guard.stamp();
 INSERT INTO users (id, amount) VALUES (1, 1);
 SELECT * FROM mistake('UPDATE users SET amount = 2');
-SELECT hint FROM mistake('UPDATE users SET amount = 2') \gset
-:hint
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake('UPDATE users SET amount = 2') \gset
+:statement
 SELECT code FROM mistake('UPDATE users SET amount = 2');
 SELECT * FROM mistake('SELECT session_guard.stamp()');
 -- On a table that is not guarded it warns, once, and stamps nothing.
@@ -140,18 +145,18 @@ UPDATE a_partition SET active = false;
 CREATE TABLE busy (id int PRIMARY KEY, active boolean, boss int REFERENCES busy DEFERRABLE INITIALLY DEFERRED);
 CREATE TRIGGER session_guard_delete BEFORE DELETE ON busy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
-SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
-:hint
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:statement
 BEGIN;
 INSERT INTO busy VALUES (1, true, 1);
 SELECT * FROM mistake('SELECT session_guard.attach(''busy'')');
-SELECT hint FROM mistake('SELECT session_guard.attach(''busy'')') \gset
-:hint
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake('SELECT session_guard.attach(''busy'')') \gset
+:statement
 SELECT code FROM mistake('SELECT session_guard.attach(''busy'')');
 DECLARE reader CURSOR FOR SELECT * FROM busy;
 SELECT * FROM mistake('SELECT session_guard.detach(''busy'')');
-SELECT hint FROM mistake('SELECT session_guard.detach(''busy'')') \gset
-:hint
+SELECT substring(hint FROM '(?:run|by): (.*)$') AS statement FROM mistake('SELECT session_guard.detach(''busy'')') \gset
+:statement
 SELECT code FROM mistake('SELECT session_guard.detach(''busy'')');
 ROLLBACK;
 -- CREATE EXTENSION reports the same error as a message, and goes on.

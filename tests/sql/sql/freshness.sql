@@ -58,15 +58,15 @@ ROLLBACK;
 -- Where edits by hand send no invalidation, nothing is cached, and health says so.
 SELECT session_verdict(7, now());
 ALTER TABLE session_guard.epoch ENABLE TRIGGER ALL;
-SELECT check_name, ok, detail FROM session_guard.health() WHERE check_name = 'edits';
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE check_name = 'own_tables';
 SELECT session_verdict(7, now());
 SET session_replication_role = replica;
-INSERT INTO session_guard.epoch VALUES ('ab_user', '7', 'infinity', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.ab_user', '7', 'infinity', 'by hand');
 RESET session_replication_role;
 SELECT session_verdict(7, now());
-SELECT remedy FROM session_guard.health() WHERE check_name = 'edits' \gset
+SELECT remedy FROM session_guard.health() WHERE check_name = 'own_tables' \gset
 :remedy
-SELECT count(*) FROM session_guard.health() WHERE check_name = 'edits';
+SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE check_name = 'own_tables';
 DELETE FROM session_guard.epoch;
 SELECT session_verdict(7, now());
 

@@ -15,24 +15,51 @@ SELECT session_verdict(3, now() - interval '13 h'), session_verdict(99, now() - 
 SELECT session_guard.revoke_sessions(2) IS NOT NULL AS is_revoked;
 SELECT session_verdict(2, now() - interval '13 h');
 
--- It lasts when the guard is repaired, and goes, or changes, when the guard is attached otherwise; at once, also for
--- who has asked before.
+-- It lasts when the guard is repaired, and when attach is not told otherwise; it changes, or goes with '0', at once, also
+-- for who has asked before.
 ALTER TABLE users DISABLE TRIGGER USER;
 SELECT session_verdict(1, now() - interval '13 h');
 SELECT session_guard.reconcile();
 SELECT session_verdict(1, now() - interval '13 h');
 SELECT session_guard.attach('users', max_session_age => '1 month');
 SELECT session_verdict(1, now() - interval '29 days'), session_verdict(1, now() - interval '31 days');
-SELECT session_guard.attach('users');
+SELECT session_guard.attach('users', revoke_on => '{}');
+SELECT session_verdict(1, now() - interval '29 days'), session_verdict(1, now() - interval '31 days');
+SELECT session_guard.attach('users', max_session_age => '0');
+SELECT max_session_age FROM session_guard.guard;
 SELECT session_verdict(1, now() - interval '31 days'), session_verdict(1, NULL::timestamptz);
 UPDATE session_guard.guard SET max_session_age = '1 h';
 SELECT session_verdict(1, now() - interval '2 h');
 
--- A hint gives it back.
+-- One that is longer than any session: only a session without a login time has expired.
+SELECT session_guard.attach('users', max_session_age => '178000000 years');
+SELECT session_verdict(1, '4713-01-01 BC'::timestamptz), session_verdict(1, '-infinity'::timestamptz), session_verdict(1, NULL::timestamptz);
+DO $$
+BEGIN
+    -- PostgreSQL 15 and 16 have no such interval.
+    EXECUTE $do$SELECT session_guard.attach('users', max_session_age => 'infinity')$do$;
+EXCEPTION WHEN invalid_datetime_format THEN
+    NULL;
+END $$;
+SELECT session_verdict(1, '4713-01-01 BC'::timestamptz), session_verdict(1, '-infinity'::timestamptz), session_verdict(1, NULL::timestamptz);
+UPDATE session_guard.guard SET max_session_age = '1 h';
+
+-- Its hint leaves it as it is.
 ALTER TABLE users RENAME active TO enabled;
 ALTER TABLE users ADD active boolean;
 SELECT session_verdict(1, now());
-SELECT session_guard.attach('users', max_session_age => '0'), session_guard.attach('users', max_session_age => '-1 d');
+DO $$
+DECLARE hint text;
+BEGIN
+    PERFORM session_valid(1, now());
+EXCEPTION WHEN ambiguous_column THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    EXECUTE regexp_replace(hint, '^.*, run: ', '');
+END $$;
+SELECT session_verdict(1, now()), session_verdict(1, now() - interval '2 h');
+SELECT session_guard.attach('users', max_session_age => '-1 d');
+\echo :LAST_ERROR_SQLSTATE
+SELECT max_session_age FROM session_guard.guard;
 
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;

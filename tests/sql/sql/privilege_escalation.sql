@@ -42,15 +42,15 @@ RESET constraint_exclusion;
 SET ROLE regress_mallory;
 CREATE VIEW m.v AS SELECT 1 AS id, m.really() = 1 AS active;
 CREATE TABLE m.partitioned (id int, active boolean) PARTITION BY LIST (id);
-INSERT INTO session_guard.guard (guard, table_name, id_column, active_column) VALUES ('pg_authid', 'pg_catalog.pg_authid', 'rolpassword', 'rolsuper');
-INSERT INTO session_guard.guard (guard, table_name, id_column, active_column) VALUES ('m.v', 'm.v', 'id', 'active'), ('m.partitioned', 'm.partitioned', 'id', 'active');
+INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column) VALUES
+    ('pg_authid', 'pg_catalog', 'pg_authid', 'postgres', 'rolname', 'rolsuper'), ('m.v', 'm', 'v', 'regress_mallory', 'id', 'active'),
+    ('m.partitioned', 'm', 'partitioned', 'regress_mallory', 'id', 'active');
 RESET ROLE;
 SELECT session_verdict('m.v', 1, now());
 SELECT session_verdict('m.partitioned', 1, now());
-SELECT guard, check_name, ok, detail FROM session_guard.health() WHERE guard IN ('m.v'::regclass, 'm.partitioned'::regclass);
-INSERT INTO session_guard.guard (guard, table_name, id_column, active_column) VALUES ('pg_authid', 'pg_catalog.pg_authid', 'rolname', 'rolsuper');
+SELECT guard, check_name, ok, detail FROM session_guard.health() WHERE guard IN ('m.v', 'm.partitioned', 'pg_authid');
 SELECT session_verdict('pg_authid', 'postgres', now());
-DELETE FROM session_guard.guard WHERE guard <> 'm.users'::regclass;
+DELETE FROM session_guard.guard WHERE name <> 'm.users';
 
 -- An operator that fits a hint's look-up better than PostgreSQL's own.
 SET ROLE regress_mallory;
@@ -69,7 +69,9 @@ SELECT session_guard.attach('gone');
 SELECT 'gone'::regclass::oid AS gone \gset
 DROP TABLE gone;
 SET ROLE regress_mallory;
+\set VERBOSITY sqlstate
 SELECT session_guard.detach(:gone::oid, forget => true);
+\set VERBOSITY default
 RESET ROLE;
 
 DROP EXTENSION pg_session_guard;

@@ -50,7 +50,7 @@ SELECT session_guard.stamp();
 -- stamp for a role that may only update it.
 RESET ROLE;
 SET ROLE regress_dba;
-GRANT EXECUTE ON FUNCTION session_valid(bigint, timestamptz), session_verdict(bigint, timestamptz), session_start(bigint) TO regress_app;
+SELECT session_guard.grant_access('regress_app');
 RESET ROLE;
 GRANT USAGE ON SCHEMA app TO regress_app;
 GRANT UPDATE (active), SELECT (id) ON app.ab_user TO regress_app;
@@ -107,16 +107,20 @@ SELECT public.session_verdict(2, now());
 RESET search_path;
 RESET ROLE;
 
--- The settings are a superuser's.
+-- The policies are the extension's owner's, also where others may call the function.
 SET ROLE regress_owner;
-SET session_guard.future_login_tolerance = '1 day';
-SET session_guard.stamp_margin = 0;
+SELECT session_guard.configure(future_login_tolerance => '1 day');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION session_guard.configure TO regress_owner;
+SET ROLE regress_owner;
+SELECT session_guard.configure(future_login_tolerance => '1 day');
 SET session_guard.when_disarmed = live;
 SET session_guard.no_such_setting = 1;
 RESET ROLE;
-SHOW session_guard.future_login_tolerance;
-SHOW session_guard.stamp_margin;
-SHOW session_guard.when_disarmed;
+SET ROLE regress_dba;
+SELECT session_guard.configure(future_login_tolerance => '1 hour');
+SELECT set_at <= clock_timestamp() AS is_set, set_by = session_user AS by_login, future_login_tolerance, stamp_margin, when_disarmed FROM session_guard.policy;
+RESET ROLE;
 
 -- The extension's owner drops it.
 SET ROLE regress_dba;

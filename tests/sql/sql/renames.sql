@@ -7,11 +7,13 @@ CREATE FUNCTION hint_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE hint text;
 BEGIN
     EXECUTE statement;
-    RETURN 'SELECT 1 AS no_error;';
+    RETURN 'run: SELECT 1 AS no_error;';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
     RETURN hint;
 END $$;
+CREATE FUNCTION statement_of(statement text) RETURNS text LANGUAGE sql AS
+    $$ SELECT substring(hint_of(statement) FROM 'run: (.*)$') $$;
 
 -- The active column renamed, and another put in its place.
 ALTER TABLE users RENAME active TO enabled;
@@ -23,10 +25,10 @@ SELECT session_guard.reconcile('users');
 -- The app's own writes go on, and the triggers with what they watch.
 UPDATE users SET enabled = false WHERE id = 1;
 SELECT reason FROM session_guard.epoch WHERE user_id = '1';
-SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'users'::regclass;
-SELECT hint_of('SELECT session_valid(1, now())') AS hint \gset
-\echo :hint
-:hint
+SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'public.users';
+SELECT statement_of('SELECT session_valid(1, now())') AS statement \gset
+\echo :statement
+:statement
 SELECT session_verdict(1, now()), session_verdict(2, now());
 -- Or the other is meant.
 SELECT session_guard.attach('users', active_column => 'active');
@@ -36,8 +38,11 @@ SELECT session_verdict(1, now() + interval '3 s'), session_verdict(2, now() + in
 ALTER TABLE users RENAME id TO number;
 ALTER TABLE users RENAME legacy TO id;
 SELECT session_verdict(1, now());
+SELECT session_guard.reconcile('users');
+-- attach leaves it where it is, by its new name; the other has to be named.
+SELECT statement_of($$SELECT session_guard.attach('users', 'id')$$);
 SELECT session_guard.attach('users');
-SELECT session_guard.attach('users', 'number');
+SELECT id_column FROM session_guard.guard;
 SELECT session_verdict(1, now() + interval '3 s');
 ALTER TABLE users RENAME id TO legacy;
 ALTER TABLE users RENAME number TO id;
@@ -52,14 +57,15 @@ INSERT INTO users SELECT * FROM users_old;
 SELECT session_verdict(1, now() + interval '3 s');
 SELECT check_name, ok, detail FROM session_guard.health() WHERE check_name = 'table';
 UPDATE users_old SET active = false WHERE id = 1;
-SELECT hint_of('SELECT session_valid(1, now())') AS hint \gset
-\echo :hint
-:hint
-SELECT guard, is_default FROM session_guard.guard;
+SELECT statement_of('SELECT session_valid(1, now())') AS statement \gset
+\echo :statement
+:statement
+SELECT name, is_default FROM session_guard.guard;
 SELECT session_verdict(1, now() - interval '1 h'), session_verdict(1, session_start(1));
--- The old one has its epochs still.
+-- The old one has none; as a guard of its own it begins anew.
+SELECT session_valid('users_old', 1, now());
 SELECT session_guard.attach('users_old');
-SELECT session_guard.epoch_of('users_old', 1) IS NOT NULL AS has_its_epoch;
+SELECT name, is_default FROM session_guard.guard ORDER BY name;
 SELECT session_guard.detach('users_old', forget => true);
 
 -- What was disabled, enabled and disabled again while the triggers were off is stamped by reconcile.
@@ -78,15 +84,15 @@ SELECT remedy FROM session_guard.health() WHERE check_name = 'unwatched_changes'
 :remedy
 \o
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'unwatched_changes';
-SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
 SELECT session_verdict(2, NULL::timestamptz), session_verdict(2, session_start(2));
 SELECT session_guard.revoke_all_sessions(reason => 'breach') > now() AS is_ahead;
-SELECT reason FROM session_guard.guard_epoch WHERE guard = 'users'::regclass;
+SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
 
 -- A trigger that was made again with another clause is not taken for the guard's.
 DROP TRIGGER session_guard_update ON users;
 CREATE TRIGGER session_guard_update AFTER UPDATE ON users FOR EACH ROW
-    WHEN (OLD.id IS DISTINCT FROM NEW.id AND OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp();
+    WHEN (OLD.id IS DISTINCT FROM NEW.id AND OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp('public.users');
 ALTER TABLE users ENABLE ALWAYS TRIGGER session_guard_update;
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'armed';
 SELECT session_guard.attach('users');
@@ -112,9 +118,9 @@ ALTER TABLE others ADD password text, ADD otp text;
 SELECT session_guard.attach('others', revoke_on => '{password, otp}');
 ALTER TABLE others DROP otp CASCADE;
 SELECT session_verdict('others', 1, now());
-SELECT hint_of('SELECT session_valid(''others'', 1, now())') AS hint \gset
-\echo :hint
-:hint
+SELECT statement_of('SELECT session_valid(''others'', 1, now())') AS statement \gset
+\echo :statement
+:statement
 SELECT session_verdict('others', 1, now());
 
 
@@ -124,7 +130,7 @@ CREATE TABLE hidden.members (id int PRIMARY KEY, active boolean);
 INSERT INTO hidden.members VALUES (1, true);
 SELECT session_guard.attach('hidden.members', is_default => true);
 CREATE ROLE regress_asker;
-GRANT EXECUTE ON FUNCTION session_valid(bigint, timestamptz) TO regress_asker;
+GRANT EXECUTE ON FUNCTION session_valid(integer, timestamptz) TO regress_asker;
 ALTER TABLE hidden.members RENAME TO people;
 SET ROLE regress_asker;
 SELECT session_valid(1, now());
@@ -136,10 +142,10 @@ SELECT session_valid(1, now());
 \set VERBOSITY default
 RESET ROLE;
 -- So also for a name that was written by hand and is none.
-UPDATE session_guard.guard SET table_name = '"hidden' WHERE table_name = 'hidden.members';
-SELECT regexp_replace(hint_of('SELECT session_valid(1, now())'), '\d+', 'N') AS hint;
-SELECT count(*) FROM session_guard.health() WHERE detail ~ 'hidden';
-DELETE FROM session_guard.guard WHERE table_name = '"hidden';
+UPDATE session_guard.guard SET schema_name = '"hid''den', table_name = '' WHERE name = 'hidden.members';
+SELECT hint_of('SELECT session_valid(1, now())') AS hint;
+SELECT ok, detail FROM session_guard.health() WHERE guard = 'hidden.members';
+DELETE FROM session_guard.guard WHERE name = 'hidden.members';
 
 -- A schema renamed, and another put in its place.
 CREATE SCHEMA app;
@@ -157,22 +163,32 @@ SELECT session_valid(1, now());
 SELECT session_guard.detach('app_old.people', forget => true);
 DROP SCHEMA app_old CASCADE;
 
--- A guard that comes back under another name was not watched meanwhile either.
+-- A guard that is detached under its table's new name comes back under it, with its epochs and options; it was not watched
+-- meanwhile either.
+INSERT INTO others VALUES (1, true), (2, true);
+SELECT session_guard.attach('others', max_session_age => '1 d');
+SELECT session_start('others', 1) AS login \gset
+UPDATE others SET active = false;
+UPDATE others SET active = true;
 ALTER TABLE others RENAME TO renamed;
+ALTER TABLE renamed RENAME id TO number;
+ALTER TABLE renamed RENAME active TO enabled;
 SELECT session_guard.detach('renamed');
 SELECT session_guard.attach('renamed');
-SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+SELECT session_verdict('renamed', 1, :'login');
+SELECT name, table_name, id_column, active_column, revoke_on, max_session_age FROM session_guard.guard WHERE table_name = 'renamed';
+SELECT ok FROM session_guard.health() WHERE guard = 'public.others' AND check_name = 'unwatched_changes';
 -- Everybody was put out before that, not since: a margin does not hide it.
-UPDATE session_guard.guard SET unwatched_at = NULL;
-SET session_guard.stamp_margin = '1 h';
+DELETE FROM session_guard.unwatched;
+SELECT session_guard.configure(stamp_margin => '1 h');
 SELECT session_guard.revoke_all_sessions('renamed') > now() + interval '50 min' AS is_ahead;
-RESET session_guard.stamp_margin;
+SELECT session_guard.configure(stamp_margin => '0');
 ALTER TABLE renamed DISABLE TRIGGER USER;
 SELECT session_guard.reconcile('renamed');
-SELECT ok FROM session_guard.health() WHERE guard = 'renamed'::regclass AND check_name = 'unwatched_changes';
+SELECT ok FROM session_guard.health() WHERE guard = 'public.others' AND check_name = 'unwatched_changes';
 
 DROP EXTENSION pg_session_guard;
 DROP TABLE users_old, renamed;
 DROP SCHEMA hidden;
 DROP ROLE regress_asker;
-DROP FUNCTION hint_of;
+DROP FUNCTION hint_of, statement_of;

@@ -5,6 +5,7 @@ CREATE TABLE members (id uuid PRIMARY KEY, active boolean);
 INSERT INTO members VALUES ('00000000-0000-0000-0000-000000000001', true), ('00000000-0000-0000-0000-000000000002', true);
 CREATE TABLE others (id text PRIMARY KEY, active boolean);
 INSERT INTO others VALUES ('ann', true), ('bob', true);
+CREATE TABLE step (n int, what text);
 SET client_min_messages = warning;
 CREATE EXTENSION pg_session_guard;
 RESET client_min_messages;
@@ -14,22 +15,34 @@ SELECT session_guard.attach('users'), session_guard.attach('members'), session_g
 SELECT clock_timestamp() AS login \gset
 SELECT session_guard.revoke_sessions(1) = session_guard.epoch_of(1) AS is_epoch;
 SELECT session_guard.revoke_sessions(2, 'lost phone') > now() AS is_ahead;
-SELECT session_guard.revoke_sessions('users', 4, 'x') = session_guard.epoch_of(4);
+SELECT session_guard.revoke_sessions(4, 'x', 'users') = session_guard.epoch_of(4);
 SELECT session_guard.revoke_sessions('5') = session_guard.epoch_of(5);
 SELECT session_guard.revoke_sessions('6', NULL) = session_guard.epoch_of(6);
-SELECT session_guard.revoke_sessions('users', '7', 'x') = session_guard.epoch_of(7);
-SELECT session_guard.revoke_sessions('members', '00000000-0000-0000-0000-000000000001'::uuid, 'x') IS NOT NULL;
-SELECT session_guard.revoke_sessions('others', 'ann', 'x') IS NOT NULL;
+SELECT session_guard.revoke_sessions('7', users => 'users') = session_guard.epoch_of(7);
+SELECT session_guard.revoke_sessions('00000000-0000-0000-0000-000000000001'::uuid, 'x', 'members') IS NOT NULL;
+SELECT session_guard.revoke_sessions('ann', 'x', 'others') IS NOT NULL;
 SELECT id, session_verdict(id, :'login'), session_verdict(id, session_start(id)) FROM generate_series(1, 8) AS id;
 SELECT id, session_verdict('members', id, :'login') FROM members ORDER BY id;
 SELECT id, session_verdict('others', id, :'login') FROM others ORDER BY id;
-SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'users'::regclass ORDER BY user_id;
+SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.users' ORDER BY user_id;
 
--- A disabled account is stamped, too; nobody is not.
+-- A disabled account is stamped, too; nobody is not, which is told: one who names the table first hears of it.
 SELECT session_guard.revoke_sessions(3) IS NOT NULL AS is_stamped;
 SELECT session_guard.revoke_sessions(99), session_guard.revoke_sessions('abc'), session_guard.revoke_sessions(NULL::bigint),
        session_guard.revoke_sessions('00000000-0000-0000-0000-000000000001'::uuid);
-SELECT count(*) FROM session_guard.epoch WHERE user_id !~ '^\d+$' AND guard = 'users'::regclass;
+SELECT session_guard.revoke_sessions('members', '00000000-0000-0000-0000-000000000001');
+SELECT session_guard.revoke_sessions('00000000-0000-0000-0000-000000000003'::uuid, users => 'members');
+CREATE FUNCTION warned(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL client_min_messages = error;
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+SELECT warned($s$SELECT session_guard.revoke_sessions(99)$s$) AS not_even_an_error, warned($s$SELECT session_guard.revoke_sessions(1, users => 'step')$s$) AS not_guarded;
+DROP FUNCTION warned;
+SELECT count(*) FROM session_guard.epoch WHERE user_id !~ '^\d+$' AND guard = 'public.users';
 
 -- The session that asked goes on with a new login time; all others end.
 SELECT session_start(8) AS other, session_start(8) AS asking \gset
@@ -38,7 +51,6 @@ SELECT session_start(8) AS asking \gset
 SELECT session_valid(8, :'other'), session_valid(8, :'asking');
 
 -- Epochs combine by the greater, in every order: of the user, of all, before and after.
-CREATE TABLE step (n int, what text);
 INSERT INTO step VALUES (0, 'user'), (1, 'all'), (2, 'disable'), (3, 'delete');
 CREATE FUNCTION take(what text, who int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -86,7 +98,7 @@ GRANT USAGE ON SCHEMA session_guard TO regress_support;
 SET ROLE regress_support;
 SELECT session_guard.revoke_sessions(10);
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(bigint), session_guard.revoke_all_sessions TO regress_support;
+GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(integer, text, regclass), session_guard.revoke_all_sessions TO regress_support;
 SET ROLE regress_support;
 SELECT session_guard.revoke_sessions(10);
 SELECT session_guard.revoke_sessions(99);
@@ -98,6 +110,7 @@ RESET ROLE;
 
 -- Where nothing can be written it says so.
 BEGIN READ ONLY;
+\set SHOW_CONTEXT never
 SELECT session_guard.revoke_sessions(10);
 ROLLBACK;
 

@@ -36,7 +36,7 @@ $$;
 \set commit :during ' COMMIT; UPDATE login SET committed = verdict(user_id, login_at);'
 \set after 'SELECT user_id, before, during, committed, verdict(user_id, login_at) AS after, verdict_of_new_login(user_id) AS new_login FROM login ORDER BY user_id;'
 \set all_out 'SELECT session_guard.revoke_all_sessions() > now() AS all_are_out;'
-\set health 'SELECT guard, check_name, ok, detail FROM session_guard.health() WHERE guard IS NOT NULL ORDER BY guard::oid;'
+\set health 'SELECT guard, check_name, ok, detail FROM session_guard.health() WHERE guard IS NOT NULL ORDER BY guard;'
 
 -- The extension dropped: there is nobody to ask, and the triggers are gone. Made again it knows of no epoch, and only
 -- revoke_all_sessions puts out whom it cannot know of.
@@ -99,7 +99,7 @@ TRUNCATE users;
 INSERT INTO users SELECT * FROM kept;
 INSERT INTO members (id) VALUES (102);
 :after
-SELECT guard, reason FROM session_guard.guard_epoch ORDER BY guard::oid;
+SELECT guard, reason FROM session_guard.guard_epoch ORDER BY guard;
 -- On its own again.
 CALL log_in(102); BEGIN;
 ALTER TABLE members NO INHERIT users;
@@ -317,8 +317,8 @@ VACUUM FULL users;
 CLUSTER session_guard.epoch USING epoch_pkey;
 :after
 
--- Dropped and made again: nobody gets in until it is attached, and then nobody who was dead. What
--- became of the others meanwhile nobody can know, and health says so.
+-- Dropped and made again: nobody gets in while it is gone, and nobody who was dead afterwards, whether it is attached yet
+-- or not. What became of the others meanwhile nobody can know, and health says so.
 DROP TABLE kept;
 CREATE TABLE kept AS SELECT id, name, true AS active FROM users;
 CALL log_in(36, 37, 38, 39);
@@ -328,6 +328,7 @@ DELETE FROM users WHERE id = 39;
 BEGIN;
 DROP TABLE users;
 :during
+SELECT user_id, during FROM login ORDER BY user_id;
 CREATE TABLE users (id int PRIMARY KEY, name text, active boolean DEFAULT true);
 INSERT INTO users SELECT * FROM kept WHERE id <> 39;
 :commit
@@ -339,9 +340,9 @@ SELECT check_name, detail, remedy FROM session_guard.health() WHERE NOT ok;
 :after
 
 -- The triggers, by each way to keep them from firing. Without them a disabled account is refused all the same, and
--- everybody with when_disarmed = refuse; the first call says so, the others do not. reconcile() arms the guard
+-- everybody where the policy when_disarmed is refuse; the first call says so, the others do not. reconcile() arms the guard
 -- again and stamps what was missed.
-\set unarmed 'SET session_guard.when_disarmed = refuse; SELECT user_id, verdict(user_id, login_at), verdict_of_new_login(user_id) AS new_login, detail FROM login, session_guard.health() WHERE check_name = \'armed\' AND NOT ok ORDER BY user_id; RESET session_guard.when_disarmed; SELECT session_guard.reconcile();'
+\set unarmed 'SELECT session_guard.configure(when_disarmed => \'refuse\'); SELECT user_id, verdict(user_id, login_at), verdict_of_new_login(user_id) AS new_login FROM login ORDER BY user_id; SELECT detail FROM session_guard.health() WHERE check_name = \'armed\' AND NOT ok; SELECT session_guard.configure(when_disarmed => \'live\'); SELECT session_guard.reconcile();'
 CALL log_in(40, 41); BEGIN;
 ALTER TABLE users DISABLE TRIGGER session_guard_update;
 UPDATE users SET active = false WHERE id = 40;
@@ -435,9 +436,9 @@ ALTER TABLE users DISABLE TRIGGER USER;
 UPDATE users SET active = false WHERE id = 59;
 SELECT verdict(59, login_at) FROM login;
 ROLLBACK;
-SET session_guard.when_disarmed = refuse;
+SELECT session_guard.configure(when_disarmed => 'refuse');
 :after
-RESET session_guard.when_disarmed;
+SELECT session_guard.configure(when_disarmed => 'live');
 
 -- The warning comes once in each backend, whatever is asked first.
 CALL log_in(60);

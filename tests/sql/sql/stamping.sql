@@ -3,13 +3,15 @@ CREATE TABLE ab_user (id int PRIMARY KEY, username text, active boolean DEFAULT 
 INSERT INTO ab_user (id, username, active) SELECT n, 'user' || n, true FROM generate_series(1, 20) AS n;
 CREATE EXTENSION pg_session_guard;
 SELECT session_guard.attach('ab_user', revoke_on => '{password}');
--- A login of just now, and what became of it: the reason of the stamp, or nothing.
+-- A login of just now, and what became of it: the reason of the stamp, or nothing. Of two ids the second is stamped a
+-- millisecond past the first.
 CREATE FUNCTION login() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
 CREATE FUNCTION stamps() RETURNS TABLE (user_id text, reason text, is_whole_second boolean, is_past_now boolean)
 LANGUAGE sql AS $$
     WITH gone AS (DELETE FROM session_guard.epoch RETURNING *)
-    SELECT user_id, reason, epoch = date_trunc('second', epoch),
-           epoch > stamped_at AND epoch <= stamped_at + interval '1 s' FROM gone ORDER BY user_id::int
+    SELECT user_id, reason,
+           epoch - date_trunc('second', epoch) <= CASE reason WHEN 'id_changed' THEN interval '3 ms' ELSE '0' END,
+           epoch > stamped_at AND epoch <= stamped_at + interval '1.003 s' FROM gone ORDER BY user_id::int
 $$;
 
 -- An INSERT on a fresh id stamps nothing, disabled or not.
@@ -21,7 +23,7 @@ UPDATE ab_user SET last_login = now(), login_count = 1, username = 'x';
 UPDATE ab_user SET active = active, id = id, password = password;
 SELECT * FROM stamps();
 
--- Any change of the active column: to false, to true, to and from NULL.
+-- Any change of whether the account is active: to false, to true, to and from NULL, which is as false.
 UPDATE ab_user SET active = false WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = true WHERE id = 1;
@@ -29,6 +31,10 @@ SELECT * FROM stamps();
 UPDATE ab_user SET active = NULL WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = false WHERE id = 1;
+SELECT * FROM stamps();
+UPDATE ab_user SET active = NULL WHERE id = 1;
+SELECT * FROM stamps();
+UPDATE ab_user SET active = true WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET active = NULL WHERE id = 1;
 SELECT * FROM stamps();
@@ -40,6 +46,13 @@ UPDATE ab_user SET id = 101 WHERE id = 1;
 SELECT * FROM stamps();
 UPDATE ab_user SET id = 1, active = false WHERE id = 101;
 SELECT * FROM stamps();
+-- A login that was given out ahead of the clock does not count for the new id either.
+UPDATE ab_user SET active = true WHERE id = 1;
+SELECT session_start(1) AS login \gset
+UPDATE ab_user SET id = 101 WHERE id = 1;
+SELECT session_verdict(101, :'login'), session_guard.epoch_of(101) > session_guard.epoch_of(1) AS is_past_the_old;
+UPDATE ab_user SET id = 1, active = false WHERE id = 101;
+SELECT count(*) FROM stamps();
 -- Two that swap their ids: all that is involved.
 ALTER TABLE ab_user DROP CONSTRAINT ab_user_pkey, ADD UNIQUE (id) DEFERRABLE;
 UPDATE ab_user SET id = 5 - id WHERE id IN (2, 3);
@@ -72,31 +85,31 @@ SELECT count(*) FROM stamps();
 UPDATE ab_user SET password = password || 'x' WHERE id = 5;
 SELECT * FROM stamps();
 
--- Epochs rise strictly: twice in a second, from far ahead, never back.
+-- Epochs rise strictly: twice in a second, from far ahead, never back; over one that is ahead by a millisecond.
 SELECT login() AS login \gset
 UPDATE ab_user SET active = false WHERE id = 6;
 SELECT session_guard.epoch_of(6) AS first \gset
 UPDATE ab_user SET active = true WHERE id = 6;
-SELECT session_guard.epoch_of(6) - :'first' AS risen_by;
+SELECT session_guard.epoch_of(6) - :'first' BETWEEN '1 ms' AND '1 s' AS has_risen;
 UPDATE session_guard.epoch SET epoch = '2100-01-01 00:00:00+00' WHERE user_id = '6';
 UPDATE ab_user SET active = false WHERE id = 6;
 SELECT session_guard.epoch_of(6) - '2100-01-01 00:00:00+00' AS risen_by;
 -- Also from the guard's.
-INSERT INTO session_guard.guard_epoch VALUES ('ab_user', 'public.ab_user', '2101-01-01 00:00:00+00');
+INSERT INTO session_guard.guard_epoch VALUES ('public.ab_user', '2101-01-01 00:00:00+00', 'by hand');
 UPDATE ab_user SET active = true WHERE id = 6;
 SELECT session_guard.epoch_of(6) - '2101-01-01 00:00:00+00' AS risen_by;
 DELETE FROM session_guard.guard_epoch;
 SELECT count(*) FROM stamps();
 
 -- A margin for app servers whose clocks are ahead.
-SET session_guard.stamp_margin = '1 min';
+SELECT session_guard.configure(stamp_margin => '1 min');
 UPDATE ab_user SET active = false WHERE id = 7;
 SELECT epoch - stamped_at BETWEEN interval '1 min' AND interval '61 s' FROM session_guard.epoch;
-RESET session_guard.stamp_margin;
+SELECT session_guard.configure(stamp_margin => '0');
 SELECT count(*) FROM stamps();
 
 -- TRUNCATE: the guard's epoch, past those of users that are ahead.
-INSERT INTO session_guard.epoch VALUES ('ab_user', '8', '2100-01-01 00:00:00+00', 'by hand'), ('ab_user', '9', '2001-01-01 00:00:00+00', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.ab_user', '8', '2100-01-01 00:00:00+00', 'by hand'), ('public.ab_user', '9', '2001-01-01 00:00:00+00', 'by hand');
 CREATE TABLE keep AS SELECT * FROM ab_user;
 SELECT login() AS login \gset
 TRUNCATE ab_user;
@@ -117,7 +130,7 @@ SELECT count(*) FROM stamps();
 
 -- Undone with the transaction, or with a savepoint.
 SELECT session_verdict(12, :'login');
-UPDATE session_guard.guard_epoch SET epoch = NULL;
+DELETE FROM session_guard.guard_epoch;
 BEGIN;
 UPDATE ab_user SET active = false WHERE id = 12;
 SELECT session_verdict(12, :'login');

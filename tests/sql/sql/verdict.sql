@@ -3,12 +3,12 @@ CREATE TABLE ab_user (id serial PRIMARY KEY, active boolean);
 INSERT INTO ab_user (active) SELECT true FROM generate_series(1, 3);
 CREATE EXTENSION pg_session_guard;
 
--- disarmed: only where the setting says refuse.
+-- disarmed: only where the policy says refuse.
 ALTER TABLE ab_user DISABLE TRIGGER session_guard_update;
 SELECT session_verdict(1, now());
-SET session_guard.when_disarmed = refuse;
+SELECT session_guard.configure(when_disarmed => 'refuse');
 SELECT session_verdict(1, now()), session_verdict(99, now()), session_start(1) IS NULL AS no_login;
-RESET session_guard.when_disarmed;
+SELECT session_guard.configure(when_disarmed => 'live');
 SELECT session_guard.reconcile();
 SELECT session_verdict(1, now());
 
@@ -40,9 +40,9 @@ SELECT session_verdict(2, :'epoch'::timestamptz - interval '1 microsecond'),
 SELECT session_verdict(1, clock_timestamp() + interval '9 s'), session_verdict(1, clock_timestamp() + interval '11 s'),
        session_verdict(1, 'infinity'::timestamptz), session_verdict(1, '294276-12-31'::timestamptz),
        session_verdict(2, 'infinity'::timestamptz);
-SET session_guard.future_login_tolerance = '1 min';
+SELECT session_guard.configure(future_login_tolerance => '1 min');
 SELECT session_verdict(1, clock_timestamp() + interval '59 s'), session_verdict(1, clock_timestamp() + interval '61 s');
-RESET session_guard.future_login_tolerance;
+SELECT session_guard.configure(future_login_tolerance => '10 s');
 -- A login that was given out at an epoch that is ahead is none of the future.
 UPDATE session_guard.epoch SET epoch = date_trunc('second', now()) + interval '1 h' WHERE user_id = '2';
 SELECT session_verdict(2, session_start(2)), session_verdict(2, session_start(2) + interval '1 s'),
@@ -52,16 +52,16 @@ SELECT session_verdict(2, session_start(2)), session_verdict(2, session_start(2)
 SELECT session_verdict(1, now()), session_verdict(1, NULL::timestamptz), session_verdict(1, '-infinity'::timestamptz), session_verdict(1, '4713-01-01 BC'::timestamptz);
 
 -- An infinite epoch, written by hand, lets nobody in.
-INSERT INTO session_guard.epoch VALUES ('ab_user', '3', 'infinity', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.ab_user', '3', 'infinity', 'by hand');
 SELECT session_verdict(3, now()), session_verdict(3, 'infinity'::timestamptz);
 UPDATE ab_user SET active = false WHERE id = 3;
 UPDATE ab_user SET active = true WHERE id = 3;
 SELECT session_verdict(3, session_start(3));
 
 -- The guard's epoch counts for everybody.
-INSERT INTO session_guard.guard_epoch VALUES ('ab_user', 'public.ab_user', date_trunc('second', now()) - interval '1 h');
+INSERT INTO session_guard.guard_epoch VALUES ('public.ab_user', date_trunc('second', now()) - interval '1 h', 'by hand');
 SELECT session_verdict(1, now()), session_verdict(1, now() - interval '2 h'), session_verdict(1, NULL::timestamptz);
-UPDATE session_guard.guard_epoch SET epoch = NULL;
+DELETE FROM session_guard.guard_epoch;
 SELECT session_verdict(1, NULL::timestamptz);
 
 -- A naive time is UTC, whatever TimeZone says.
@@ -95,7 +95,7 @@ SELECT session_guard.epoch_of(2) = session_guard.epoch_of('2'), session_guard.ep
 
 -- Direct edits count at once.
 SELECT session_verdict(1, now());
-INSERT INTO session_guard.epoch VALUES ('ab_user', '1', clock_timestamp() + interval '1 s', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.ab_user', '1', clock_timestamp() + interval '1 s', 'by hand');
 SELECT session_verdict(1, now());
 DELETE FROM session_guard.epoch WHERE user_id = '1';
 SELECT session_verdict(1, now());

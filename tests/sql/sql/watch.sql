@@ -14,7 +14,7 @@ SELECT session_guard.watch('user_role', 'user_id');
 SELECT session_guard.attach('users');
 SELECT session_guard.watch('user_role', 'user_id');
 SELECT session_guard.watch('profile', 'user_id', '{mfa}');
-SELECT related, guard, user_id_column, columns FROM session_guard.watch ORDER BY related::text;
+SELECT schema_name, table_name, guard, user_id_column, columns FROM session_guard.watch ORDER BY table_name;
 SELECT check_name, ok, detail FROM session_guard.health() WHERE check_name = 'watch' ORDER BY detail;
 -- Whose stamp it was, and why.
 CREATE FUNCTION stamps() RETURNS TABLE (user_id text, reason text) LANGUAGE sql AS $$
@@ -63,13 +63,52 @@ SELECT reason FROM session_guard.guard_epoch;
 SELECT session_verdict(11, :'login');
 SELECT DISTINCT reason FROM session_guard.event WHERE reason ~ 'related' ORDER BY 1;
 
+-- Users are stamped before COMMIT, once each: until then their sessions count, also for who has written.
+TRUNCATE session_guard.event;
+SELECT session_start(11) AS login \gset
+BEGIN;
+INSERT INTO user_role (user_id, role_id) VALUES (11, 2), (11, 2), (12, 2);
+SELECT session_verdict(11, :'login');
+SAVEPOINT here;
+INSERT INTO user_role (user_id, role_id) VALUES (13, 2);
+ROLLBACK TO here;
+INSERT INTO user_role (user_id, role_id) VALUES (11, 2);
+UPDATE profile SET mfa = NOT mfa WHERE user_id = '11';
+COMMIT;
+SELECT session_verdict(11, :'login');
+SELECT user_id, reason FROM session_guard.event ORDER BY id;
+SELECT * FROM stamps();
+-- By a related table and by the user's own row: each has its reason.
+BEGIN;
+UPDATE users SET active = false WHERE id = 14;
+INSERT INTO user_role (user_id, role_id) VALUES (14, 2);
+COMMIT;
+SELECT user_id, reason FROM session_guard.event WHERE user_id = '14' ORDER BY id;
+UPDATE users SET active = true WHERE id = 14;
+SELECT * FROM stamps();
+-- A constraint trigger that runs after the stamps, and changes a related table once more.
+CREATE TABLE deferred (user_id int);
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO user_role (user_id, role_id) VALUES (NEW.user_id, 2); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+BEGIN;
+INSERT INTO deferred VALUES (15);
+COMMIT;
+BEGIN;
+INSERT INTO user_role (user_id, role_id) VALUES (16, 2);
+INSERT INTO deferred VALUES (16), (17);
+COMMIT;
+SELECT * FROM stamps();
+DROP TABLE deferred;
+DROP FUNCTION late;
+
 -- A column that is renamed is followed.
 ALTER TABLE profile RENAME user_id TO account;
 UPDATE profile SET mfa = NOT mfa WHERE account = '12';
 SELECT * FROM stamps();
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
 SELECT session_guard.reconcile('users');
-SELECT user_id_column, columns FROM session_guard.watch WHERE related = 'profile'::regclass;
+SELECT user_id_column, columns FROM session_guard.watch WHERE table_name = 'profile';
 -- The triggers taken off: health says so, reconcile puts them back, and nobody can know what has happened meanwhile.
 ALTER TABLE profile DISABLE TRIGGER USER;
 SELECT ok, detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
@@ -81,14 +120,21 @@ SELECT * FROM stamps();
 SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
 SELECT session_guard.revoke_all_sessions() IS NOT NULL AS all_are_out;
 SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
+-- The remedy for the watch does not hide that either.
+ALTER TABLE profile DISABLE TRIGGER USER;
+SELECT DISTINCT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok \gset
+:remedy
+SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
+SELECT session_guard.reconcile(), session_guard.revoke_all_sessions() IS NOT NULL AS all_are_out;
+SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
 -- Dropped, and made again.
 DROP TABLE profile;
-SELECT regexp_replace(remedy, '\d+', 'N') FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
 CREATE TABLE profile (account int PRIMARY KEY, mfa boolean);
-SELECT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok \gset
+SELECT DISTINCT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok \gset
 \echo :remedy
 :remedy
-SELECT related, columns FROM session_guard.watch ORDER BY related::text;
+SELECT table_name, columns FROM session_guard.watch ORDER BY table_name;
 INSERT INTO profile VALUES (14, true);
 SELECT * FROM stamps();
 
@@ -132,7 +178,15 @@ SELECT session_guard.unwatch('user_role');
 INSERT INTO user_role (user_id, role_id) VALUES (16, 2);
 SELECT * FROM stamps();
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'user_role'::regclass AND NOT tgisinternal;
+-- A guard that is detached has its watches still, and puts them back when it is attached.
 SELECT session_guard.detach('users');
+SELECT table_name FROM session_guard.watch;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'profile'::regclass AND NOT tgisinternal;
+UPDATE profile SET mfa = NOT mfa;
+SELECT session_guard.attach('users');
+UPDATE profile SET mfa = NOT mfa;
+SELECT * FROM stamps();
+SELECT session_guard.detach('users', forget => true);
 SELECT count(*) FROM session_guard.watch;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'profile'::regclass AND NOT tgisinternal;
 

@@ -1,7 +1,7 @@
 from django.db import migrations
 
 # The role need not be superuser: owning the database is enough. Where it does not, the error's hint
-# is what somebody who does has to run before this is run again.
+# says what a superuser, or the database's owner, has to run first.
 GUARD = """
 DO $$
 BEGIN
@@ -10,7 +10,8 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE insufficient_privilege USING
         MESSAGE = SQLERRM,
-        HINT = format('CREATE EXTENSION IF NOT EXISTS pg_session_guard; '
+        HINT = format('Before you migrate again, have a superuser or the owner of the database run: '
+            'CREATE EXTENSION IF NOT EXISTS pg_session_guard; '
             'GRANT USAGE ON SCHEMA session_guard TO %1$I; '
             'GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.detach TO %1$I', current_user);
 END $$

@@ -1,0 +1,111 @@
+//! What went unstamped, or may have: `session_guard.unwatched`, and how it is noticed that triggers
+//! were changed and changed back: `session_guard.trigger_state`.
+
+use super::related::stamp_related;
+use crate::core::epoch::Instant;
+use crate::pg::datum::Value;
+use crate::pg::heap_insert::UnmodifiedTable;
+use crate::pg::names::{RelationName, extension_relation, from_server, to_server};
+use crate::pg::relation::{Lock, Relation};
+use crate::pg::server::{clock, system_identifier};
+use crate::pg::snapshot::Snapshot;
+use crate::pg::spi::{make_visible, run_once};
+use crate::pg::triggers;
+use pgrx::pg_sys::Oid;
+
+/// As the extension made the table: one trigger, for logical replication.
+const UNWATCHED_TABLE: UnmodifiedTable =
+    UnmodifiedTable { triggers: 1, indexes: 0, unique_indexes: 0 };
+
+/// One row a minute is enough where a guard stays broken.
+const INTERVAL: i64 = 60_000_000;
+
+/// When it was last noticed that changes of a guard may have gone unstamped.
+pub fn last_noticed(guard: &str) -> Option<Instant> {
+    let table = Relation::open(extension_relation(c"unwatched")?, Lock::Read)?;
+    let guard = to_server(guard);
+    let mut last = None;
+    table.scan(&Snapshot::latest(&table), |row| {
+        if row.text(1) == Some(guard.to_bytes()) {
+            last = last.max(row.time(2));
+        }
+    });
+    last
+}
+
+/// Notes that changes may have gone unstamped until now.
+pub fn note(guard: &str, reason: &str) {
+    let table = extension_relation(c"unwatched").and_then(|oid| Relation::open(oid, Lock::Write));
+    if let Some(table) = table {
+        let row = [Value::Utf8(guard), Value::Time(clock()), Value::Utf8(reason)];
+        table.insert(UNWATCHED_TABLE, &row);
+        make_visible();
+    }
+}
+
+/// The same where an app writes, which must not fail for it: waits for no lock, runs no statement,
+/// and writes a row a minute at most.
+pub fn note_once(guard: &str, reason: &str) {
+    let now = clock();
+    let is_noted = |last: Instant| last <= now && now < last.plus_micros(INTERVAL);
+    if !last_noticed(guard).is_some_and(is_noted) {
+        note(guard, reason);
+    }
+}
+
+/// The triggers of a guard, or of one of its watches.
+pub struct TriggerState {
+    guard: String,
+    /// Empty for the users table.
+    relation: String,
+    state: String,
+}
+
+impl TriggerState {
+    /// Those of the users table now.
+    pub fn of_users(guard: &str, users: Oid, stamp: Oid) -> TriggerState {
+        let state = triggers::state_of(users, stamp);
+        TriggerState { guard: guard.to_owned(), relation: String::new(), state }
+    }
+
+    /// Those of a watched table now.
+    pub fn of_related(guard: &str, related: Oid) -> TriggerState {
+        let relation = RelationName::of(related).map(|name| name.plain()).unwrap_or_default();
+        let state = triggers::state_of(related, stamp_related());
+        TriggerState { guard: guard.to_owned(), relation, state }
+    }
+
+    /// Whether they are others than when they were recorded. Of another cluster, or a restored
+    /// database, nothing is recorded.
+    pub fn has_changed(&self) -> bool {
+        let table =
+            extension_relation(c"trigger_state").and_then(|oid| Relation::open(oid, Lock::Read));
+        let Some(table) = table else { return false };
+        let mut has_changed = false;
+        table.scan(&Snapshot::latest(&table), |row| {
+            let text = |attno| row.text(attno).map(from_server);
+            let is_this = text(1).as_ref() == Some(&self.guard)
+                && text(2).as_ref() == Some(&self.relation)
+                && row.int8(3) == Some(system_identifier() as i64);
+            has_changed |= is_this && text(4).as_ref() != Some(&self.state);
+        });
+        has_changed
+    }
+
+    /// Records them. With the rights of the extension's owner.
+    pub fn record(&self) {
+        run_once(
+            "INSERT INTO session_guard.trigger_state AS t (guard, relation, cluster, state)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT (guard, relation) DO UPDATE
+             SET cluster = EXCLUDED.cluster, state = EXCLUDED.state
+             WHERE (t.cluster, t.state) IS DISTINCT FROM (EXCLUDED.cluster, EXCLUDED.state)",
+            &[
+                Value::Utf8(&self.guard),
+                Value::Utf8(&self.relation),
+                Value::Int8(system_identifier() as i64),
+                Value::Utf8(&self.state),
+            ],
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! What this transaction has stamped, and what it is to stamp before it commits.
+
+use crate::core::epoch::Epoch;
+use crate::pg::server::Subtransaction;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// By the name of the guard: locks are taken in this order, so that no two transactions wait for
+/// one another.
+pub type PendingGuards = BTreeMap<String, PendingGuard>;
+
+/// What is to be stamped of one guard.
+#[derive(Default)]
+pub struct PendingGuard {
+    /// Of the whole guard: what the last stamp was, and why.
+    pub guard_stamp: Option<GuardStamp>,
+    /// Of users, because of related tables: by the key of the user's epoch.
+    pub users: BTreeMap<Vec<u8>, UserStamp>,
+}
+
+/// A stamp of a whole guard that was made already.
+pub struct GuardStamp {
+    /// The epoch that it raised the guard's to.
+    pub epoch: Epoch,
+    /// Why.
+    pub reason: [Vec<u8>; 2],
+    /// If that is rolled back, the stamp is, too.
+    pub made_in: Subtransaction,
+}
+
+/// A user whom this transaction is to stamp.
+pub struct UserStamp {
+    /// The related table's name.
+    pub related: Rc<str>,
+    /// If all that asked for it is rolled back, nothing is stamped.
+    pub asked_in: Vec<Subtransaction>,
+}
+
+thread_local! {
+    static HAS_STAMPED: Cell<bool> = const { Cell::new(false) };
+    static PENDING: RefCell<PendingGuards> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The transaction has raised an epoch.
+pub fn note_stamp() {
+    HAS_STAMPED.set(true);
+}
+
+/// Whether it has.
+pub fn has_stamped() -> bool {
+    HAS_STAMPED.get()
+}
+
+/// The transaction has raised a guard's epoch, which must hold for all logins until it commits.
+pub fn add_guard(guard: &str, epoch: Epoch, reason: [&[u8]; 2]) {
+    let reason = reason.map(<[u8]>::to_vec);
+    let stamp = GuardStamp { epoch, reason, made_in: Subtransaction::current() };
+    PENDING.with_borrow_mut(|pending| {
+        pending.entry(guard.to_owned()).or_default().guard_stamp = Some(stamp);
+    });
+}
+
+/// The transaction has changed a row of a related table that belongs to this user. Returns how many
+/// of the guard's users are to be stamped.
+pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>) -> usize {
+    let here = Subtransaction::current();
+    PENDING.with_borrow_mut(|pending| {
+        if !pending.contains_key(guard) {
+            pending.insert(guard.to_owned(), PendingGuard::default());
+        }
+        let Some(pending) = pending.get_mut(guard) else { return 0 };
+        let stamp = pending
+            .users
+            .entry(key)
+            .or_insert_with(|| UserStamp { related: Rc::clone(related), asked_in: Vec::new() });
+        if stamp.asked_in.last() != Some(&here) {
+            stamp.asked_in.push(here);
+        }
+        pending.users.len()
+    })
+}
+
+/// Takes what is to be stamped.
+pub fn take() -> PendingGuards {
+    PENDING.take()
+}
+
+/// The transaction has ended.
+pub fn clear() {
+    HAS_STAMPED.set(false);
+    PENDING.take();
+}
