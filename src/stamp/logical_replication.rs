@@ -20,7 +20,7 @@ use crate::pg::relation::Lock;
 use crate::pg::server::{is_logical_worker, is_replica_role};
 use crate::pg::spi;
 use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
-use crate::pg::tuple::{RowLock, Tuple};
+use crate::pg::tuple::{RowLock, Tuple, Wait};
 use pgrx::PgTriggerOperation;
 use pgrx::prelude::*;
 
@@ -104,7 +104,7 @@ fn raise_user(row: &Tuple, columns: [i16; 5], is_related: bool) {
         && let Some(key) = row.text(user_id)
         && let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)
     {
-        lock_account(&open, &id, RowLock::NoKeyUpdate);
+        lock_account(&open, &id, RowLock::NoKeyUpdate, Wait::Yes);
     }
     write_user(&[
         text(row, guard),
