@@ -151,13 +151,13 @@ fn replication() -> Finding {
                        'ON session_guard.%1$I FOR EACH ROW '
                        'EXECUTE FUNCTION session_guard.apply_replicated(); ', c.relname) ELSE '' END
                    || pg_catalog.format('ALTER TABLE session_guard.%1$I '
-                       'ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
+                       'ENABLE ALWAYS TRIGGER session_guard_apply;', c.relname),
                    ' ' ORDER BY c.relname)
         FROM pg_catalog.pg_class c
         LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
              AND t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
         WHERE c.relnamespace = pg_catalog.to_regnamespace('session_guard') AND c.relkind = 'r'
-          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled NOT IN ('R', 'A'))";
+          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled <> 'A')";
     let remedy = query(MISSING, &[], |row| string(row, 1)).into_iter().flatten().next();
     match remedy {
         Some(remedy) => {
@@ -288,7 +288,7 @@ fn privileges() -> Finding {
           AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
                             WHERE extname = 'pg_session_guard')
           AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-          AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+          AND p.proname NOT IN ('guard_changed', 'epoch_changed', 'apply_replicated')
           AND NOT pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')";
     let owner_value = [Value::Oid(owner)];
     let lacked = query(LACKED, &owner_value, |row| string(row, 1)).into_iter().flatten().next();
@@ -401,11 +401,12 @@ fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
 /// Putting everybody out since then settles it.
 fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
     const CHECK: &str = "unwatched_changes";
-    let related = related::rows_of(&row.name).into_iter().filter_map(|watch| watch.locate());
+    let watches = related::rows_of(&row.name);
+    let related = watches.iter().filter_map(|watch| Some((watch, watch.locate()?)));
     let stamp = open.relations.stamp;
     let users = TriggerState::of_users(&row.name, open.guard.relid, stamp);
     let mut states = std::iter::once(users)
-        .chain(related.map(|related| TriggerState::of_related(&row.name, related)));
+        .chain(related.map(|(watch, at)| TriggerState::of_related(watch.arguments(), at)));
     if states.any(|state| state.has_changed()) {
         let detail = "triggers were changed, maybe back and forth: accounts that were disabled \
                       and enabled again meanwhile may have sessions";

@@ -86,8 +86,8 @@ pub fn is_active(status: StatusColumn, row: &Tuple) -> bool {
     status.active_when.is_active(value)
 }
 
-/// What the users table says of this id, with the row locked until the transaction ends; `None` where
-/// that would have to wait and is not to. The users table is open to lock rows.
+/// What the users table says of this id, with the row locked until the transaction ends; `None`
+/// where that would have to wait and is not to. The users table is open to lock rows.
 pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock, wait: Wait) -> Option<Account> {
     loop {
         pgrx::check_for_interrupts!();
@@ -117,8 +117,7 @@ pub fn epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<
 
 /// The user's own epoch.
 pub fn user_epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<Epoch> {
-    let epochs = Relation::open(relations.epoch, Lock::Read)?;
-    user_epochs_in(&epochs, guard, key).greatest()
+    user_epochs(relations, guard, key).greatest()
 }
 
 /// A user's own epochs: the greater counts.
@@ -135,6 +134,12 @@ impl UserEpochs {
     pub fn greatest(self) -> Option<Epoch> {
         self.account.max(self.related)
     }
+}
+
+/// The same, with which of both was raised.
+pub fn user_epochs(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> UserEpochs {
+    let epochs = Relation::open(relations.epoch, Lock::Read);
+    epochs.map_or(UserEpochs::default(), |epochs| user_epochs_in(&epochs, guard, key))
 }
 
 /// The user's own epochs, in the table of epochs that is open already.

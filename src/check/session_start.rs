@@ -40,11 +40,11 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(login.0).ok()
 }
 
-/// Locks the account's row, and the guard until the login time is given out: no stamp of the guard comes
-/// between the epoch that is read and the clock.
+/// Locks the account's row, and the guard until the login time is given out: no stamp of the guard
+/// comes between the epoch that is read and the clock.
 ///
-/// A transaction that stamps the guard may wait for this row, and one that changes the row may stamp the
-/// guard: so neither lock is waited for while the other is held.
+/// A transaction that stamps the guard may wait for this row, and one that changes the row may
+/// stamp the guard: so neither lock is waited for while the other is held.
 fn lock_for_login(open: &OpenGuard, id: &UserId) -> (Account, HeldGuardLock) {
     loop {
         let lock = hold_guard_lock(&open.guard.name, GuardLock::Login);

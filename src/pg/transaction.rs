@@ -99,7 +99,8 @@ pub fn notify(channel: &std::ffi::CStr) -> bool {
     true
 }
 
-/// Runs `work` in a subtransaction that is rolled back then: the row locks that it takes are released.
+/// Runs `work` in a subtransaction that is rolled back then: the row locks that it takes are
+/// released.
 pub fn in_rolled_back_subtransaction(work: impl FnOnce() + std::panic::UnwindSafe) {
     // SAFETY: a variable of this backend.
     let context = unsafe { pg_sys::CurrentMemoryContext };

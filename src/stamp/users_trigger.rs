@@ -57,7 +57,7 @@ fn note_broken(call: &TriggerCall, error: GuardError) {
     // While a dump is restored, accounts may come before the guard's row: they have no session yet.
     let is_restored = error.kind == ErrorKind::NotGuarded
         && matches!(call.operation(), Some(PgTriggerOperation::Insert));
-    if let Some(guard) = call.argument().filter(|_| !is_restored) {
+    if let Some(guard) = call.arguments().into_iter().next().filter(|_| !is_restored) {
         unwatched::note_once(&guard, &error.message);
     }
     if is_restored {
