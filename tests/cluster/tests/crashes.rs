@@ -180,7 +180,7 @@ fn losses(client: &mut Client, accounts: &mut [Account]) -> Vec<String> {
     let epochs = client
         .query(
             "SELECT user_id, extract(epoch FROM epoch)::bigint FROM session_guard.epoch
-             WHERE guard = 'ab_user'::regclass",
+             WHERE guard = 'public.ab_user'",
             &[],
         )
         .expect("epochs");
