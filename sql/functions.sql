@@ -566,6 +566,11 @@ CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_
 ALTER TABLE session_guard.unwatched ENABLE REPLICA TRIGGER session_guard_apply;
 COMMENT ON TRIGGER session_guard_apply ON session_guard.unwatched IS 'what is replicated raises epochs, and changes nothing else that is there';
 
+CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.trigger_state
+    FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
+ALTER TABLE session_guard.trigger_state ENABLE REPLICA TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.trigger_state IS 'what is replicated raises epochs, and changes nothing else that is there';
+
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.policy
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
 ALTER TABLE session_guard.policy ENABLE REPLICA TRIGGER session_guard_apply;

@@ -18,7 +18,7 @@ use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
-use crate::pg::names::{from_server, quote_literal, shown_identifier};
+use crate::pg::names::{quote_literal, shown_identifier};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::roles::role_name;
@@ -73,7 +73,7 @@ fn attach(
     let request = Request {
         id_column: id_column.map(|name| name.0),
         active_column: active_column.map(|name| name.0),
-        active_when: active_when.map(|form| from_server(form.0)),
+        active_when: active_when.map(Text::word),
         revoke_on,
         max_session_age: max_session_age.map(|age| micros_of_interval(&age)),
         is_default,
@@ -240,7 +240,8 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
         check_not_in_use(&table)?;
     }
     drop(table);
-    // Renamed columns were compared all along; where their names mean others by now, these were not.
+    // Renamed columns were compared all along; where their names mean others by now, these were
+    // not.
     let was_armed = open(relid)
         .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
     Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))

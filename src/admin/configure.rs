@@ -4,7 +4,6 @@ use crate::cache::guard_cache::check_writable;
 use crate::catalog::privileges::{as_tables_owner, check_administration};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Text, Value, micros_of_interval};
-use crate::pg::names::from_server;
 use crate::pg::report::OrRaise;
 use crate::pg::roles::{login_role, role_name};
 use crate::pg::spi::run_once;
@@ -99,7 +98,7 @@ fn choice(
     value: Option<Text>,
     choices: [&str; 2],
 ) -> Result<Option<String>, GuardError> {
-    let value = value.map(|value| from_server(value.0));
+    let value = value.map(Text::word);
     match &value {
         Some(text) if !choices.contains(&text.as_str()) => {
             let [first, second] = choices;

@@ -5,6 +5,7 @@ use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers};
 use super::watch;
 use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
+use crate::cache::stamped_users;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
@@ -58,6 +59,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
         drop_triggers(&table_name, &old_triggers);
         let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];
         if forget {
+            stamped_users::forget_all();
             run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);

@@ -94,7 +94,7 @@ fn health() -> TableIterator<
     findings.push(default_guard(&rows));
     findings.push(trigger_owner());
     findings.push(own_tables());
-    findings.extend(REPLICATION.iter().map(replication));
+    findings.push(replication());
     findings.push(replica());
     findings.push(timeline_changed(&rows));
     findings.push(privileges());
@@ -141,27 +141,30 @@ fn own_tables() -> Finding {
     }
 }
 
-/// What can be wrong with logical replication of the extension's own tables: what it is, what it is
-/// when it is not, and a query for the statement that repairs it.
-const REPLICATION: &[[&str; 3]] = &[[
-    "replicated rows raise epochs",
-    "replicated rows are not merged with those that are there",
-    "SELECT pg_catalog.string_agg(pg_catalog.format(
-             'ALTER TABLE session_guard.%I ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
-             ' ' ORDER BY c.relname)
-         FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-         WHERE t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
-           AND t.tgenabled NOT IN ('R', 'A')",
-]];
-
-fn replication([fine, wrong, query_of_remedy]: &[&str; 3]) -> Finding {
+/// What logical replication brings is merged by a trigger on each of the extension's own tables.
+fn replication() -> Finding {
     const CHECK: &str = "logical_replication";
-    let remedy = query(query_of_remedy, &[], |row| string(row, 1)).into_iter().flatten().next();
+    const MISSING: &str = "
+        SELECT pg_catalog.string_agg(
+                   CASE WHEN t.oid IS NULL THEN pg_catalog.format(
+                       'CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE '
+                       'ON session_guard.%1$I FOR EACH ROW '
+                       'EXECUTE FUNCTION session_guard.apply_replicated(); ', c.relname) ELSE '' END
+                   || pg_catalog.format('ALTER TABLE session_guard.%1$I '
+                       'ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
+                   ' ' ORDER BY c.relname)
+        FROM pg_catalog.pg_class c
+        LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
+             AND t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
+        WHERE c.relnamespace = pg_catalog.to_regnamespace('session_guard') AND c.relkind = 'r'
+          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled NOT IN ('R', 'A'))";
+    let remedy = query(MISSING, &[], |row| string(row, 1)).into_iter().flatten().next();
     match remedy {
         Some(remedy) => {
-            Finding::wrong(CHECK, *wrong, Hint::run("To put the triggers back, run", remedy))
+            let detail = "replicated rows are not merged with those that are there";
+            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", remedy))
         }
-        None => Finding::ok(CHECK, *fine),
+        None => Finding::ok(CHECK, "replicated rows raise epochs"),
     }
 }
 

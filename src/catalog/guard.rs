@@ -172,12 +172,15 @@ impl Guard {
             }
             compared.or(named).ok_or_else(|| column_gone(table, row, name))
         };
-        let id = id_column(table, &find(&row.id_column, 0)?)?;
-        let status = status_column(table, &find(&row.active_column, 1)?, &row.active_when)?;
+        let (id, status) = (find(&row.id_column, 0)?, find(&row.active_column, 1)?);
         let further = row.revoke_on.iter().zip(2..);
         let revoke_on = further
             .map(|(name, position)| find(name, position).map(|column| column.attno))
             .collect::<Result<Vec<_>, _>>()?;
+        let typed = id_column(table, &id)
+            .and_then(|id| Ok((id, status_column(table, &status, &row.active_when)?)));
+        // Other columns may be of any type: that they are others is what is wrong.
+        let (id, status) = typed.map_err(|error| replaced.clone().unwrap_or(error))?;
         let columns = GuardColumns { id, status, revoke_on };
         let disarmed =
             triggers::problems(table, &USERS_TRIGGERS, stamp, &row.name, &columns.comparisons());
@@ -338,9 +341,10 @@ fn status_column(
         return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
     };
     let is_boolean = column.type_oid == pg_sys::BOOLOID;
-    if column.is_virtual || (form.wants_boolean() && !is_boolean) {
+    if column.is_virtual || column.is_row || (form.wants_boolean() && !is_boolean) {
         let what = match column.is_virtual {
             true => "is a virtual generated column",
+            false if column.is_row => "is of a row type",
             false => "is not a boolean",
         };
         let message = format!(
@@ -350,7 +354,7 @@ fn status_column(
         );
         let hint = hints::other_column(&table.name());
         let error = GuardError::new(ErrorKind::StatusNotBoolean, message, hint);
-        return Err(match form.wants_boolean() && !column.is_virtual {
+        return Err(match form.wants_boolean() && !column.is_virtual && !column.is_row {
             true => error.detail(format!(
                 "active_when is {}. Columns of all types can be read with active_when => 'null'.",
                 form.name()

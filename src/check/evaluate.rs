@@ -11,6 +11,7 @@ use crate::core::user_id::UserId;
 use crate::core::verdict::{Account, Verdict};
 use crate::fault_injection::{self, Fault};
 use crate::pg::call_args::{SessionArgs, UsersArg};
+use crate::pg::invalidation;
 use crate::pg::noguard::statement_start;
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
@@ -32,7 +33,9 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     let Some(id) = args.user.id else {
         return evaluate_null(users);
     };
-    if let Some(verdict) = evaluate_cached(users, &id, args.login) {
+    let cached = evaluate_cached(users, &id, args.login)
+        .or_else(|| evaluate_cached_under_policy(users, &id, args.login));
+    if let Some(verdict) = cached {
         return verdict;
     }
     // What is kept must not be older than what guard and policies are read of.
@@ -76,23 +79,22 @@ pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> 
     if policy.max_standby_staleness == 0 && !policy.refuse_when_timeline_changed {
         return Some(decide(Account::Active, epoch, login, max_session_age, &policy));
     }
-    evaluate_cached_under_policy(users, id, login, &policy)
+    None
 }
 
 /// The same where a policy may refuse everybody. Freshness is settled first, which may take a
 /// moment; what is kept is looked up after that.
-#[inline(never)]
 fn evaluate_cached_under_policy(
     users: GuardRef,
     id: &UserId,
     login: Option<Instant>,
-    policy: &Policy,
 ) -> Option<Verdict> {
-    let timeline_refuses = timeline::is_known_to_refuse(policy)?;
-    if let Some(reason) = reason_of(policy, timeline_refuses) {
+    let CachedAccount { policy, .. } = epoch_cache::active_account(users.relid(), id)?;
+    let timeline_refuses = timeline::is_known_to_refuse(&policy)?;
+    if let Some(reason) = reason_of(&policy, timeline_refuses) {
         return Some(reason);
     }
-    crate::pg::noguard::accept_invalidation_messages();
+    invalidation::accept_messages();
     let CachedAccount { epoch, max_session_age, policy } =
         epoch_cache::active_account(users.relid(), id)?;
     Some(decide(Account::Active, epoch, login, max_session_age, &policy))

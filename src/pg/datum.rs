@@ -98,6 +98,15 @@ pub struct Text<'fcx>(pub &'fcx [u8]);
 
 impl_sql_translatable!(Text<'_>, "text");
 
+impl Text<'_> {
+    /// The text as UTF-8, if it may be a word that the library knows: texts of users may be larger
+    /// than what can be allocated.
+    pub fn word(self) -> String {
+        let is_word = self.0.len() <= pg_sys::NAMEDATALEN as usize;
+        if is_word { names::from_server(self.0) } else { String::new() }
+    }
+}
+
 // SAFETY: a text has the layout of a bytea.
 unsafe impl<'fcx> ArgAbi<'fcx> for Text<'fcx> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {

@@ -73,6 +73,8 @@ pub struct Column {
     pub collation: Oid,
     /// Whether it is generated on reading, so that no tuple holds it.
     pub is_virtual: bool,
+    /// Whether it holds rows, which are NULL to SQL where all their columns are.
+    pub is_row: bool,
 }
 
 impl Column {
@@ -205,6 +207,8 @@ impl Relation {
             type_oid: column.atttypid,
             collation: column.attcollation,
             is_virtual: compat::is_virtual(column),
+            // SAFETY: an OID that the catalogs gave out; a domain is looked through.
+            is_row: unsafe { pg_sys::type_is_rowtype(column.atttypid) },
         })
     }
 

@@ -67,20 +67,22 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Has this COMMIT wait until the synchronous standbys have replayed it, whatever
-/// `synchronous_commit` is. Returns what it was, for `restore_synchronous_commit`.
-pub fn wait_for_remote_apply() -> i32 {
-    let remote_apply = pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_APPLY as i32;
-    // SAFETY: a variable of this backend, which RecordTransactionCommit reads next.
-    let level = unsafe { pg_sys::synchronous_commit };
-    // SAFETY: as above.
-    unsafe { pg_sys::synchronous_commit = remote_apply };
-    level
-}
-
-/// Gives `synchronous_commit` the value back that its setting has.
-pub fn restore_synchronous_commit(level: i32) {
-    // SAFETY: a variable of this backend.
-    unsafe { pg_sys::synchronous_commit = level };
+/// `synchronous_commit` was. By the setting, whose assign hook is what makes the wait: it ends with
+/// the transaction.
+pub fn wait_for_remote_apply() {
+    // SAFETY: a setting that everybody may change, both texts NUL-terminated.
+    unsafe {
+        pg_sys::set_config_option(
+            c"synchronous_commit".as_ptr(),
+            c"remote_apply".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        )
+    };
 }
 
 /// Queues a NOTIFY without a payload, unless PostgreSQL's queue is half full: one that does not fit

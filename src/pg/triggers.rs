@@ -86,7 +86,7 @@ impl Trigger<'_> {
 
     /// Whether it fires at these changes, and has no condition but maybe a WHEN clause.
     pub fn is(&self, kind: TriggerKind) -> bool {
-        self.0.tgtype as u32 == kind.0 && self.0.tgnattr == 0
+        self.0.tgtype as u32 == kind.0 && self.0.tgnattr == 0 && !self.0.tgdeferrable
     }
 
     /// Whether it has a WHEN clause.

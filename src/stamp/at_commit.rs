@@ -21,17 +21,13 @@ use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
     self, Callbacks, GuardLock, keep_guard_lock, with_pinned_search_path,
 };
-use std::cell::Cell;
-
-thread_local! {
-    static SYNCHRONOUS_COMMIT: Cell<Option<i32>> = const { Cell::new(None) };
-}
 
 /// Registers the callbacks. Called once, when the library is loaded.
 pub fn register_callbacks() {
     // PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for
     // what its own session says.
-    let callbacks = Callbacks { before_commit, before_prepare: stamp_pending, after_end };
+    let callbacks =
+        Callbacks { before_commit, before_prepare: stamp_pending, after_end: pending::clear };
     transaction::register_callbacks(callbacks);
 }
 
@@ -43,7 +39,7 @@ fn before_commit() {
     }
     let policy = guard_cache::policy();
     if policy.remote_apply {
-        SYNCHRONOUS_COMMIT.set(Some(transaction::wait_for_remote_apply()));
+        transaction::wait_for_remote_apply();
     }
     if policy.notify && !transaction::notify(c"session_guard") {
         let message = "no notification was sent: PostgreSQL's queue is half full";
@@ -51,13 +47,6 @@ fn before_commit() {
             "A session that listens has a transaction open for long. End that session.",
         );
         GuardError::new(ErrorKind::QueueFull, message, hint).warn();
-    }
-}
-
-fn after_end() {
-    pending::clear();
-    if let Some(level) = SYNCHRONOUS_COMMIT.take() {
-        transaction::restore_synchronous_commit(level);
     }
 }
 

@@ -37,7 +37,7 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
     let epoch_column = match table.as_str() {
         "epoch" | "token_epoch" => Some(3),
         "guard_epoch" => Some(2),
-        "guard" | "watch" | "unwatched" | "policy" | "timeline" | "event" => None,
+        "guard" | "watch" | "unwatched" | "trigger_state" | "policy" | "timeline" | "event" => None,
         _ => return call.unchanged(),
     };
     match (call.operation(), call.old(), call.new_row()) {

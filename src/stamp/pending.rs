@@ -37,6 +37,8 @@ pub struct UserStamp {
     pub asked_in: Vec<Subtransaction>,
 }
 
+const LONGEST_REASON: usize = 1000;
+
 thread_local! {
     static HAS_STAMPED: Cell<bool> = const { Cell::new(false) };
     static PENDING: RefCell<PendingGuards> = const { RefCell::new(BTreeMap::new()) };
@@ -54,7 +56,11 @@ pub fn has_stamped() -> bool {
 
 /// The transaction has raised a guard's epoch, which must hold for all logins until it commits.
 pub fn add_guard(guard: &str, epoch: Epoch, reason: [&[u8]; 2]) {
-    let reason = reason.map(<[u8]>::to_vec);
+    // What was said may be too large to be kept here: then the kind of reason is enough.
+    let reason = match reason {
+        [kind, more] if more.len() <= LONGEST_REASON => [kind.to_vec(), more.to_vec()],
+        _ => [b"admin".to_vec(), Vec::new()],
+    };
     let stamp = GuardStamp { epoch, reason, made_in: Subtransaction::current() };
     PENDING.with_borrow_mut(|pending| {
         pending.entry(guard.to_owned()).or_default().guard_stamp = Some(stamp);

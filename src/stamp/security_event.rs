@@ -63,7 +63,7 @@ fn security_event(event_id: i64) -> Option<JsonB> {
 
 fn read_event(id: i64) -> Option<SecurityEvent> {
     const EVENT: &str = "
-        SELECT user_id, guard, scope, subject, reason,
+        SELECT user_id, guard, scope, subject, pg_catalog.left(reason, 1000),
                pg_catalog.floor(extract(epoch FROM at))::bigint,
                pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()))::bigint
         FROM session_guard.event WHERE id = $1 LIMIT 1";
