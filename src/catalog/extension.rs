@@ -33,6 +33,10 @@ pub struct ExtensionRelations {
     pub invalidation: Oid,
     /// The function that the triggers of users tables call.
     pub stamp: Oid,
+    /// The function of the triggers on the tables of epochs.
+    pub epoch_changed: Oid,
+    /// The function of the trigger for logical replication.
+    pub apply_replicated: Oid,
     /// The role that owns the extension: not always the one that owns these tables, as where a
     /// database's owner has created it.
     pub owner: Oid,
@@ -52,6 +56,8 @@ impl ExtensionRelations {
             guard_epoch: extension_relation(c"guard_epoch")?,
             invalidation: extension_relation(c"invalidation")?,
             stamp: extension_function(c"stamp")?,
+            epoch_changed: extension_function(c"epoch_changed")?,
+            apply_replicated: extension_function(c"apply_replicated")?,
             untracked_table: untracked_table(),
         })
     }

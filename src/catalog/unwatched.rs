@@ -5,17 +5,15 @@ use super::related::stamp_related;
 use crate::core::epoch::Instant;
 use crate::pg::datum::Value;
 use crate::pg::heap_insert::UnmodifiedTable;
-use crate::pg::names::{RelationName, extension_relation, from_server, to_server};
+use crate::pg::names::{
+    RelationName, extension_function, extension_relation, from_server, to_server,
+};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::server::{clock, system_identifier};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{make_visible, run_once};
 use crate::pg::triggers;
 use pgrx::pg_sys::Oid;
-
-/// As the extension made the table: one trigger, for logical replication.
-const UNWATCHED_TABLE: UnmodifiedTable =
-    UnmodifiedTable { triggers: 1, indexes: 0, unique_indexes: 0 };
 
 /// One row a minute is enough where a guard stays broken.
 const INTERVAL: i64 = 60_000_000;
@@ -38,7 +36,15 @@ pub fn note(guard: &str, reason: &str) {
     let table = extension_relation(c"unwatched").and_then(|oid| Relation::open(oid, Lock::Write));
     if let Some(table) = table {
         let row = [Value::Utf8(guard), Value::Time(clock()), Value::Utf8(reason)];
-        table.insert(UNWATCHED_TABLE, &row);
+        let apply = extension_function(c"apply_replicated").unwrap_or(pgrx::pg_sys::InvalidOid);
+        // As the extension made the table: one trigger, for logical replication.
+        let unmodified = UnmodifiedTable {
+            trigger_functions: [apply; 2],
+            triggers: 1,
+            indexes: 0,
+            unique_indexes: 0,
+        };
+        table.insert(unmodified, &row);
         make_visible();
     }
 }

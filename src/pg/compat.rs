@@ -35,28 +35,3 @@ pub fn replication_origin() -> Option<u16> {
     let origin = unsafe { pg_sys::replorigin_xact_state.origin };
     (origin != 0).then_some(origin)
 }
-
-/// Begins a scan of a heap by one of its indexes.
-///
-/// # Safety
-/// Both relations are open, the index is one of the heap's, and the snapshot is registered.
-pub unsafe fn begin_index_scan(
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
-    snapshot: pg_sys::Snapshot,
-    keys: i32,
-) -> pg_sys::IndexScanDesc {
-    #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
-    // SAFETY: the caller says so.
-    return unsafe { pg_sys::index_beginscan(heap, index, snapshot, keys, 0) };
-    #[cfg(feature = "pg18")]
-    // SAFETY: the caller says so; without instrumentation.
-    return unsafe {
-        pg_sys::index_beginscan(heap, index, snapshot, std::ptr::null_mut(), keys, 0)
-    };
-    #[cfg(feature = "pg19")]
-    // SAFETY: the caller says so; without instrumentation or flags.
-    return unsafe {
-        pg_sys::index_beginscan(heap, index, snapshot, std::ptr::null_mut(), keys, 0, 0)
-    };
-}

@@ -5,15 +5,17 @@
 //! everything that somebody has added takes part.
 
 use super::datum::Value;
-use super::names;
 use super::relation::{Lock, Relation};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::c_int;
 
 /// A table as the extension made it.
 #[derive(Clone, Copy, Debug)]
 pub struct UnmodifiedTable {
-    /// How many triggers it has, none of which does anything that the caller does not do as well.
+    /// The functions that its triggers call, none of which does anything that the caller does not
+    /// do as well.
+    pub trigger_functions: [Oid; 2],
+    /// How many triggers it has.
     pub triggers: i32,
     /// How many indexes it has.
     pub indexes: usize,
@@ -59,9 +61,7 @@ impl Relation {
         // SAFETY: the description of the triggers, or NULL.
         let triggers =
             unsafe { relation.trigdesc.as_ref() }.map_or(0, |triggers| triggers.numtriggers);
-        let schema = names::extension_schema();
-        // SAFETY: an OID that the catalogs gave out.
-        let is_own = |function| unsafe { pg_sys::get_func_namespace(function) } == schema;
+        let is_own = |function| unmodified.trigger_functions.contains(&function);
         // SAFETY: an open relation has a row type.
         let row_type = unsafe { &*relation.rd_att };
         // SAFETY: the row type's constraints, or NULL.
@@ -91,7 +91,7 @@ impl Relation {
         if indexes.len() != unmodified.indexes {
             return None;
         }
-        let open = |oid| Relation::open(oid, Lock::Write).filter(is_plain);
+        let open = |oid| Relation::open_index(oid, Lock::Write).filter(is_plain);
         let indexes: Vec<Relation> = indexes.into_iter().map(open).collect::<Option<_>>()?;
         let unique = indexes.iter().filter(|index| is_unique(index)).count();
         (unique == unmodified.unique_indexes).then(|| indexes)
@@ -113,7 +113,8 @@ fn is_plain(index: &Relation) -> bool {
             pg_sys::heap_attisnull(relation.rd_indextuple, attno as c_int, std::ptr::null_mut())
         }
     };
-    definition.indisready
+    index.class().relam == pg_sys::BTREE_AM_OID
+        && definition.indisready
         && definition.indimmediate
         && !definition.indisexclusion
         && is_absent(pg_sys::Anum_pg_index_indpred)
@@ -198,8 +199,8 @@ unsafe fn insert_into_index(
         true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL,
         false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
     };
-    // SAFETY: the index is open.
-    let info = unsafe { pg_sys::BuildIndexInfo(index.as_ptr()) };
+    // What a B-tree does not look at, since the index is a plain one.
+    let mut info = pg_sys::IndexInfo { type_: pg_sys::NodeTag::T_IndexInfo, ..Default::default() };
     // SAFETY: the caller says so.
     let is_alone = unsafe {
         pg_sys::index_insert(
@@ -210,10 +211,8 @@ unsafe fn insert_into_index(
             table.as_ptr(),
             check,
             false,
-            info,
+            &raw mut info,
         )
     };
-    // SAFETY: made above.
-    unsafe { pg_sys::pfree(info.cast()) };
     is_alone || !definition.indisunique
 }

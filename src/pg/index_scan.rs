@@ -1,9 +1,8 @@
 //! Keyed reads: by an index that has the key where there is a usable one, else by the heap.
 //!
-//! `systable_beginscan` would leave the index aside where a client has set `ignore_system_indexes`,
-//! and a scan of the heap by it knows no NULL in a key.
+//! `systable_beginscan` leaves the index aside where a client has set `ignore_system_indexes`, and
+//! its scan of a heap knows no NULL in a key; here it does neither.
 
-use super::compat;
 use super::datum::Value;
 use super::names;
 use super::relation::{Lock, Relation, is_deterministic};
@@ -11,6 +10,7 @@ use super::snapshot::Snapshot;
 use super::tuple::Tuple;
 use crate::core::user_id::{IdType, UserId};
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::RefCell;
 use std::ffi::c_int;
 
 /// A condition on one column.
@@ -100,32 +100,6 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// What the index compares, in its column of this number.
-    fn scan_key(&self, index_column: i16, equals: u32, collation: Oid) -> pg_sys::ScanKeyData {
-        if let KeyValue::Null = self.value {
-            return pg_sys::ScanKeyData {
-                sk_flags: (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as c_int,
-                sk_attno: index_column,
-                ..Default::default()
-            };
-        }
-        let mut key = pg_sys::ScanKeyData::default();
-        // SAFETY: fills the key, and looks up the function, which is one of PostgreSQL's own.
-        unsafe {
-            pg_sys::ScanKeyEntryInitialize(
-                &raw mut key,
-                0,
-                index_column,
-                pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
-                pg_sys::InvalidOid,
-                collation,
-                Oid::from(equals),
-                self.datum(),
-            );
-        }
-        key
-    }
-
     /// Whether the tuple meets the condition. Texts are compared byte by byte, which is what
     /// equality is in each collation that is used.
     fn matches(&self, tuple: &Tuple) -> bool {
@@ -143,18 +117,59 @@ impl<'a> Key<'a> {
 /// in PostgreSQL's headers.
 const UUID_BTREE_FAM_OID: Oid = Oid::from_u32(2968);
 
+/// How an index is searched for conditions on these columns.
+#[derive(Clone, Copy)]
+struct IndexSearch {
+    relid: Oid,
+    columns: [i16; MAX_KEYS],
+    index: Oid,
+    /// In the order of the index's columns, what is searched, but for the value.
+    templates: [pg_sys::ScanKeyData; MAX_KEYS],
+    /// In the same order, the condition that has the value.
+    conditions: [usize; MAX_KEYS],
+}
+
+const MAX_KEYS: usize = 2;
+
+thread_local! {
+    /// A few: they are found by looking through them.
+    static SEARCHES: RefCell<Vec<IndexSearch>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Relation {
-    /// Calls `visit` with each tuple that meets all conditions in the snapshot.
+    /// Calls `visit` with each tuple that meets all conditions in the snapshot: one or two.
     pub fn scan_keys(&self, snapshot: &Snapshot, keys: &[Key], visit: impl FnMut(&Tuple)) {
-        let index = self.indexes().into_iter().find_map(|oid| {
-            let index = Relation::open(oid, Lock::Read)?;
-            let scan_keys = usable_keys(self, &index, keys)?;
-            Some((index, scan_keys))
-        });
-        match index {
-            Some((index, scan_keys)) => scan_index(self, &index, snapshot, scan_keys, visit),
+        assert!((1..=MAX_KEYS).contains(&keys.len()));
+        match self.index_search(keys) {
+            Some(search) => self.scan_index(&search, snapshot, keys, visit),
             None => self.scan_heap(snapshot, keys, visit),
         }
+    }
+
+    /// The search of an index that the relation has while it is locked. An index of this OID is of
+    /// the same columns for ever, so that it is examined once.
+    fn index_search(&self, keys: &[Key]) -> Option<IndexSearch> {
+        let columns = columns_of(keys);
+        let indexes = self.indexes();
+        let known = SEARCHES.with_borrow(|searches| {
+            searches
+                .iter()
+                .find(|known| known.relid == self.oid() && known.columns == columns)
+                .copied()
+        });
+        if let Some(known) = known.filter(|known| indexes.contains(&known.index)) {
+            return Some(known);
+        }
+        let search = indexes.into_iter().find_map(|oid| {
+            let index = Relation::open(oid, Lock::Read)?;
+            let (templates, conditions) = search_templates(self, &index, keys)?;
+            Some(IndexSearch { relid: self.oid(), columns, index: oid, templates, conditions })
+        })?;
+        SEARCHES.with_borrow_mut(|searches| {
+            searches.retain(|known| known.relid != search.relid || known.columns != columns);
+            searches.push(search);
+        });
+        Some(search)
     }
 
     /// Calls `visit` with each tuple of the snapshot.
@@ -174,21 +189,59 @@ impl Relation {
         })
     }
 
+    fn scan_index(
+        &self,
+        search: &IndexSearch,
+        snapshot: &Snapshot,
+        keys: &[Key],
+        visit: impl FnMut(&Tuple),
+    ) {
+        let mut templates = search.templates;
+        let scan_keys = &mut templates[..keys.len()];
+        for (template, condition) in scan_keys.iter_mut().zip(search.conditions) {
+            let key = keys[condition];
+            match key.value {
+                KeyValue::Null => {
+                    template.sk_flags = (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as c_int;
+                    template.sk_strategy = 0;
+                    template.sk_func = pg_sys::FmgrInfo::default();
+                }
+                _ => template.sk_argument = key.datum(),
+            }
+        }
+        self.scan_as(search.index, snapshot, scan_keys, visit);
+    }
+
     fn scan_heap(&self, snapshot: &Snapshot, keys: &[Key], mut visit: impl FnMut(&Tuple)) {
-        // SAFETY: the relation is open, and the snapshot registered; there is neither index nor
-        // key.
+        self.scan_as(pg_sys::InvalidOid, snapshot, &mut [], |tuple| {
+            if keys.iter().all(|key| key.matches(tuple)) {
+                visit(tuple);
+            }
+        });
+    }
+
+    fn scan_as(
+        &self,
+        index: Oid,
+        snapshot: &Snapshot,
+        scan_keys: &mut [pg_sys::ScanKeyData],
+        mut visit: impl FnMut(&Tuple),
+    ) {
+        let ignored = UseIndexes::begin();
+        // SAFETY: the relation is open, the keys name its columns, the index, if any, is one of its
+        // own, and the snapshot is registered.
         let scan = unsafe {
             pg_sys::systable_beginscan(
                 self.as_ptr(),
-                pg_sys::InvalidOid,
-                false,
+                index,
+                index != pg_sys::InvalidOid,
                 snapshot.as_ptr(),
-                0,
-                std::ptr::null_mut(),
+                scan_keys.len() as c_int,
+                scan_keys.as_mut_ptr(),
             )
         };
+        drop(ignored);
         loop {
-            pgrx::check_for_interrupts!();
             // SAFETY: the scan has begun and not ended.
             let tuple = unsafe { pg_sys::systable_getnext(scan) };
             if tuple.is_null() {
@@ -196,14 +249,41 @@ impl Relation {
             }
             // SAFETY: a tuple of the relation, valid until the scan goes on.
             let tuple = unsafe { Tuple::new(tuple, self.data().rd_att, self.oid()) };
-            if keys.iter().all(|key| key.matches(&tuple)) {
-                visit(&tuple);
-            }
+            visit(&tuple);
+            pgrx::check_for_interrupts!();
         }
         // SAFETY: the scan has begun and not ended; one that an error cuts short is cleaned up by
         // the resource owner.
         unsafe { pg_sys::systable_endscan(scan) };
     }
+}
+
+/// While a scan begins: an index is used whatever `ignore_system_indexes` says.
+struct UseIndexes(bool);
+
+impl UseIndexes {
+    fn begin() -> UseIndexes {
+        // SAFETY: a variable of this backend.
+        let was_ignored = unsafe { pg_sys::IgnoreSystemIndexes };
+        // SAFETY: as above.
+        unsafe { pg_sys::IgnoreSystemIndexes = false };
+        UseIndexes(was_ignored)
+    }
+}
+
+impl Drop for UseIndexes {
+    fn drop(&mut self) {
+        // SAFETY: a variable of this backend.
+        unsafe { pg_sys::IgnoreSystemIndexes = self.0 };
+    }
+}
+
+fn columns_of(keys: &[Key]) -> [i16; MAX_KEYS] {
+    let mut columns = [0; MAX_KEYS];
+    for (column, key) in columns.iter_mut().zip(keys) {
+        *column = key.column;
+    }
+    columns
 }
 
 /// For each key, the number of the index's column that has it, the equality function and collation;
@@ -262,52 +342,32 @@ fn is_unique_on_all(index: &Relation, columns: i16) -> bool {
     definition.indisunique && definition.indimmediate && definition.indnkeyatts == columns
 }
 
-fn usable_keys(
+/// What is searched, in the order of the index's columns, and for which condition. The keys name
+/// the table's columns: `systable_beginscan` finds the index's by them.
+fn search_templates(
     table: &Relation,
     index: &Relation,
     keys: &[Key],
-) -> Option<Vec<pg_sys::ScanKeyData>> {
-    let equalities = index_equalities(table, index, keys)?;
-    let columns = (1..).zip(equalities);
-    Some(
-        columns
-            .map(|(column, (key, equals, collation))| keys[key].scan_key(column, equals, collation))
-            .collect(),
-    )
-}
-
-fn scan_index(
-    table: &Relation,
-    index: &Relation,
-    snapshot: &Snapshot,
-    mut keys: Vec<pg_sys::ScanKeyData>,
-    mut visit: impl FnMut(&Tuple),
-) {
-    let count = keys.len() as c_int;
-    // SAFETY: the relation is open.
-    let slot = unsafe { pg_sys::table_slot_create(table.as_ptr(), std::ptr::null_mut()) };
-    // SAFETY: both are open, the index is one of the table's, and the snapshot is registered.
-    let scan = unsafe {
-        compat::begin_index_scan(table.as_ptr(), index.as_ptr(), snapshot.as_ptr(), count)
-    };
-    // SAFETY: the keys name the index's columns, and outlive the scan.
-    unsafe { pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, std::ptr::null_mut(), 0) };
-    loop {
-        pgrx::check_for_interrupts!();
-        // SAFETY: the scan has begun and not ended; the slot is one of the table's.
-        let is_found = unsafe {
-            pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot)
-        };
-        if !is_found {
-            break;
+) -> Option<([pg_sys::ScanKeyData; MAX_KEYS], [usize; MAX_KEYS])> {
+    let mut templates = [pg_sys::ScanKeyData::default(); MAX_KEYS];
+    let mut conditions = [0; MAX_KEYS];
+    for (place, (key, equals, collation)) in
+        index_equalities(table, index, keys)?.into_iter().enumerate()
+    {
+        conditions[place] = key;
+        // SAFETY: fills the key, and looks up the function, which is one of PostgreSQL's own.
+        unsafe {
+            pg_sys::ScanKeyEntryInitialize(
+                &raw mut templates[place],
+                0,
+                keys[key].column,
+                pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
+                pg_sys::InvalidOid,
+                collation,
+                Oid::from(equals),
+                Datum::null(),
+            );
         }
-        // SAFETY: the slot holds a tuple of a heap, which stays in its buffer.
-        let tuple = unsafe { pg_sys::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut()) };
-        // SAFETY: a tuple of the table, valid until the scan goes on.
-        visit(&unsafe { Tuple::new(tuple, table.data().rd_att, table.oid()) });
     }
-    // SAFETY: the scan has begun and not ended.
-    unsafe { pg_sys::index_endscan(scan) };
-    // SAFETY: made above.
-    unsafe { pg_sys::ExecDropSingleTupleTableSlot(slot) };
+    Some((templates, conditions))
 }

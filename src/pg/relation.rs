@@ -99,7 +99,8 @@ impl Column {
 /// Whether a collation calls only the same bytes equal.
 pub(super) fn is_deterministic(collation: Oid) -> bool {
     // SAFETY: an OID that the catalogs gave out.
-    collation == pg_sys::InvalidOid || unsafe { pg_sys::get_collation_isdeterministic(collation) }
+    [pg_sys::InvalidOid, pg_sys::C_COLLATION_OID].contains(&collation)
+        || unsafe { pg_sys::get_collation_isdeterministic(collation) }
 }
 
 /// An open relation.
@@ -116,6 +117,13 @@ impl Relation {
         let relation = unsafe { pg_sys::try_relation_open(relid, lock.mode()) };
         // Made only where there is one: an unused value would close it.
         (!relation.is_null()).then(|| Relation { relation, lock })
+    }
+
+    /// The same of an index of a table that is locked, so that it is there.
+    pub(super) fn open_index(index: Oid, lock: Lock) -> Option<Relation> {
+        // SAFETY: any OID may be asked for; one that is no relation raises an error.
+        let relation = unsafe { pg_sys::relation_open(index, lock.mode()) };
+        Some(Relation { relation, lock })
     }
 
     /// The relation's OID.

@@ -165,7 +165,7 @@ impl<'scan> Tuple<'scan> {
 
     pub(super) fn get(&self, attno: i16) -> Option<Datum> {
         // SAFETY: the row type is valid as long as this.
-        if attno > 0 && unsafe { attribute_of(self.row_type, attno) }.is_none() {
+        if i32::from(attno) > unsafe { (*self.row_type).natts } {
             self.raise_wrong_column(attno);
         }
         let mut is_null = false;

@@ -29,7 +29,14 @@ pub enum Subject<'a> {
 }
 
 /// As the extension made the table: one trigger, for logical replication, and three indexes.
-const EVENT_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 1, indexes: 3, unique_indexes: 0 };
+fn event_table_as_made(relations: &ExtensionRelations) -> UnmodifiedTable {
+    UnmodifiedTable {
+        trigger_functions: [relations.apply_replicated; 2],
+        triggers: 1,
+        indexes: 3,
+        unique_indexes: 0,
+    }
+}
 
 thread_local! {
     static WRITE: Statement = const { Statement::new(
@@ -93,7 +100,7 @@ pub fn record(
         Value::Xid8(context.transaction_id),
         context.replication_origin.as_deref().map_or(Value::Null, Value::Text),
     ];
-    if !table.insert(EVENT_TABLE, &row) {
+    if !table.insert(event_table_as_made(relations), &row) {
         WRITE.with(|write| write.run(&row));
     }
 }

@@ -79,7 +79,14 @@ pub enum Source {
 }
 
 /// As the extension made `session_guard.epoch`: three triggers, and the primary key.
-const EPOCH_TABLE: UnmodifiedTable = UnmodifiedTable { triggers: 3, indexes: 1, unique_indexes: 1 };
+fn epoch_table(relations: &ExtensionRelations) -> UnmodifiedTable {
+    UnmodifiedTable {
+        trigger_functions: [relations.epoch_changed, relations.apply_replicated],
+        triggers: 3,
+        indexes: 1,
+        unique_indexes: 1,
+    }
+}
 
 /// A guard whose epoch is known, and the generation that it was read in.
 type KnownGuardEpoch = (Rc<str>, Generation, Option<Epoch>);
@@ -189,7 +196,7 @@ pub fn stamp_user_past(
                 Value::Time(now),
                 Value::Bool(source == Source::Related),
             ];
-            is_first.get() && epochs.insert(EPOCH_TABLE, &row) || write_user(&row)
+            is_first.get() && epochs.insert(epoch_table(relations), &row) || write_user(&row)
         },
     );
     stamped_users::note(guard, key, reason, stamp.0);
