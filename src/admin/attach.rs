@@ -106,6 +106,10 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
         check_default(&row.name)?;
     }
     let stamped = put_in_place(relid, known.as_ref(), request)?;
+    if was_here && known.is_none() {
+        // Restored with its triggers, but without the guard's row, and so without its epochs.
+        as_tables_owner(|| unwatched::note(&row.name, "the guard's epochs were not restored"));
+    }
     if known.is_some_and(|known| known.is_detached || known.table != row.table || !was_here) {
         let columns = [&row.id_column, &row.active_column].into_iter().chain(&row.revoke_on);
         let columns: Vec<String> = columns.map(|name| shown_identifier(name)).collect();

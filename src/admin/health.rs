@@ -3,16 +3,18 @@
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_library, check_names};
 use crate::catalog::extension;
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
+use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, location, related, unique_index};
 use crate::core::epoch::Epoch;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::{role_name, shown_role};
 use crate::pg::server::{clock, is_standby, setting};
 use crate::pg::spi::{query, query_one, string};
+use crate::pg::triggers::relations_with_trigger_of;
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
 use pgrx::iter::TableIterator;
@@ -93,6 +95,7 @@ fn health() -> TableIterator<
     let rows = attached_rows();
     findings.push(default_guard(&rows));
     findings.push(trigger_owner());
+    findings.extend(unknown_guards());
     findings.push(own_tables());
     findings.push(replication());
     findings.push(replica());
@@ -121,6 +124,31 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
             }
         },
     }
+}
+
+/// Tables that were restored with their triggers, but without the rows of their guards.
+fn unknown_guards() -> Vec<Finding> {
+    const CHECK: &str = "unknown_guards";
+    let relations = guard_cache::relations();
+    let rows = guard_cache::all_rows();
+    let mut findings = Vec::new();
+    for relid in relations_with_trigger_of(relations.stamp) {
+        let Some(table) = Relation::open(relid, Lock::Read) else { continue };
+        let served = served_guard(&table, relations.stamp).unwrap_or_default();
+        if rows.iter().any(|row| row.name == served) {
+            continue;
+        }
+        let name = table.name();
+        let detail = format!(
+            "the triggers of table {} serve the guard {served}, which is not there",
+            name.shown()
+        );
+        findings.push(Finding::wrong(CHECK, detail, hints::attach_table(&name)));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "all triggers serve guards that are there"));
+    }
+    findings
 }
 
 /// Edits by hand are noticed by triggers on the extension's own tables.
@@ -245,7 +273,9 @@ fn trigger_owner() -> Finding {
     const CHECK: &str = "trigger_owner";
     const OWNER: &str = "
         SELECT r.rolname::text,
-               p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+               p.prosecdef
+               -- With quote_all_identifiers the value has quotes.
+               AND pg_catalog.replace(p.proconfig[1], '\"', '') = 'search_path=pg_catalog, pg_temp'
                AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'INSERT')
                AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'UPDATE'),
                (SELECT o.rolname::text FROM pg_catalog.pg_class c
@@ -445,7 +475,7 @@ fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
         return Finding::ok(CHECK, detail);
     }
     let guard = quote_literal(&row.name);
-    let soon = "pg_catalog.clock_timestamp() + interval '2 s'";
+    let soon = "pg_catalog.date_trunc('second', pg_catalog.clock_timestamp()) + interval '3 s'";
     let lower = |table: &str| {
         format!(
             "UPDATE session_guard.{table} SET epoch = {soon} \
