@@ -135,13 +135,12 @@ fn build(table: &Relation, comparisons: &[Comparison]) -> Option<*mut Node> {
     for comparison in comparisons {
         arms.push(build_comparison(table, *comparison)?);
     }
-    let tree = match arms.len() {
-        1 => arms.get_ptr(0)?,
+    let tree: *mut Node = if arms.len() == 1 {
+        arms.get_ptr(0)?
+    } else {
+        let arms = arms.into_pg();
         // SAFETY: a list of boolean expressions.
-        _ => {
-            unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms.into_pg(), NOWHERE) }
-                .cast()
-        }
+        unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms, NOWHERE) }.cast()
     };
     // SAFETY: no parent.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
