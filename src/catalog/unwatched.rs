@@ -88,6 +88,11 @@ impl TriggerState {
         !self.state.is_empty() && self.recorded().as_ref() == Some(&self.state)
     }
 
+    /// Whether `attach` or `watch` has ever made any.
+    pub fn was_recorded(&self) -> bool {
+        self.recorded().is_some()
+    }
+
     /// What was recorded. Of another cluster, or a restored database, nothing is.
     fn recorded(&self) -> Option<String> {
         let table = Relation::open(extension_relation(c"trigger_state")?, Lock::Read)?;
