@@ -4,9 +4,10 @@ whether the session or the token still counts. Put this file where Python finds 
     [core]
     auth_manager = session_guard.GuardedFabAuthManager
 
-then, in the metadata database: CREATE EXTENSION pg_session_guard. Until it is there, nobody can log
-in. A login waits for a change of its account that is not committed yet. So that none waits for ever:
-ALTER ROLE airflow SET lock_timeout = '2s'.
+then, as the owner of the metadata database: CREATE EXTENSION pg_session_guard. If Airflow connects as
+another role than the owner of its tables: SELECT session_guard.grant_access('that role'). Until the
+extension is there, nobody can log in. A login waits for a change of its account that is not committed
+yet. So that none waits for ever: ALTER ROLE airflow SET lock_timeout = '2s'.
 
 Only the API server runs it. Tokens of tasks are no users' and are left alone.
 """

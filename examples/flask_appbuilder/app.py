@@ -8,7 +8,8 @@
 
 The first start creates FAB's tables, the extension then finds `ab_user` by itself. Log in at
 /private/page/, disable the account in psql, click on the page's link. Until the extension is there,
-nobody can log in.
+nobody can log in. If the app connects as another role than the owner of its tables:
+SELECT session_guard.grant_access('that role').
 
 A login waits for a change of its account that is not committed yet. So that none waits for ever:
 ALTER DATABASE fab SET lock_timeout = '2s'.

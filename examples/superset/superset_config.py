@@ -6,6 +6,9 @@ request, and they stay dead when it is enabled again. The metadata database must
     superset db upgrade && superset init
     psql "$METADATA_DATABASE" -c 'CREATE EXTENSION pg_session_guard'
 
+as the owner of the database. If Superset connects as another role than the owner of its tables:
+SELECT session_guard.grant_access('that role').
+
 Until the extension is there, nobody can log in. A login waits for a change of its account that is
 not committed yet. So that none waits for ever: ALTER ROLE superset SET lock_timeout = '2s'.
 

@@ -49,7 +49,7 @@ INSERT INTO ids VALUES
     ('ünïcödé'), (E'\x01\x7f');
 CREATE TABLE times (at timestamptz);
 INSERT INTO times VALUES (NULL), ('-infinity'), ('infinity'), (now()), (now() + interval '1 h'), (now() - interval '1 h'), ('4713-01-01 BC'), ('294276-12-31');
-CREATE TABLE guarded AS SELECT guard FROM session_guard.guard;
+CREATE TABLE guarded AS SELECT format('%I.%I', schema_name, table_name)::regclass AS guard FROM session_guard.guard;
 SELECT session_valid(id, at), session_verdict(id, at), session_valid(id, at::timestamp), session_verdict(id, at::timestamp),
        session_valid(guard, id, at), session_verdict(guard, id, at), session_valid(guard, id, at::timestamp),
        session_verdict(guard, id, at::timestamp)
@@ -62,11 +62,37 @@ SELECT session_valid(id, at), session_verdict(id, at), session_valid(id, at::tim
        session_valid(guard, id, at), session_verdict(guard, id, at), session_valid(guard, id, at::timestamp),
        session_verdict(guard, id, at::timestamp)
 FROM unnest(ARRAY[NULL, '00000000-0000-0000-0000-000000000007', 'ffffffff-ffff-ffff-ffff-ffffffffffff']::uuid[]) AS id, times, guarded;
+SELECT session_valid(id, at), session_verdict(id, at), session_valid(guard, id, at::timestamp), session_verdict(guard, id, at::timestamp)
+FROM unnest(ARRAY[NULL, 1, 2, 0, -1, 2147483647]::int[]) AS id, times, guarded;
+SELECT session_valid(id, at), session_verdict(id, at), session_valid(guard, id, at::timestamp), session_verdict(guard, id, at::timestamp)
+FROM unnest(ARRAY[NULL, 1, 2, 0, -1, 32767]::smallint[]) AS id, times, guarded;
 SELECT session_start(id), session_guard.epoch_of(id), session_start(guard, id), session_guard.epoch_of(guard, id) FROM ids, guarded;
 SELECT session_start(id), session_guard.epoch_of(id), session_start(guard, id), session_guard.epoch_of(guard, id)
 FROM unnest(ARRAY[NULL, 1, 2, 3, 0, 9223372036854775807]) AS id, guarded;
 SELECT session_start(id), session_guard.epoch_of(id), session_start(guard, id), session_guard.epoch_of(guard, id)
 FROM unnest(ARRAY[NULL, '00000000-0000-0000-0000-000000000007']::uuid[]) AS id, guarded;
+SELECT session_guard.revoke_sessions(id, repeat('why ', 100), guard), session_guard.revoke_sessions(id, users => guard)
+FROM unnest(ARRAY[NULL, '5', ' 5 ', 'nobody', rpad('1', 130, 'x')]) AS id, guarded;
+SELECT session_guard.revoke_sessions(NULL::int), session_guard.revoke_sessions(7::smallint), session_guard.revoke_sessions(8::bigint),
+       session_guard.revoke_sessions('00000000-0000-0000-0000-000000000008'::uuid, users => 'by_uuid');
+SELECT count(h) FROM ids, guarded, session_guard.history(ids.id, guarded.guard) AS h;
+SELECT (SELECT count(*) FROM session_guard.history(7)), (SELECT count(*) FROM session_guard.history(7::smallint)),
+       (SELECT count(*) FROM session_guard.history(NULL::bigint)),
+       (SELECT count(*) FROM session_guard.history('00000000-0000-0000-0000-000000000008'::uuid, 'by_uuid'));
+SELECT session_guard.revoke_tokens(scope, subject, 'why'), token_valid(scope, subject, now()), token_valid(scope, subject, localtimestamp)
+FROM unnest(ARRAY[NULL, '', 'session', repeat('s', 5000)]) AS scope, unnest(ARRAY[NULL, '', 'x', repeat('y', 5000)]) AS subject;
+SELECT session_guard.security_event(id) FROM session_guard.event;
+SELECT session_guard.security_event(NULL), session_guard.security_event(-1);
+
+-- Policies, rights, pruning.
+SELECT session_guard.configure(), session_guard.configure('1 second', '1 second', 'refuse', true, true, 'local', '1 second', 'refuse');
+SELECT session_valid('by_int4', 1, now()), session_start('by_int4', 1);
+SELECT session_guard.configure('10 seconds', '0', 'live', true, false, 'local', '0', 'live');
+SELECT mistake('SELECT session_guard.configure(when_disarmed => ''never'')'), mistake('SELECT session_guard.configure(stamp_margin => ''-1 second'')'),
+       mistake('SELECT session_guard.grant_access(NULL)'), mistake('SELECT session_guard.prune(epochs_older_than => ''1 hour'')');
+CREATE ROLE valgrind_app;
+SELECT session_guard.grant_access('valgrind_app'), session_guard.revoke_access('valgrind_app');
+SELECT session_guard.prune(), session_guard.prune('1 day', '1 day', true), session_guard.prune('0', '1 day');
 SELECT mistake('SELECT session_valid(NULL::regclass, 1, now())'), mistake('SELECT session_verdict(''ids'', 1, now())'),
        mistake('SELECT session_start(0::regclass, 1)');
 
@@ -107,6 +133,27 @@ DECLARE c CURSOR WITH HOLD FOR SELECT session_valid('by_int8', id::bigint, now()
 FETCH 10 FROM c;
 CLOSE c;
 
+-- Watched tables: their users are stamped before COMMIT, also of transactions that are prepared or undone.
+CREATE TABLE role_of (user_id bigint, role text);
+INSERT INTO role_of SELECT n, 'reader' FROM generate_series(1, 20) AS n;
+SELECT session_guard.watch('role_of', 'user_id', '{role}', 'by_int8');
+UPDATE role_of SET role = 'writer';
+BEGIN;
+DELETE FROM role_of WHERE user_id < 5;
+SAVEPOINT undone;
+UPDATE role_of SET user_id = user_id + 1;
+ROLLBACK TO undone;
+UPDATE role_of SET role = NULL WHERE user_id = 6;
+COMMIT;
+BEGIN;
+INSERT INTO role_of VALUES (1, 'reader'), (NULL, 'nobody'), (99, 'nobody');
+PREPARE TRANSACTION 'watched';
+COMMIT PREPARED 'watched';
+BEGIN;
+TRUNCATE role_of;
+ROLLBACK;
+SELECT session_guard.unwatch('role_of');
+
 -- DDL beneath open plans.
 PREPARE ask AS SELECT session_verdict('by_int4', 11, now()), session_verdict('by_int4', '11', now());
 EXECUTE ask;
@@ -132,8 +179,7 @@ CREATE TABLE by_int4 (id int);
 SELECT mistake('EXECUTE ask'), mistake($$SELECT session_valid('renamed', 1, now())$$);
 SELECT * FROM session_guard.health();
 DROP TABLE renamed CASCADE;
-SELECT mistake($$SELECT session_valid(1, now())$$), mistake('SELECT session_guard.reconcile(' || guard::oid || ')')
-FROM session_guard.guard;
+SELECT mistake($$SELECT session_valid(1, now())$$), mistake('SELECT session_guard.reconcile(' || guard::oid || ')') FROM guarded;
 SELECT * FROM session_guard.health();
 
 -- Everybody out, and the end.
@@ -142,4 +188,6 @@ SELECT session_guard.detach('by_text'), session_guard.detach('by_uuid', true);
 SELECT session_guard.attach('by_text');
 SELECT * FROM session_guard.health();
 DROP EXTENSION pg_session_guard CASCADE;
+DROP OWNED BY valgrind_app;
+DROP ROLE valgrind_app;
 SELECT mistake('SELECT session_valid(1, now())');
