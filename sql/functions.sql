@@ -506,9 +506,9 @@ COMMENT ON FUNCTION session_guard.epoch_changed() IS
     'called when epochs change: has every backend drop those that it keeps';
 
 CREATE FUNCTION session_guard.apply_replicated() RETURNS trigger
-    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'apply_replicated_wrapper';
+    LANGUAGE c  AS 'MODULE_PATHNAME', 'apply_replicated_wrapper';
 COMMENT ON FUNCTION session_guard.apply_replicated() IS
-    'called when logical replication brings rows of these tables: raises epochs, keeps events, and guards that are not here yet, and changes nothing else';
+    'called when logical replication or a dump brings rows of these tables: raises epochs, keeps events, and guards that are not here yet, and changes nothing else';
 
 -- Edits by hand count at once.
 
@@ -549,54 +549,54 @@ CREATE TRIGGER session_guard_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCAT
 ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_changed;
 COMMENT ON TRIGGER session_guard_changed ON session_guard.timeline IS 'edits by hand count at once';
 
--- What logical replication brings.
+-- What logical replication brings, and a dump.
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.guard
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.guard ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.guard IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.guard IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.watch
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.watch ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.watch IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.watch ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.watch IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.unwatched
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.unwatched ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.unwatched IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.unwatched ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.unwatched IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.trigger_state
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.trigger_state ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.trigger_state IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.trigger_state ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.trigger_state IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.policy
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.policy ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.policy IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.policy ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.policy IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.epoch
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.epoch ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.epoch IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.epoch ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.epoch IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.guard_epoch
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.guard_epoch ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.guard_epoch IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.guard_epoch ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.guard_epoch IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.token_epoch
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.token_epoch ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.token_epoch IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.token_epoch ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.token_epoch IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.event
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.event ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.event IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.event ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.event IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.timeline
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
-ALTER TABLE session_guard.timeline ENABLE REPLICA TRIGGER session_guard_apply;
-COMMENT ON TRIGGER session_guard_apply ON session_guard.timeline IS 'what is replicated raises epochs, and changes nothing else that is there';
+ALTER TABLE session_guard.timeline ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.timeline IS 'what is replicated or restored raises epochs, and changes nothing else that is there';

@@ -40,13 +40,14 @@ BEGIN
         FROM pg_catalog.pg_proc AS p
         WHERE (p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
                OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace)
-          AND p.prorettype OPERATOR(pg_catalog.<>) 'pg_catalog.trigger'::pg_catalog.regtype
+          AND p.proname OPERATOR(pg_catalog.<>) ALL (ARRAY['guard_changed', 'epoch_changed', 'apply_replicated'])
     LOOP
         EXECUTE granted.statement;
     END LOOP;
 END $do$;
 GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
+REVOKE INSERT ON session_guard.trigger_state FROM @extowner@;
 GRANT DELETE ON session_guard.guard, session_guard.watch TO @extowner@;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 

@@ -35,16 +35,20 @@ COMMENT ON COLUMN session_guard.guard.detached_at IS 'when the table was detache
 
 CREATE TABLE session_guard.watch (
     guard          text COLLATE pg_catalog."C" NOT NULL,
+    name           text COLLATE pg_catalog."C" NOT NULL,
     schema_name    name NOT NULL,
     table_name     name NOT NULL,
+    table_owner    name NOT NULL,
     user_id_column name NOT NULL,
     columns        name[],
     PRIMARY KEY (schema_name, table_name)
 );
 COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as last given to session_guard.watch';
 COMMENT ON COLUMN session_guard.watch.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.watch.name IS 'the watch''s name, which never changes: the qualified name that the related table had when it was first watched';
 COMMENT ON COLUMN session_guard.watch.schema_name IS 'the related table''s schema when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.table_name IS 'the related table''s name when it was last watched or reconciled';
+COMMENT ON COLUMN session_guard.watch.table_owner IS 'the related table''s owner when it was last watched or reconciled';
 COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
 
@@ -67,7 +71,7 @@ CREATE TABLE session_guard.trigger_state (
 );
 COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone; of this cluster and database alone, and so not dumped';
 COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
-COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the schema and name of a watched one';
+COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch';
 COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
 COMMENT ON COLUMN session_guard.trigger_state.state IS 'the triggers'' transactions, in the order of the triggers'' names';
 

@@ -94,6 +94,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     }
     let table = open_own(relid, Lock::Read)?;
     let known = inherit::guard_of(&table, &guard_cache::relations())?;
+    let was_here = triggers::served_guard(&table, stamp_function()).is_some();
     let row = requested_row(&table, known.as_ref(), request);
     let columns = columns_of(&table, &row)?;
     unique_index::check(&table, columns.id)?;
@@ -105,6 +106,15 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
         check_default(&row.name)?;
     }
     let stamped = put_in_place(relid, known.as_ref(), request)?;
+    if was_here && known.is_none() {
+        // Restored with its triggers, but without the guard's row, and so without its epochs.
+        as_tables_owner(|| unwatched::note(&row.name, "the guard's epochs were not restored"));
+    }
+    if known.is_some_and(|known| known.is_detached || known.table != row.table || !was_here) {
+        let columns = [&row.id_column, &row.active_column].into_iter().chain(&row.revoke_on);
+        let columns: Vec<String> = columns.map(|name| shown_identifier(name)).collect();
+        pgrx::notice!("guard {} goes on with the columns {}", row.name, columns.join(", "));
+    }
     // A guard that was detached has its watches still.
     for watched in related::rows_of(&row.name) {
         if let Err(error) = watch::repair(&watched) {
@@ -127,7 +137,7 @@ pub fn put_in_place(
     let row = requested_row(&table, known, request);
     let columns = columns_of(&table, &row)?;
     let comparisons = columns.comparisons();
-    let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &row.name, &comparisons);
+    let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &[&row.name], &comparisons);
     let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
     let when = when_clause(&table, &comparisons);
     drop(table);
@@ -139,7 +149,7 @@ pub fn put_in_place(
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
-            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &row.name, &when);
+            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &[&row.name], &when);
         }
         TriggerState::of_users(&row.name, relid, stamp).record();
         grant_to_table_owner(owner);
@@ -227,7 +237,7 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
     let row = requested_row(&table, known, request);
     let comparisons = columns_of(&table, &row)?.comparisons();
     let is_as_requested =
-        triggers::problems(&table, &USERS_TRIGGERS, stamp, &row.name, &comparisons).is_empty();
+        triggers::problems(&table, &USERS_TRIGGERS, stamp, &[&row.name], &comparisons).is_empty();
     let has_triggers = !triggers::names_of(&table, stamp).is_empty();
     drop(table);
     let lock = match has_triggers && !is_as_requested {

@@ -8,14 +8,14 @@ use crate::pg::spi::query;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one that the creator
-/// or the database's owner owns, and otherwise says how to attach. A NOTICE would not be seen
-/// there.
+/// Called once, by CREATE EXTENSION: guards `ab_user` where there is exactly one and it is the
+/// creator's, or for a superuser the database owner's; otherwise says how to attach. A NOTICE would
+/// not be seen there.
 #[pg_extern(sql = false)]
 fn attach_ab_user() {
     const CANDIDATES: &str = "
-        SELECT c.oid, c.relowner IN (e.extowner, d.datdba)
-                      OR NOT o.rolsuper AND pg_catalog.pg_has_role(o.oid, c.relowner, 'USAGE')
+        SELECT c.oid, pg_catalog.pg_has_role(o.oid, c.relowner, 'USAGE')
+                      AND (NOT o.rolsuper OR c.relowner IN (e.extowner, d.datdba))
         FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_extension e ON e.extname = 'pg_session_guard'

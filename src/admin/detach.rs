@@ -25,12 +25,18 @@ use pgrx::prelude::*;
 fn detach(users: Option<RegClass>, forget: Option<bool>) {
     check_writable("detach()").or_raise();
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
-    // Nobody waits for, or holds, a lock on a table that is not theirs.
-    drop(open_own(relid, Lock::Read).or_raise());
-    lock_guards();
-    let table = open_own(relid, Lock::Exclusive).or_raise();
+    // Nobody waits for, or holds, a lock on a table that is not theirs, or not guarded.
     let relations = guard_cache::relations();
     let stamp = relations.stamp;
+    let table = open_own(relid, Lock::Read).or_raise();
+    let is_known = !triggers::names_of(&table, stamp).is_empty()
+        || inherit::guard_of(&table, &relations).or_raise().is_some();
+    if !is_known {
+        not_guarded_error(&table.name()).raise();
+    }
+    drop(table);
+    lock_guards();
+    let table = open_own(relid, Lock::Exclusive).or_raise();
     let old_triggers = triggers::names_of(&table, stamp);
     if !old_triggers.is_empty() {
         check_not_in_use(&table).or_raise();
@@ -63,6 +69,8 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
             run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);
+            run_once("DELETE FROM session_guard.unwatched WHERE guard = $1", &name);
+            run_once("DELETE FROM session_guard.trigger_state WHERE guard = $1", &name);
         } else {
             if let Some(renamed) = &renamed {
                 write_names(renamed);

@@ -73,9 +73,21 @@ fn null_role() -> GuardError {
     GuardError::new(ErrorKind::NullTable, "the role must not be null", hint)
 }
 
+/// A role that restores a dump of its table makes the triggers again, which takes EXECUTE on the
+/// functions that they call.
+pub fn grant_trigger_functions(owner: Oid) {
+    let role = quote_identifier(&role_name(owner));
+    outside_of_create_extension(|| {
+        run_once(&format!("GRANT USAGE ON SCHEMA session_guard TO {role}"), &[]);
+        let functions = "session_guard.stamp(), session_guard.stamp_related()";
+        run_once(&format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"), &[]);
+    });
+}
+
 /// The owner of a users table may call the functions from now on; warns where that role cannot use
 /// their schema.
 pub fn grant_to_table_owner(owner: Oid) {
+    grant_trigger_functions(owner);
     let Some(HotFunctions { functions, schema }) = hot_functions() else { return };
     let role = quote_identifier(&role_name(owner));
     outside_of_create_extension(|| {

@@ -3,16 +3,18 @@
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_library, check_names};
 use crate::catalog::extension;
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
+use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, location, related, unique_index};
 use crate::core::epoch::Epoch;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::{role_name, shown_role};
 use crate::pg::server::{clock, is_standby, setting};
 use crate::pg::spi::{query, query_one, string};
+use crate::pg::triggers::relations_with_trigger_of;
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
 use pgrx::iter::TableIterator;
@@ -93,6 +95,7 @@ fn health() -> TableIterator<
     let rows = attached_rows();
     findings.push(default_guard(&rows));
     findings.push(trigger_owner());
+    findings.extend(unknown_guards());
     findings.push(own_tables());
     findings.push(replication());
     findings.push(replica());
@@ -123,6 +126,31 @@ fn default_guard(rows: &[GuardRow]) -> Finding {
     }
 }
 
+/// Tables that were restored with their triggers, but without the rows of their guards.
+fn unknown_guards() -> Vec<Finding> {
+    const CHECK: &str = "unknown_guards";
+    let relations = guard_cache::relations();
+    let rows = guard_cache::all_rows();
+    let mut findings = Vec::new();
+    for relid in relations_with_trigger_of(relations.stamp) {
+        let Some(table) = Relation::open(relid, Lock::Read) else { continue };
+        let served = served_guard(&table, relations.stamp).unwrap_or_default();
+        if rows.iter().any(|row| row.name == served) {
+            continue;
+        }
+        let name = table.name();
+        let detail = format!(
+            "the triggers of table {} serve the guard {served}, which is not there",
+            name.shown()
+        );
+        findings.push(Finding::wrong(CHECK, detail, hints::attach_table(&name)));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "all triggers serve guards that are there"));
+    }
+    findings
+}
+
 /// Edits by hand are noticed by triggers on the extension's own tables.
 fn own_tables() -> Finding {
     const CHECK: &str = "own_tables";
@@ -151,13 +179,13 @@ fn replication() -> Finding {
                        'ON session_guard.%1$I FOR EACH ROW '
                        'EXECUTE FUNCTION session_guard.apply_replicated(); ', c.relname) ELSE '' END
                    || pg_catalog.format('ALTER TABLE session_guard.%1$I '
-                       'ENABLE REPLICA TRIGGER session_guard_apply;', c.relname),
+                       'ENABLE ALWAYS TRIGGER session_guard_apply;', c.relname),
                    ' ' ORDER BY c.relname)
         FROM pg_catalog.pg_class c
         LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
              AND t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
         WHERE c.relnamespace = pg_catalog.to_regnamespace('session_guard') AND c.relkind = 'r'
-          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled NOT IN ('R', 'A'))";
+          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled <> 'A')";
     let remedy = query(MISSING, &[], |row| string(row, 1)).into_iter().flatten().next();
     match remedy {
         Some(remedy) => {
@@ -245,7 +273,9 @@ fn trigger_owner() -> Finding {
     const CHECK: &str = "trigger_owner";
     const OWNER: &str = "
         SELECT r.rolname::text,
-               p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+               p.prosecdef
+               -- With quote_all_identifiers the value has quotes.
+               AND pg_catalog.replace(p.proconfig[1], '\"', '') = 'search_path=pg_catalog, pg_temp'
                AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'INSERT')
                AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'UPDATE'),
                (SELECT o.rolname::text FROM pg_catalog.pg_class c
@@ -288,7 +318,7 @@ fn privileges() -> Finding {
           AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
                             WHERE extname = 'pg_session_guard')
           AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-          AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+          AND p.proname NOT IN ('guard_changed', 'epoch_changed', 'apply_replicated')
           AND NOT pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')";
     let owner_value = [Value::Oid(owner)];
     let lacked = query(LACKED, &owner_value, |row| string(row, 1)).into_iter().flatten().next();
@@ -401,11 +431,12 @@ fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
 /// Putting everybody out since then settles it.
 fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> Finding {
     const CHECK: &str = "unwatched_changes";
-    let related = related::rows_of(&row.name).into_iter().filter_map(|watch| watch.locate());
+    let watches = related::rows_of(&row.name);
+    let related = watches.iter().filter_map(|watch| Some((watch, watch.locate()?)));
     let stamp = open.relations.stamp;
     let users = TriggerState::of_users(&row.name, open.guard.relid, stamp);
     let mut states = std::iter::once(users)
-        .chain(related.map(|related| TriggerState::of_related(&row.name, related)));
+        .chain(related.map(|(watch, at)| TriggerState::of_related(watch.arguments(), at)));
     if states.any(|state| state.has_changed()) {
         let detail = "triggers were changed, maybe back and forth: accounts that were disabled \
                       and enabled again meanwhile may have sessions";
@@ -444,7 +475,7 @@ fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
         return Finding::ok(CHECK, detail);
     }
     let guard = quote_literal(&row.name);
-    let soon = "pg_catalog.clock_timestamp() + interval '2 s'";
+    let soon = "pg_catalog.date_trunc('second', pg_catalog.clock_timestamp()) + interval '3 s'";
     let lower = |table: &str| {
         format!(
             "UPDATE session_guard.{table} SET epoch = {soon} \

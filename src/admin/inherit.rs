@@ -6,7 +6,7 @@ use crate::catalog::epochs::{self, EpochRow};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::privileges::is_extension_owner;
-use crate::catalog::{hints, location, triggers};
+use crate::catalog::{hints, location};
 use crate::core::user_id::{IdType, UserId, is_digest};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::Value;
@@ -23,8 +23,8 @@ pub fn guard_of(
     relations: &ExtensionRelations,
 ) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
-    if let Some(name) = triggers::served_guard(table, relations.stamp) {
-        return Ok(rows.into_iter().find(|row| row.name == name));
+    if let Some(row) = rows.iter().find(|row| location::serves(table, row, relations)) {
+        return Ok(Some(row.clone()));
     }
     let name = table.name();
     let owner = role_name(table.owner());
@@ -49,11 +49,14 @@ pub fn guard_of(
 /// The name of a new guard: the table's, with a number if another has that.
 pub fn new_name(table: &Relation) -> String {
     let rows = guard_cache::all_rows();
-    let plain = table.name().plain();
-    let is_free = |name: &String| rows.iter().all(|row| row.name != *name);
-    let numbered = (2..).map(|number| format!("{plain} ({number})"));
-    let mut names = std::iter::once(plain.clone()).chain(numbered);
-    names.find(is_free).unwrap_or(plain)
+    first_free(&table.name().plain(), |name| rows.iter().any(|row| row.name == *name))
+}
+
+/// The name, or with a number the first that is not taken.
+pub fn first_free(name: &str, is_taken: impl Fn(&String) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name} ({number})"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 /// Epochs are kept by the id's text. Where the column's type has changed since, the same id may be

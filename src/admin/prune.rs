@@ -50,6 +50,10 @@ fn prune(
         if let Some(age) = events {
             let before = [Value::Time(now.plus_micros(-age))];
             removed.push(("event", remove("event", "at < $1", &before, dry_run)));
+            // The last of a guard stays: it may not be settled yet.
+            let settled = "noticed_at < $1 AND noticed_at < (SELECT pg_catalog.max(u.noticed_at)
+                           FROM session_guard.unwatched AS u WHERE u.guard = unwatched.guard)";
+            removed.push(("unwatched", remove("unwatched", settled, &before, dry_run)));
         }
         if let Some(age) = epochs {
             let cutoff = now.plus_micros(-age);

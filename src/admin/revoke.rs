@@ -11,7 +11,7 @@ use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, par
 use crate::pg::datum::{RegClass, Text};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
-use crate::pg::tuple::RowLock;
+use crate::pg::tuple::{RowLock, Wait};
 use crate::stamp::raise::{Reason, Source, stamp_guard, stamp_scope, stamp_token, stamp_user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
@@ -26,7 +26,9 @@ fn revoke_user(
     let open = open_for_check(guard_ref(users), Lock::Rows).or_raise();
     check_update(&open.users).or_raise();
     let id = id.and_then(|id| id.in_column(open.guard.columns.id.id_type));
-    let known = id.filter(|id| lock_account(&open, id, RowLock::NoKeyUpdate) != Account::Unknown);
+    let known = id.filter(|id| {
+        lock_account(&open, id, RowLock::NoKeyUpdate, Wait::Yes) != Some(Account::Unknown)
+    });
     let Some(id) = known else {
         let message = format!("table {} has no such user", open.users.shown_name());
         let hint = Hint::advice("No session was ended. The first argument is the user's id.");

@@ -55,15 +55,16 @@ pub fn drop_triggers(table: &RelationName, names: &[String]) {
 }
 
 /// Puts triggers on a table, which is locked, but not open: they call a function of the schema
-/// `session_guard` with the guard's name, for updates only `when`.
+/// `session_guard` with these arguments, for updates only `when`.
 pub fn create_triggers(
     table: &RelationName,
     set: &TriggerSet,
     function: &str,
-    guard: &str,
+    arguments: &[&str],
     when: &str,
 ) {
-    let (table, guard) = (table.quoted(), quote_literal(guard));
+    let arguments: Vec<String> = arguments.iter().map(|text| quote_literal(text)).collect();
+    let (table, arguments) = (table.quoted(), arguments.join(", "));
     for (name, kind) in set {
         let (event, level) = kind.clauses();
         let when = match *kind {
@@ -72,7 +73,7 @@ pub fn create_triggers(
         };
         let create = format!(
             "CREATE TRIGGER {name} AFTER {event} ON {table} FOR EACH {level} {when}
-             EXECUTE FUNCTION session_guard.{function}({guard})"
+             EXECUTE FUNCTION session_guard.{function}({arguments})"
         );
         run_once(&create, &[]);
         run_once(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {name}"), &[]);

@@ -1,6 +1,8 @@
 //! SQL: has changes of a related table, such as roles or memberships of groups, end the sessions of
 //! the user that the row names.
 
+use super::grants::grant_trigger_functions;
+use super::inherit::first_free;
 use super::trigger_ddl::{
     check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
 };
@@ -15,6 +17,7 @@ use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
+use crate::pg::roles::role_name;
 use crate::pg::spi::run_once;
 use pgrx::Array;
 use pgrx::pg_sys::Oid;
@@ -46,19 +49,27 @@ fn watch(
         let hint = hints::attach_with(sentence, &table.name(), &option);
         GuardError::new(ErrorKind::UnsupportedTable, message, hint).raise();
     }
+    lock_guards();
+    let rows = related::read_rows();
+    let known = rows.iter().find(|known| known.locate() == Some(related));
     let row = WatchRow {
         guard,
+        name: known.map_or_else(|| new_name(&table, &rows), |known| known.name.clone()),
         table: table.name(),
+        table_owner: role_name(table.owner()),
         user_id_column: user_id_column.map(|name| name.0).unwrap_or_default(),
         columns: columns.map(|names| names.iter().flatten().map(|name| name.0).collect()),
     };
     drop(table);
-    lock_guards();
-    let known = related::read_rows().into_iter().find(|known| known.locate() == Some(related));
     if let Some(known) = known {
-        note_if_unwatched(related, &known).or_raise();
+        note_if_unwatched(related, known).or_raise();
     }
     put_in_place(related, &row).or_raise();
+}
+
+/// The name of a new watch: the table's, with a number if another has that.
+fn new_name(table: &Relation, rows: &[WatchRow]) -> String {
+    first_free(&table.name().plain(), |name| rows.iter().any(|row| row.name == *name))
 }
 
 /// Watches a related table no more.
@@ -98,12 +109,14 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     check_not_in_use(&table)?;
     let old_triggers = triggers::names_of(&table, function);
     let when = when_clause(&table, &comparisons);
+    let owner = table.owner();
     drop(table);
     as_tables_owner(|| {
         drop_triggers(&row.table, &old_triggers);
         write_row(row);
-        create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.guard, &when);
-        TriggerState::of_related(&row.guard, related).record();
+        grant_trigger_functions(owner);
+        create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.arguments(), &when);
+        TriggerState::of_related(row.arguments(), related).record();
     });
     Ok(())
 }
@@ -131,10 +144,11 @@ pub fn repair(row: &WatchRow) -> Result<(), GuardError> {
     if was_complete && renamed == *row {
         return Ok(());
     }
-    if renamed.table != row.table {
+    put_in_place(related, &renamed)?;
+    if renamed.table != row.table && related::read_rows().contains(row) {
         delete_row(row);
     }
-    put_in_place(related, &renamed)
+    Ok(())
 }
 
 /// Notes that changes may have gone unstamped if a trigger of the watch is missing, or was; returns
@@ -146,9 +160,11 @@ fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
     let comparisons = renamed.comparisons(&table).map(|(_, comparisons)| comparisons);
     let function = stamp_related();
     let is_in_place = comparisons.is_ok_and(|comparisons| {
-        triggers::problems(&table, &RELATED_TRIGGERS, function, &row.guard, &comparisons).is_empty()
+        triggers::problems(&table, &RELATED_TRIGGERS, function, &row.arguments(), &comparisons)
+            .is_empty()
     });
-    let is_complete = is_in_place && !TriggerState::of_related(&row.guard, related).has_changed();
+    let is_complete =
+        is_in_place && !TriggerState::of_related(row.arguments(), related).has_changed();
     if !is_complete {
         let reason = format!("the triggers of {} were not all in place", renamed.table.plain());
         as_tables_owner(|| unwatched::note(&row.guard, &reason));
@@ -191,14 +207,17 @@ fn write_row(row: &WatchRow) {
     as_tables_owner(|| {
         run_once(
             "INSERT INTO session_guard.watch
-                 (guard, schema_name, table_name, user_id_column, columns)
-             VALUES ($1, $2, $3, $4, $5::pg_catalog.name[])
+                 (guard, name, schema_name, table_name, table_owner, user_id_column, columns)
+             VALUES ($1, $2, $3, $4, $5, $6, $7::pg_catalog.name[])
              ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard,
+                 name = EXCLUDED.name, table_owner = EXCLUDED.table_owner,
                  user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns",
             &[
                 Value::Utf8(&row.guard),
+                Value::Utf8(&row.name),
                 Value::Name(&row.table.schema),
                 Value::Name(&row.table.name),
+                Value::Name(&row.table_owner),
                 Value::Name(&row.user_id_column),
                 row.columns.as_deref().map_or(Value::Null, Value::Names),
             ],

@@ -305,7 +305,9 @@ fn row_of<'a>(
 ) -> Option<&'a GuardRow> {
     let mut attached = rows.iter().filter(|row| !row.is_detached);
     match triggers::served_guard(table, relations.stamp) {
-        Some(name) => attached.find(|row| row.name == name),
+        Some(name) => attached
+            .find(|row| row.name == name)
+            .filter(|row| location::serves(table, row, relations)),
         None => {
             let name = table.name();
             attached.find(|row| {

@@ -13,7 +13,7 @@ use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::snapshot::Snapshot;
-use crate::pg::tuple::{RowLock, Tuple};
+use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
 
 // The columns by their numbers in sql/tables.sql.
 const USER_GUARD: i16 = 1;
@@ -86,9 +86,9 @@ pub fn is_active(status: StatusColumn, row: &Tuple) -> bool {
     status.active_when.is_active(value)
 }
 
-/// What the users table says of this id, with the row locked until the transaction ends. The users
-/// table is open to lock rows.
-pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock) -> Account {
+/// What the users table says of this id, with the row locked until the transaction ends; `None`
+/// where that would have to wait and is not to. The users table is open to lock rows.
+pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock, wait: Wait) -> Option<Account> {
     loop {
         pgrx::check_for_interrupts!();
         let mut account = Account::Unknown;
@@ -99,9 +99,12 @@ pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock) -> Account {
         });
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
-        let is_latest = versions.into_iter().all(|tid| open.users.lock_row(tid, lock));
-        if is_latest || fault_injection::has(Fault::CallersSnapshot) {
-            return account;
+        let mut locked = versions.into_iter().map(|tid| open.users.lock_row(tid, lock, wait));
+        match locked.find(|locked| *locked != LockedRow::Locked) {
+            None => return Some(account),
+            Some(LockedRow::Busy) => return None,
+            Some(_) if fault_injection::has(Fault::CallersSnapshot) => return Some(account),
+            Some(_) => {}
         }
     }
 }
@@ -114,8 +117,7 @@ pub fn epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<
 
 /// The user's own epoch.
 pub fn user_epoch(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> Option<Epoch> {
-    let epochs = Relation::open(relations.epoch, Lock::Read)?;
-    user_epochs_in(&epochs, guard, key).greatest()
+    user_epochs(relations, guard, key).greatest()
 }
 
 /// A user's own epochs: the greater counts.
@@ -132,6 +134,12 @@ impl UserEpochs {
     pub fn greatest(self) -> Option<Epoch> {
         self.account.max(self.related)
     }
+}
+
+/// The same, with which of both was raised.
+pub fn user_epochs(relations: &ExtensionRelations, guard: &str, key: &[u8]) -> UserEpochs {
+    let epochs = Relation::open(relations.epoch, Lock::Read);
+    epochs.map_or(UserEpochs::default(), |epochs| user_epochs_in(&epochs, guard, key))
 }
 
 /// The user's own epochs, in the table of epochs that is open already.

@@ -183,7 +183,7 @@ impl Guard {
         let (id, status) = typed.map_err(|error| replaced.clone().unwrap_or(error))?;
         let columns = GuardColumns { id, status, revoke_on };
         let disarmed =
-            triggers::problems(table, &USERS_TRIGGERS, stamp, &row.name, &columns.comparisons());
+            triggers::problems(table, &USERS_TRIGGERS, stamp, &[&row.name], &columns.comparisons());
         let name = table.name();
         Ok(Guard {
             name: row.name.as_str().into(),

@@ -8,6 +8,7 @@
 use super::extension::ExtensionRelations;
 use super::guard::GuardRow;
 use super::triggers::served_guard;
+use super::unwatched::TriggerState;
 use crate::pg::names::RelationName;
 use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::roles;
@@ -16,16 +17,26 @@ use pgrx::pg_sys::Oid;
 
 /// The table that the guard is on; `None` where it is gone.
 pub fn locate(row: &GuardRow, relations: &ExtensionRelations) -> Option<Oid> {
-    let stamp = relations.stamp;
     let by_name = row.table.find().filter(|relid| is_storage(*relid));
     let serves = |relid: &Oid| {
-        Relation::open(*relid, Lock::Read)
-            .is_some_and(|table| served_guard(&table, stamp).as_ref() == Some(&row.name))
+        Relation::open(*relid, Lock::Read).is_some_and(|table| serves(&table, row, relations))
     };
     by_name
         .filter(serves)
-        .or_else(|| relations_with_trigger_of(stamp).into_iter().find(serves))
+        .or_else(|| relations_with_trigger_of(relations.stamp).into_iter().find(serves))
         .or_else(|| by_name.filter(|relid| is_recorded_owners(row, *relid, relations)))
+}
+
+/// Whether the triggers of a table serve this guard, with the consent of who recorded it: a role
+/// that may call the triggers' function can make triggers on a table of its own that say so, too.
+pub fn serves(table: &Relation, row: &GuardRow, relations: &ExtensionRelations) -> bool {
+    if served_guard(table, relations.stamp).as_ref() != Some(&row.name) {
+        return false;
+    }
+    let owner = table.owner();
+    roles::role_name(owner) == row.table_owner
+        || roles::has_rights_of(owner, relations.owner)
+        || TriggerState::of_users(&row.name, table.oid(), relations.stamp).is_recorded()
 }
 
 /// A relation that holds rows: a view of the old name over the renamed table is none.

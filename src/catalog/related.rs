@@ -5,6 +5,7 @@ use super::triggers::{self, RELATED_TRIGGERS};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, extension_function, extension_relation, quote_literal};
 use crate::pg::relation::{Lock, Relation};
+use crate::pg::roles;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::triggers::relations_with_trigger_of;
 use crate::pg::when_clause::Comparison;
@@ -15,8 +16,12 @@ use pgrx::pg_sys::{self, Oid};
 pub struct WatchRow {
     /// The guard's name.
     pub guard: String,
+    /// The watch's name, which never changes: the qualified name that the table had at first.
+    pub name: String,
     /// The related table's name when it was last watched or reconciled.
     pub table: RelationName,
+    /// The table's owner then: a table that is made again under the name must be that role's.
+    pub table_owner: String,
     /// The column that names the user.
     pub user_id_column: String,
     /// The columns whose change counts, besides that; `None`: all.
@@ -37,9 +42,11 @@ pub fn read_rows() -> Vec<WatchRow> {
     table.scan(&Snapshot::latest(&table), |row| {
         rows.push(WatchRow {
             guard: row.string(1),
-            table: RelationName { schema: row.name(2), name: row.name(3) },
-            user_id_column: row.name(4),
-            columns: row.names(5),
+            name: row.string(2),
+            table: RelationName { schema: row.name(3), name: row.name(4) },
+            table_owner: row.name(5),
+            user_id_column: row.name(6),
+            columns: row.names(7),
         });
     });
     rows.sort_by(|a, b| (&a.table.schema, &a.table.name).cmp(&(&b.table.schema, &b.table.name)));
@@ -52,27 +59,33 @@ pub fn rows_of(guard: &str) -> Vec<WatchRow> {
 }
 
 impl WatchRow {
-    /// The table of the recorded name, if its triggers serve the guard. Else another table whose
-    /// triggers do and which no other watch of the guard names. Else the table of the recorded
-    /// name.
+    /// The arguments of its triggers.
+    pub fn arguments(&self) -> [&str; 2] {
+        [&self.guard, &self.name]
+    }
+
+    /// The table of the recorded name, if its triggers serve the watch. Else another table whose
+    /// triggers do. Else the table of the recorded name, if it is the recorded owner's and serves
+    /// none.
     pub fn locate(&self) -> Option<Oid> {
         let function = stamp_related();
-        let by_name = self.table.find();
+        let served = |relid: Oid| {
+            let table = Relation::open(relid, Lock::Read)?;
+            Some((triggers::served(&table, function), roles::role_name(table.owner())))
+        };
         let serves = |relid: &Oid| {
-            Relation::open(*relid, Lock::Read).is_some_and(|table| {
-                triggers::served_guard(&table, function).as_ref() == Some(&self.guard)
-            })
+            served(*relid).is_some_and(|(served, _)| served.is_some_and(|s| s == self.arguments()))
         };
-        let others: Vec<Oid> = rows_of(&self.guard)
-            .into_iter()
-            .filter(|other| other != self)
-            .filter_map(|other| other.table.find())
-            .collect();
-        let renamed = || {
-            let mut found = relations_with_trigger_of(function).into_iter();
-            found.find(|relid| serves(relid) && !others.contains(relid))
+        let is_recorded_owners = |relid: &Oid| {
+            served(*relid)
+                .is_some_and(|(served, owner)| served.is_none() && owner == self.table_owner)
         };
-        by_name.filter(serves).or_else(renamed).or(by_name)
+        let by_name = self.table.find();
+        let mut found = relations_with_trigger_of(function).into_iter();
+        by_name
+            .filter(serves)
+            .or_else(|| found.find(serves))
+            .or_else(|| by_name.filter(is_recorded_owners))
     }
 
     /// What the update trigger compares, by the names that there are now.
@@ -92,7 +105,8 @@ impl WatchRow {
 
     /// The same row with the names that table and columns have now, which the triggers follow.
     pub fn renamed(&self, table: &Relation) -> WatchRow {
-        let mut row = WatchRow { table: table.name(), ..self.clone() };
+        let table_owner = roles::role_name(table.owner());
+        let mut row = WatchRow { table: table.name(), table_owner, ..self.clone() };
         let compared = triggers::compared_columns(table, &RELATED_TRIGGERS, stamp_related());
         let names = compared.unwrap_or_default().into_iter().map(|attno| table.column_name(attno));
         let columns = row.columns.iter_mut().flatten();
@@ -128,8 +142,13 @@ impl WatchRow {
             }
         };
         let function = stamp_related();
-        let problems =
-            triggers::problems(&table, &RELATED_TRIGGERS, function, &self.guard, &comparisons);
+        let problems = triggers::problems(
+            &table,
+            &RELATED_TRIGGERS,
+            function,
+            &self.arguments(),
+            &comparisons,
+        );
         let hint = row.watch_hint(users);
         let mut all: Vec<(String, Hint)> = problems
             .into_iter()
@@ -146,7 +165,7 @@ impl WatchRow {
     /// The first name that is another one now.
     fn first_renamed(&self, now: &WatchRow) -> Option<(String, String)> {
         let names = |row: &WatchRow| {
-            let own = [row.table.shown(), row.user_id_column.clone()];
+            let own = [row.table.shown(), row.table_owner.clone(), row.user_id_column.clone()];
             own.into_iter().chain(row.columns.clone().unwrap_or_default())
         };
         names(self).zip(names(now)).find(|(before, now)| before != now)

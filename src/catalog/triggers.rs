@@ -30,13 +30,18 @@ pub fn names_of(table: &Relation, function: Oid) -> Vec<String> {
     ours.map(|trigger| trigger.name()).collect()
 }
 
-/// The guard that the table's triggers serve, by their own argument. A table that has any such
-/// trigger has been attached with its owner's consent.
+/// The guard that the table's triggers serve, by their own argument.
 pub fn served_guard(table: &Relation, function: Oid) -> Option<String> {
+    served(table, function).and_then(|arguments| arguments.into_iter().next())
+}
+
+/// What the table's triggers serve, by their own arguments: a guard, or a guard and a watch.
+pub fn served(table: &Relation, function: Oid) -> Option<Vec<String>> {
     table
         .triggers()
         .filter(|trigger| trigger.function() == function)
-        .find_map(|trigger| trigger.argument())
+        .map(|trigger| trigger.arguments())
+        .find(|arguments| !arguments.is_empty())
 }
 
 /// The first of these names that a trigger has which calls another function.
@@ -60,7 +65,7 @@ pub fn problems(
     table: &Relation,
     set: &TriggerSet,
     function: Oid,
-    guard: &str,
+    arguments: &[&str],
     comparisons: &[Comparison],
 ) -> Vec<String> {
     let problem = |(name, kind): &(&str, TriggerKind)| {
@@ -72,7 +77,7 @@ pub fn problems(
             Enabled::No => return Some(format!("trigger {name} is disabled")),
             Enabled::Sometimes => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
         }
-        if trigger.argument().as_deref() != Some(guard) {
+        if trigger.arguments() != arguments {
             return Some(format!("trigger {name} serves another guard"));
         }
         let fires_as_made = trigger.is(*kind)

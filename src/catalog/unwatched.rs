@@ -5,9 +5,7 @@ use super::related::stamp_related;
 use crate::core::epoch::Instant;
 use crate::pg::datum::Value;
 use crate::pg::heap_insert::UnmodifiedTable;
-use crate::pg::names::{
-    RelationName, extension_function, extension_relation, from_server, to_server,
-};
+use crate::pg::names::{extension_function, extension_relation, from_server, to_server};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::server::{clock, system_identifier};
 use crate::pg::snapshot::Snapshot;
@@ -74,28 +72,36 @@ impl TriggerState {
         TriggerState { guard: guard.to_owned(), relation: String::new(), state }
     }
 
-    /// Those of a watched table now.
-    pub fn of_related(guard: &str, related: Oid) -> TriggerState {
-        let relation = RelationName::of(related).map(|name| name.plain()).unwrap_or_default();
+    /// Those of a watched table now, by the names of guard and watch.
+    pub fn of_related([guard, watch]: [&str; 2], related: Oid) -> TriggerState {
         let state = triggers::state_of(related, stamp_related());
-        TriggerState { guard: guard.to_owned(), relation, state }
+        TriggerState { guard: guard.to_owned(), relation: watch.to_owned(), state }
     }
 
-    /// Whether they are others than when they were recorded. Of another cluster, or a restored
-    /// database, nothing is recorded.
+    /// Whether they are others than when they were recorded.
     pub fn has_changed(&self) -> bool {
-        let table =
-            extension_relation(c"trigger_state").and_then(|oid| Relation::open(oid, Lock::Read));
-        let Some(table) = table else { return false };
-        let mut has_changed = false;
+        self.recorded().is_some_and(|recorded| recorded != self.state)
+    }
+
+    /// Whether they are those that `attach` or `watch` has made.
+    pub fn is_recorded(&self) -> bool {
+        !self.state.is_empty() && self.recorded().as_ref() == Some(&self.state)
+    }
+
+    /// What was recorded. Of another cluster, or a restored database, nothing is.
+    fn recorded(&self) -> Option<String> {
+        let table = Relation::open(extension_relation(c"trigger_state")?, Lock::Read)?;
+        let mut recorded = None;
         table.scan(&Snapshot::latest(&table), |row| {
             let text = |attno| row.text(attno).map(from_server);
             let is_this = text(1).as_ref() == Some(&self.guard)
                 && text(2).as_ref() == Some(&self.relation)
                 && row.int8(3) == Some(system_identifier() as i64);
-            has_changed |= is_this && text(4).as_ref() != Some(&self.state);
+            if is_this {
+                recorded = text(4);
+            }
         });
-        has_changed
+        recorded
     }
 
     /// Records them. With the rights of the extension's owner.

@@ -4,16 +4,21 @@ use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
 use crate::cache::stamped_users;
 use crate::catalog::epochs::{self, lock_account};
+use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
+use crate::core::user_id::UserId;
 use crate::core::verdict::Account;
 use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_user_args};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::server::{clock, prevent_if_read_only};
-use crate::pg::transaction::{GuardLock, hold_guard_lock};
-use crate::pg::tuple::RowLock;
+use crate::pg::transaction::{
+    GuardLock, HeldGuardLock, hold_guard_lock, in_rolled_back_subtransaction,
+};
+use crate::pg::tuple::{RowLock, Wait};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
 
 /// The login time to store, or `None` for an account that must not log in, or where nobody must.
 fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
@@ -25,17 +30,32 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
         return None;
     }
     let id = id?.in_column(open.guard.columns.id.id_type)?;
-    // Who stamps the whole guard may still want this row: waited for before it is locked.
-    drop(hold_guard_lock(&open.guard.name, GuardLock::Login));
-    if lock_account(&open, &id, RowLock::Share) != Account::Active {
+    let (account, _lock) = lock_for_login(&open, &id);
+    if account != Account::Active {
         return None;
     }
-    // No stamp of the guard comes between the epoch that is read and the clock.
-    let _lock = hold_guard_lock(&open.guard.name, GuardLock::Login);
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
     stamped_users::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
     TimestampWithTimeZone::try_from(login.0).ok()
+}
+
+/// Locks the account's row, and the guard until the login time is given out: no stamp of the guard
+/// comes between the epoch that is read and the clock.
+///
+/// A transaction that stamps the guard may wait for this row, and one that changes the row may
+/// stamp the guard: so neither lock is waited for while the other is held.
+fn lock_for_login(open: &OpenGuard, id: &UserId) -> (Account, HeldGuardLock) {
+    loop {
+        let lock = hold_guard_lock(&open.guard.name, GuardLock::Login);
+        if let Some(account) = lock_account(open, id, RowLock::Share, Wait::No) {
+            return (account, lock);
+        }
+        drop(lock);
+        in_rolled_back_subtransaction(AssertUnwindSafe(|| {
+            lock_account(open, id, RowLock::Share, Wait::Yes);
+        }));
+    }
 }
 
 fn epoch_of(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {

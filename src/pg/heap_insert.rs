@@ -94,7 +94,7 @@ impl Relation {
         let open = |oid| Relation::open_index(oid, Lock::Write).filter(is_plain);
         let indexes: Vec<Relation> = indexes.into_iter().map(open).collect::<Option<_>>()?;
         let unique = indexes.iter().filter(|index| is_unique(index)).count();
-        (unique == unmodified.unique_indexes).then(|| indexes)
+        (unique == unmodified.unique_indexes).then_some(indexes)
     }
 }
 

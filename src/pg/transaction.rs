@@ -99,6 +99,35 @@ pub fn notify(channel: &std::ffi::CStr) -> bool {
     true
 }
 
+/// Runs `work` in a subtransaction that is rolled back then: the row locks that it takes are
+/// released.
+pub fn in_rolled_back_subtransaction(work: impl FnOnce() + std::panic::UnwindSafe) {
+    // SAFETY: a variable of this backend.
+    let context = unsafe { pg_sys::CurrentMemoryContext };
+    // SAFETY: as above.
+    let owner = unsafe { pg_sys::CurrentResourceOwner };
+    // SAFETY: we are in a transaction, and not in parallel mode.
+    unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
+    // SAFETY: the context outlives the subtransaction.
+    unsafe { pg_sys::MemoryContextSwitchTo(context) };
+    let roll_back = || {
+        // SAFETY: begun above.
+        unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
+        // SAFETY: what was there before.
+        unsafe { pg_sys::MemoryContextSwitchTo(context) };
+        // SAFETY: as above.
+        unsafe { pg_sys::CurrentResourceOwner = owner };
+    };
+    // An error goes on to the caller's handler, which knows nothing of the subtransaction.
+    pgrx::PgTryBuilder::new(work)
+        .catch_others(|error| {
+            roll_back();
+            error.rethrow()
+        })
+        .execute();
+    roll_back();
+}
+
 /// Who waits for whom at a guard's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardLock {

@@ -60,11 +60,11 @@ impl<'a> TriggerCall<'a> {
         unsafe { names::from_catalog(trigger.tgname) }.unwrap_or_default()
     }
 
-    /// The first argument that it was made with.
-    pub fn argument(&self) -> Option<String> {
+    /// The arguments that it was made with.
+    pub fn arguments(&self) -> Vec<String> {
         // SAFETY: a trigger is called with its description.
         let trigger = unsafe { &*self.trigger.trigger_data().tg_trigger };
-        first_argument(trigger)
+        arguments_of(trigger)
     }
 
     /// The relation that it fires for.
@@ -145,13 +145,15 @@ impl<'a> TriggerCall<'a> {
     }
 }
 
-/// The first argument of a trigger.
-pub(super) fn first_argument(trigger: &pg_sys::Trigger) -> Option<String> {
-    if trigger.tgnargs < 1 {
-        return None;
+/// The arguments of a trigger.
+pub(super) fn arguments_of(trigger: &pg_sys::Trigger) -> Vec<String> {
+    let count = usize::try_from(trigger.tgnargs).unwrap_or(0);
+    if count == 0 {
+        return Vec::new();
     }
     // SAFETY: as many arguments as are counted.
-    let argument = unsafe { *trigger.tgargs };
+    let arguments = unsafe { std::slice::from_raw_parts(trigger.tgargs, count) };
     // SAFETY: arguments are NUL-terminated.
-    Some(names::from_server(unsafe { CStr::from_ptr(argument) }.to_bytes()))
+    let text = |argument: &*mut std::ffi::c_char| unsafe { CStr::from_ptr(*argument) };
+    arguments.iter().map(|argument| names::from_server(text(argument).to_bytes())).collect()
 }

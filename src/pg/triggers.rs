@@ -4,7 +4,7 @@ use super::index_scan::Key;
 use super::names;
 use super::relation::{Lock, Relation};
 use super::snapshot::Snapshot;
-use super::trigger_call::first_argument;
+use super::trigger_call::arguments_of;
 use super::when_clause::{self, Comparison};
 use pgrx::pg_sys::{self, Oid};
 
@@ -70,9 +70,9 @@ impl Trigger<'_> {
         self.0.tgfoid
     }
 
-    /// The first argument that it was made with.
-    pub fn argument(&self) -> Option<String> {
-        first_argument(self.0)
+    /// The arguments that it was made with.
+    pub fn arguments(&self) -> Vec<String> {
+        arguments_of(self.0)
     }
 
     /// Whether it fires.

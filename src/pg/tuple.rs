@@ -29,6 +29,26 @@ pub enum RowLock {
     NoKeyUpdate,
 }
 
+/// Whether a lock waits for who has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It does.
+    Yes,
+    /// It gives up at once.
+    No,
+}
+
+/// What came of locking a version of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockedRow {
+    /// It is locked, and the latest.
+    Locked,
+    /// There is a later version, or the row was deleted.
+    Outdated,
+    /// Another transaction has it.
+    Busy,
+}
+
 /// Where a version of a row lies in its table.
 #[derive(Clone, Copy, Debug)]
 pub struct Tid(pg_sys::ItemPointerData);
@@ -203,9 +223,12 @@ enum RawBytes<'a> {
 }
 
 impl Relation {
-    /// Locks one version of a row of this heap, waiting for who is changing it. False if it turned
-    /// out that the version is not the latest.
-    pub fn lock_row(&self, Tid(tid): Tid, lock: RowLock) -> bool {
+    /// Locks one version of a row of this heap, and waits for who is changing it, or not.
+    pub fn lock_row(&self, Tid(tid): Tid, lock: RowLock, wait: Wait) -> LockedRow {
+        let policy = match wait {
+            Wait::Yes => pg_sys::LockWaitPolicy::LockWaitBlock,
+            Wait::No => pg_sys::LockWaitPolicy::LockWaitSkip,
+        };
         let mode = match lock {
             RowLock::Share => pg_sys::LockTupleMode::LockTupleShare,
             RowLock::NoKeyUpdate => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
@@ -223,7 +246,7 @@ impl Relation {
                 &raw mut tuple,
                 command,
                 mode,
-                pg_sys::LockWaitPolicy::LockWaitBlock,
+                policy,
                 false,
                 &raw mut buffer,
                 &raw mut failure,
@@ -231,7 +254,11 @@ impl Relation {
         };
         // SAFETY: heap_lock_tuple returns with the buffer pinned, whatever the outcome.
         unsafe { pg_sys::ReleaseBuffer(buffer) };
-        // A row that this very transaction has changed is locked already, by that change.
-        outcome != pg_sys::TM_Result::TM_Updated && outcome != pg_sys::TM_Result::TM_Deleted
+        match outcome {
+            pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => LockedRow::Outdated,
+            pg_sys::TM_Result::TM_WouldBlock => LockedRow::Busy,
+            // A row that this very transaction has changed is locked already, by that change.
+            _ => LockedRow::Locked,
+        }
     }
 }

@@ -91,8 +91,10 @@ unsafe fn tag_of(node: *mut Node) -> pg_sys::NodeTag {
 
 unsafe fn arms_of(tree: *mut Node) -> Option<Vec<*mut Node>> {
     // SAFETY: a node.
-    if unsafe { tag_of(tree) } != pg_sys::NodeTag::T_BoolExpr {
-        return None;
+    match unsafe { tag_of(tree) } {
+        pg_sys::NodeTag::T_BoolExpr => {}
+        // A single comparison is no list.
+        _ => return Some(vec![tree]),
     }
     // SAFETY: the tag says what the node is.
     let tree = unsafe { &*tree.cast::<pg_sys::BoolExpr>() };
@@ -133,10 +135,13 @@ fn build(table: &Relation, comparisons: &[Comparison]) -> Option<*mut Node> {
     for comparison in comparisons {
         arms.push(build_comparison(table, *comparison)?);
     }
-    // SAFETY: a list of boolean expressions.
-    let tree =
-        unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms.into_pg(), NOWHERE) };
-    let tree: *mut Node = tree.cast();
+    let tree: *mut Node = if arms.len() == 1 {
+        arms.get_ptr(0)?
+    } else {
+        let arms = arms.into_pg();
+        // SAFETY: a list of boolean expressions.
+        unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, arms, NOWHERE) }.cast()
+    };
     // SAFETY: no parent.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
     // SAFETY: a tree that is not shared.

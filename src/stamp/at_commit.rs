@@ -65,8 +65,8 @@ pub fn stamp_pending() {
     });
 }
 
-fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamp, users }: PendingGuard) {
-    let guard_stamp = guard_stamp.filter(|stamp| stamp.made_in.counts());
+fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: PendingGuard) {
+    let guard_stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
     if let Some(GuardStamp { epoch, reason: [reason, more], .. }) = guard_stamp {
         keep_guard_lock(guard, GuardLock::StampGuard);
         restamp_guard(&guard_cache::relations(), guard, epoch, [&reason, &more]);

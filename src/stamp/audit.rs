@@ -85,7 +85,7 @@ pub fn record(
     }
     let context = AuditContext::current();
     let row = [
-        next_id().map_or(Value::Null, Value::Int8),
+        Value::Int8(next_id().unwrap_or(at.0)),
         Value::Time(at),
         guard.as_ref().map_or(Value::Null, |guard| Value::Text(guard.to_bytes())),
         user_id,

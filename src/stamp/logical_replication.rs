@@ -10,7 +10,8 @@ use super::audit::next_id;
 use super::raise::{write_guard, write_token, write_user};
 use super::users_trigger::not_a_trigger;
 use crate::cache::guard_cache::{self, GuardRef};
-use crate::catalog::epochs::lock_account;
+use crate::catalog::epochs::{guard_epoch, lock_account, token_epoch, user_epochs};
+use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::{location, related};
 use crate::core::user_id::UserId;
 use crate::pg::call_args::CALLED_BY_CALL_INFO;
@@ -19,19 +20,21 @@ use crate::pg::names;
 use crate::pg::relation::Lock;
 use crate::pg::server::{is_logical_worker, is_replica_role};
 use crate::pg::spi;
+use crate::pg::transaction::with_pinned_search_path;
 use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
-use crate::pg::tuple::{RowLock, Tuple};
+use crate::pg::tuple::{RowLock, Tuple, Wait};
 use pgrx::PgTriggerOperation;
 use pgrx::prelude::*;
 
 /// Called before something is done to a row of the extension's own tables. Gives back the row to
 /// write.
 fn apply(call: &TriggerCall) -> ReturnedRow {
-    // After ALTER TABLE ... ENABLE TRIGGER ALL the triggers fire for edits by hand as well, which
-    // are to be as they are. And what this server itself writes, while it applies, was not
-    // replicated.
-    if !is_replica_role() || spi::is_running() {
+    // What this server itself writes is as it should be.
+    if spi::is_running() {
         return call.unchanged();
+    }
+    if !is_replica_role() {
+        return insert_by_hand(call);
     }
     let Some(table) = call.extension_table() else { return call.unchanged() };
     let epoch_column = match table.as_str() {
@@ -45,8 +48,37 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
             let rises = epoch_column.is_some_and(|epoch| new.time(epoch) > old.time(epoch));
             if rises { call.unchanged() } else { ReturnedRow::NONE }
         }
-        (Some(PgTriggerOperation::Insert), _, Some(row)) => insert(call, &table, &row),
+        (Some(PgTriggerOperation::Insert), _, Some(row)) => {
+            with_pinned_search_path(|| as_tables_owner(|| insert(call, &table, &row)))
+        }
         _ => ReturnedRow::NONE,
+    }
+}
+
+/// A dump that is restored beside rows of the same key raises them, too: COPY would be refused
+/// whole at the first. Other edits by hand are as they are.
+fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
+    let table = call.extension_table().unwrap_or_default();
+    let Some(row) = call.new_row().filter(|_| call.old().is_none()) else {
+        return call.unchanged();
+    };
+    let relations = guard_cache::relations();
+    let is_there = match table.as_str() {
+        "epoch" => {
+            let own = user_epochs(&relations, &row.string(1), row.text(2).unwrap_or_default());
+            own.greatest().is_some()
+        }
+        "guard_epoch" => guard_epoch(&relations, &row.string(1)).is_some(),
+        "token_epoch" => {
+            let epoch = token_epoch(row.text(1).unwrap_or_default(), row.text(2));
+            epoch.is_ok_and(|epoch| epoch.is_some())
+        }
+        "guard" | "watch" => true,
+        _ => false,
+    };
+    match is_there {
+        true => with_pinned_search_path(|| as_tables_owner(|| insert(call, &table, &row))),
+        false => call.unchanged(),
     }
 }
 
@@ -66,7 +98,7 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
             let watches = related::read_rows();
             let is_there = watches
                 .iter()
-                .any(|watch| watch.table.schema == row.name(2) && watch.table.name == row.name(3));
+                .any(|watch| watch.table.schema == row.name(3) && watch.table.name == row.name(4));
             return if is_there { ReturnedRow::NONE } else { call.unchanged() };
         }
         "event" => {
@@ -104,7 +136,7 @@ fn raise_user(row: &Tuple, columns: [i16; 5], is_related: bool) {
         && let Some(key) = row.text(user_id)
         && let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)
     {
-        lock_account(&open, &id, RowLock::NoKeyUpdate);
+        lock_account(&open, &id, RowLock::NoKeyUpdate, Wait::Yes);
     }
     write_user(&[
         text(row, guard),

@@ -13,8 +13,8 @@ pub type PendingGuards = BTreeMap<String, PendingGuard>;
 /// What is to be stamped of one guard.
 #[derive(Default)]
 pub struct PendingGuard {
-    /// Of the whole guard: what the last stamp was, and why.
-    pub guard_stamp: Option<GuardStamp>,
+    /// Of the whole guard: the stamps that were made, in their order.
+    pub guard_stamps: Vec<GuardStamp>,
     /// Of users, because of related tables: by the key of the user's epoch.
     pub users: BTreeMap<Vec<u8>, UserStamp>,
 }
@@ -63,7 +63,10 @@ pub fn add_guard(guard: &str, epoch: Epoch, reason: [&[u8]; 2]) {
     };
     let stamp = GuardStamp { epoch, reason, made_in: Subtransaction::current() };
     PENDING.with_borrow_mut(|pending| {
-        pending.entry(guard.to_owned()).or_default().guard_stamp = Some(stamp);
+        let stamps = &mut pending.entry(guard.to_owned()).or_default().guard_stamps;
+        // Of those of one savepoint the last is enough.
+        stamps.retain(|other| other.made_in != stamp.made_in);
+        stamps.push(stamp);
     });
 }
 

@@ -117,7 +117,10 @@ thread_local! {
         c"UPDATE session_guard.epoch
           SET epoch = CASE WHEN epoch < '294276-12-31 00:00:00+00'
                            THEN epoch + interval '1 millisecond' ELSE 'infinity' END
-          WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'",
+          WHERE ctid = ANY (ARRAY(
+              SELECT ctid FROM session_guard.epoch
+              WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'
+              FOR NO KEY UPDATE SKIP LOCKED))",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
     ) };
     static WRITE_TOKEN: Statement = const { Statement::new(

@@ -12,7 +12,7 @@ use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
-use crate::catalog::unwatched;
+use crate::catalog::unwatched::{self, TriggerState};
 use crate::core::user_id::{IdType, UserId};
 use crate::error::GuardError;
 use crate::pg::names::{RelationName, to_server};
@@ -40,7 +40,7 @@ fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
     let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
     let Err(error) = collect(&call) else { return };
-    if let Some(guard) = call.argument() {
+    if let Some(guard) = call.arguments().into_iter().next() {
         as_tables_owner(|| unwatched::note_once(&guard, &error.message));
     }
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
@@ -119,12 +119,18 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
         let nameless = RelationName { schema: String::new(), name: String::new() };
         WatchRow::not_watched(&RelationName::of(call.relid()).unwrap_or(nameless))
     };
-    let name = call.argument().ok_or_else(not_watched)?;
-    let row = guard_cache::attached_rows().into_iter().find(|row| row.name == name);
+    let arguments = call.arguments();
+    let [name, watch] = &arguments[..] else { return Err(not_watched()) };
+    let row = guard_cache::attached_rows().into_iter().find(|row| row.name == *name);
     let row = row.ok_or_else(not_watched)?;
     let relid =
         location::locate(&row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(&row))?;
-    guard_cache::open(GuardRef::Table(relid), Lock::Read)
+    let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
+    // A role that may call this function can make triggers on a table of its own that say so, too.
+    let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
+    let may_end_sessions = TriggerState::of_related([name, watch], call.relid()).is_recorded()
+        || open.users.is_updatable_by(related.owner());
+    if may_end_sessions { Ok(open) } else { Err(not_watched()) }
 }
 
 /// The column that names the user: the first that the update trigger compares, which follows a

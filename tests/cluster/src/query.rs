@@ -70,11 +70,13 @@ pub fn wait_until(client: &mut Client, sql: &str) {
 /// A row of `session_guard.health()` that is not ok.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// Whose it is: a guard's name, or ∅.
+    pub guard: String,
     /// Which check found it.
     pub check: String,
     /// What is wrong.
     pub detail: String,
-    /// What repairs it.
+    /// The statement that repairs it, or ∅.
     pub remedy: String,
 }
 
@@ -83,13 +85,14 @@ pub struct Problem {
 pub fn problems(client: &mut Client) -> Vec<Problem> {
     let rows = answers(
         client,
-        "SELECT check_name, detail, remedy FROM session_guard.health() WHERE NOT ok",
+        "SELECT guard, check_name, detail, remedy FROM session_guard.health() WHERE NOT ok",
     );
     rows.into_iter()
         .map(|mut row| Problem {
-            remedy: row.remove(2),
-            detail: row.remove(1),
-            check: row.remove(0),
+            remedy: row.remove(3),
+            detail: row.remove(2),
+            check: row.remove(1),
+            guard: row.remove(0),
         })
         .collect()
 }
@@ -115,6 +118,7 @@ pub fn repair_where(client: &mut Client, is_to_repair: impl Fn(&Problem) -> bool
         let Some(problem) = problems(client).into_iter().find(&is_to_repair) else {
             return repaired;
         };
+        assert_ne!(problem.remedy, "∅", "no statement repairs it: {problem:?}");
         if let Err(error) = client.batch_execute(&problem.remedy) {
             panic!("{problem:?}: {error:?}");
         }

@@ -18,12 +18,15 @@ pub struct Session {
 }
 
 /// What the database has gone through.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// Everybody who has logged in.
     pub sessions: Vec<Session>,
     /// What `session_guard.health()` finds wrong at its end.
     pub problems: Vec<Problem>,
+    policies: Vec<Vec<String>>,
+    guards: Vec<Vec<String>>,
+    watches: Vec<Vec<String>>,
 }
 
 /// The table that CREATE EXTENSION guards by itself; its guard is the default.
@@ -42,6 +45,7 @@ pub const ODD: &str = r#""Odd Schema"."User's ""Table""""#;
 /// The tables as an app's migrations make them, without a row.
 const TABLES: &str = r#"
     CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, username text DEFAULT 'somebody');
+    CREATE TABLE ab_user_role (user_id int, role_id int);
     CREATE TABLE staff (id uuid PRIMARY KEY, active boolean);
     CREATE TABLE former (id bigint PRIMARY KEY, active boolean);
     CREATE TABLE dropped (id int PRIMARY KEY, active boolean);
@@ -54,15 +58,34 @@ const TABLES: &str = r#"
 const ATTACH: &str = r#"
     SELECT session_guard.attach('staff'), session_guard.attach('former'), session_guard.attach('dropped'),
            session_guard.attach('accounts'),
-           session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', '{"Pass word"}');
+           session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', revoke_on => '{"Pass word"}');
+    SELECT session_guard.watch('ab_user_role', 'user_id', '{role_id}', 'ab_user');
 "#;
+
+/// Other policies than the built-in ones.
+const CONFIGURE: &str =
+    "SELECT session_guard.configure(future_login_tolerance => '7 s', notify => true)";
+
+/// The policies that count.
+const POLICIES: &str = "
+    SELECT future_login_tolerance, stamp_margin, when_disarmed, audit, notify, revocation_durability,
+           max_standby_staleness, when_timeline_changed
+    FROM session_guard.policy ORDER BY set_at DESC LIMIT 1";
+
+/// The guards, in all that does not depend on the place.
+const GUARDS: &str = "
+    SELECT name, schema_name, table_name, table_owner, id_column, active_column, active_when, revoke_on, max_session_age,
+           is_default, attached_at, detached_at
+    FROM session_guard.guard ORDER BY name";
+
+const WATCHES: &str = "SELECT w::text FROM session_guard.watch AS w ORDER BY 1";
 
 const UUID: &str = "0190a0b0-0000-7000-8000-000000000001";
 const ODD_ID: &str = "o'neil \\N \"x\"\t42";
 
 /// What a deleted, a disabled … account's row is like again, for logins to be judged by their times.
 const REVIVE: &str = "
-    INSERT INTO ab_user VALUES (2, true), (4, true), (6, true), (7, true), (8, true)
+    INSERT INTO ab_user VALUES (2, true), (4, true), (6, true), (7, true), (8, true), (9, true)
         ON CONFLICT (id) DO UPDATE SET active = true;
 ";
 
@@ -71,6 +94,7 @@ pub fn prepare(client: &mut Client) {
     run(client, TABLES);
     run(client, "CREATE EXTENSION pg_session_guard");
     run(client, ATTACH);
+    run(client, CONFIGURE);
     run(client, "ALTER TABLE accounts RENAME TO members");
 }
 
@@ -83,6 +107,7 @@ pub fn create(client: &mut Client) -> Scenario {
          CREATE EXTENSION pg_session_guard;",
     );
     run(client, ATTACH);
+    run(client, CONFIGURE);
     run(
         client,
         &format!(
@@ -99,9 +124,15 @@ pub fn create(client: &mut Client) -> Scenario {
         let login = login(client, table, id);
         sessions.push(Session { table, id, login, is_live });
     };
-    for (id, is_live) in
-        [("1", true), ("2", false), ("3", false), ("4", false), ("5", false), ("7", false)]
-    {
+    for (id, is_live) in [
+        ("1", true),
+        ("2", false),
+        ("3", false),
+        ("4", false),
+        ("5", false),
+        ("7", false),
+        ("8", false),
+    ] {
         log_in(client, AB_USER, id, is_live);
     }
     log_in(client, STAFF, UUID, false);
@@ -118,6 +149,7 @@ pub fn create(client: &mut Client) -> Scenario {
              UPDATE ab_user SET active = true WHERE id IN (3, 5);
              DELETE FROM ab_user WHERE id = 4;
              UPDATE ab_user SET id = 70 WHERE id = 7;
+             INSERT INTO ab_user_role VALUES (8, 1);
              SELECT session_guard.revoke_all_sessions('staff', 'breach');
              UPDATE former SET active = false WHERE id = 1;
              UPDATE former SET active = true WHERE id = 1;
@@ -143,7 +175,13 @@ pub fn create(client: &mut Client) -> Scenario {
             session.table = MEMBERS;
         }
     }
-    let scenario = Scenario { sessions, problems: problems(client) };
+    let scenario = Scenario {
+        sessions,
+        problems: problems(client),
+        policies: answers(client, POLICIES),
+        guards: answers(client, GUARDS),
+        watches: answers(client, WATCHES),
+    };
     assert_eq!(checks(&scenario.problems), ["table", "table"], "{:?}", scenario.problems);
     scenario.check_dead(client);
     scenario.check_live(client, |_| true);
@@ -181,13 +219,26 @@ impl Scenario {
     /// The same, but for one table.
     pub fn without(&self, table: &str) -> Scenario {
         let sessions = self.sessions.iter().filter(|session| session.table != table);
-        Scenario { sessions: sessions.cloned().collect(), problems: self.problems.clone() }
+        Scenario { sessions: sessions.cloned().collect(), ..self.clone() }
+    }
+
+    /// The configuration has been changed, and is to be as it is now.
+    pub fn note_configuration(&mut self, client: &mut Client) {
+        self.guards = answers(client, GUARDS);
+        self.problems = problems(client);
     }
 
     /// What was dead is dead.
     #[track_caller]
     pub fn check_dead(&self, client: &mut Client) {
-        for session in self.sessions.iter().filter(|session| !session.is_live) {
+        self.check_dead_where(client, |_| true);
+    }
+
+    /// What was dead is dead, where it is of interest.
+    #[track_caller]
+    pub fn check_dead_where(&self, client: &mut Client, is_of_interest: impl Fn(&Session) -> bool) {
+        let sessions = self.sessions.iter().filter(|session| !session.is_live);
+        for session in sessions.filter(|session| is_of_interest(session)) {
             let verdict = session.verdict(client);
             assert_ne!(verdict, "valid", "{session:?}");
         }
@@ -206,6 +257,7 @@ impl Scenario {
     #[track_caller]
     pub fn check_dead_for_ever(&self, client: &mut Client) {
         self.check_dead(client);
+        println!("everybody comes back");
         run(client, REVIVE);
         run(client, "CREATE TABLE IF NOT EXISTS dropped (id int PRIMARY KEY, active boolean)");
         run(client, "INSERT INTO dropped VALUES (1, true) ON CONFLICT DO NOTHING");
@@ -236,6 +288,18 @@ impl Scenario {
                 assert_eq!(session.verdict(client), verdict, "{session:?}");
             }
         }
+        let login = login(client, AB_USER, "1");
+        let session = Session { table: AB_USER, id: "1", login, is_live: true };
+        run(client, "INSERT INTO ab_user_role VALUES (1, 1)");
+        assert_eq!(session.verdict(client), "revoked", "by a watched table");
+    }
+
+    /// What the owners have decided is here as it was there.
+    #[track_caller]
+    pub fn check_configuration(&self, client: &mut Client) {
+        assert_eq!(answers(client, POLICIES), self.policies);
+        assert_eq!(answers(client, GUARDS), self.guards);
+        assert_eq!(answers(client, WATCHES), self.watches);
     }
 
     /// A whole copy: nothing to repair but what was there before, nobody revived, nobody put out.
@@ -244,8 +308,7 @@ impl Scenario {
         assert_eq!(problems(client), self.problems);
         self.check_dead(client);
         self.check_live(client, |_| true);
-        let guards = "SELECT table_name, is_default FROM session_guard.guard ORDER BY 1";
-        assert_eq!(answers(client, guards).len(), 5);
+        self.check_configuration(client);
         repair(client);
         self.check_dead(client);
         self.check_live(client, |_| true);

@@ -1,11 +1,12 @@
 //! Restoring a dump, whole or in part, revives no session, and the remedies of `session_guard.health()` repair what
 //! the restore leaves disarmed.
 
-use cluster::scenario::{AB_USER, DROPPED, Scenario, checks, login};
-use cluster::{Cluster, answer, output_of, problems, refusal, repair, repair_where, run, scenario};
+use cluster::scenario::{AB_USER, DROPPED, MEMBERS, ODD, STAFF, Scenario, Session, checks, login};
+use cluster::{
+    Cluster, Problem, answer, output_of, problems, refusal, repair, repair_where, run, scenario,
+};
 use postgres::Client;
 use postgres::error::SqlState;
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -71,10 +72,11 @@ fn a_whole_dump_restores_whole_in_every_format() {
 
 #[test]
 fn a_dump_of_all_databases_restores_in_another_cluster() {
-    let (cluster, scenario) = cluster_with_source();
+    let (cluster, mut scenario) = cluster_with_source();
     let mut client = cluster.connect("source");
     run(&mut client, "CREATE ROLE app LOGIN; ALTER TABLE staff OWNER TO app");
     run(&mut client, "SELECT session_guard.attach('staff')");
+    scenario.note_configuration(&mut client);
     let all = cluster.folder().join("all.sql");
     output_of(cluster.program("pg_dumpall").arg("-f").arg(&all));
     let other = Cluster::start(&[]);
@@ -177,11 +179,10 @@ fn data_alone_into_guarded_tables_revives_nobody() {
             None => psql(&cluster, database, &plain),
             Some(options) => restore(&cluster, database, options, &data),
         });
-        // The guards that are there already stay as they are; and with the rows that were refused went
-        // the name of a table that was dropped, by which another would take over its epochs.
-        assert_eq!(errors.len(), 1, "{errors:?}");
-        assert!(errors[0].contains("guard_pkey"), "{errors:?}");
-        let scenario = scenario.without(DROPPED);
+        // The guards and watches that are there already stay as they are.
+        let is_of_config =
+            |error: &String| error.contains("guard_pkey") || error.contains("watch_pkey");
+        assert!(errors.iter().all(is_of_config), "{errors:?}");
         scenario.check_dead(&mut client);
         let repaired = repair(&mut client);
         println!("repaired: {repaired:?}");
@@ -200,39 +201,288 @@ fn data_alone_into_guarded_tables_revives_nobody() {
     scenario.check_copy(&mut client);
 }
 
-/// A dropped table's OID is a number in the dump, and may be another table's where that is restored.
+/// A table may be there under the name of one that was dropped before the dump, and may be anybody's.
 #[test]
-fn an_oid_that_means_another_table_after_the_restore_is_not_taken_for_it() {
+fn a_table_of_another_owner_is_not_taken_for_a_guarded_one_of_its_name() {
     let (cluster, scenario) = cluster_with_source();
-    let mut client = cluster.connect("source");
-    run(&mut client, "CREATE TABLE unrelated (id int PRIMARY KEY, active boolean)");
-    let dangling = answer(
-        &mut client,
-        "SELECT guard::oid FROM session_guard.guard WHERE table_name = 'public.dropped'",
-    );
-    drop(client);
-    let schema = dump(&cluster, "schema", &["--section=pre-data"]);
-    let data = dump(&cluster, "data", &["--section=data"]);
-    let rest = dump(&cluster, "rest", &["--section=post-data"]);
+    run(&mut cluster.connect("postgres"), "CREATE ROLE other LOGIN");
+    let file = dump(&cluster, "whole", &["-F", "custom"]);
     let mut client = cluster.create_database("restored");
-    output_of(&mut psql(&cluster, "restored", &schema));
-    let other = answer(&mut client, "SELECT 'unrelated'::regclass::oid");
-    let rows = fs::read_to_string(&data).expect("the dump");
-    assert!(rows.contains(&format!("\n{dangling}\t")), "the OID is in the dump");
-    fs::write(&data, rows.replace(&format!("\n{dangling}\t"), &format!("\n{other}\t")))
-        .expect("a file");
-    for file in [&data, &rest] {
-        output_of(psql(&cluster, "restored", file).args(["-v", "ON_ERROR_STOP=1"]));
-    }
-    run(&mut client, "INSERT INTO unrelated VALUES (1, true)");
-    let question = "SELECT session_valid('unrelated', 1, now())";
-    assert_eq!(refusal(&mut client, question), SqlState::UNDEFINED_TABLE);
-    assert_eq!(checks(&problems(&mut client)), ["table", "table"]);
-    repair(&mut client);
-    assert_eq!(refusal(&mut client, question), SqlState::UNDEFINED_OBJECT, "it is not guarded");
+    run(
+        &mut client,
+        "CREATE TABLE dropped (id int PRIMARY KEY, active boolean);
+         INSERT INTO dropped VALUES (1, true);
+         ALTER TABLE dropped OWNER TO other;
+         GRANT CREATE ON SCHEMA public TO other",
+    );
+    output_of(&mut restore(&cluster, "restored", &["--exit-on-error"], &file));
+    let question = "SELECT session_valid('dropped', 1, now())";
+    assert_eq!(refusal(&mut client, question), SqlState::UNDEFINED_TABLE, "it is not guarded");
+    scenario.check_configuration(&mut client);
+    scenario.check_dead(&mut client);
     scenario.check_live(&mut client, |_| true);
-    scenario.check_dead_for_ever(&mut client);
+    // Its owner guards it: a guard of its own, which has nothing of the other's.
+    run(
+        &mut client,
+        "GRANT USAGE ON SCHEMA session_guard TO other; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_guard TO other",
+    );
+    let mut others = cluster.connect_as("other", "restored").expect("a connection");
+    run(&mut others, "SELECT session_guard.attach('dropped')");
+    assert_eq!(
+        answer(
+            &mut others,
+            "SELECT session_valid('dropped', 1, '2020-01-01 00:00+00'::timestamptz)"
+        ),
+        "t"
+    );
+    assert_eq!(
+        answer(
+            &mut client,
+            "SELECT string_agg(name, ' ' ORDER BY name) FROM session_guard.guard WHERE table_name = 'dropped'"
+        ),
+        "public.dropped public.dropped (2)"
+    );
+    scenario.without(DROPPED).check_dead(&mut client);
+    scenario.check_live(&mut client, |_| true);
+}
+
+/// The epochs of one table go with those of all others, in whatever part the tables are there.
+#[test]
+fn a_dump_without_one_table_keeps_all_epochs() {
+    let (cluster, mut scenario) = cluster_with_source();
+    let mut client = cluster.connect("source");
+    // A table that comes later is known by the name that was recorded last.
+    run(&mut client, "SELECT session_guard.reconcile('members')");
+    scenario.note_configuration(&mut client);
+    drop(client);
+    for (database, left_out, option) in [
+        ("without_staff", STAFF, "--exclude-table=public.staff"),
+        ("without_default", AB_USER, "--exclude-table=public.ab_user"),
+        ("without_members", MEMBERS, "-Tmembers"),
+        ("without_odd", ODD, "--exclude-schema=\"Odd Schema\""),
+        ("without_watched", "", "--exclude-table=public.ab_user_role"),
+        ("without_rows", STAFF, "--exclude-table-data=public.staff"),
+    ] {
+        println!("== {database}");
+        let file = dump(&cluster, database, &["-F", "custom", option]);
+        let mut client = cluster.create_database(database);
+        output_of(&mut restore(&cluster, database, &["--exit-on-error"], &file));
+        scenario.check_configuration(&mut client);
+        let there = scenario.without(left_out);
+        there.check_dead(&mut client);
+        there.check_live(&mut client, |_| true);
+        let found = problems(&mut client);
+        let is_new = |problem: &&Problem| !scenario.problems.contains(problem);
+        let new: Vec<_> =
+            found.iter().filter(is_new).map(|problem| problem.check.as_str()).collect();
+        println!("found: {new:?}");
+        match database {
+            "without_rows" => assert!(new.is_empty(), "{new:?}"),
+            "without_watched" => assert_eq!(new, ["watch"]),
+            "without_members" => assert_eq!(new, ["table"]),
+            _ => assert!(new.contains(&"table"), "{new:?}"),
+        }
+        // The table comes later, from the same dump's rest or as migrations make it.
+        if left_out != "" {
+            let table = match left_out {
+                AB_USER => {
+                    "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, username text); INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n WHERE n <> 6; INSERT INTO ab_user VALUES (6, false), (70, true)"
+                }
+                MEMBERS => {
+                    "CREATE TABLE members (id varchar(20) PRIMARY KEY, active boolean); INSERT INTO members VALUES ('ann', true), ('bob', true)"
+                }
+                STAFF => {
+                    "CREATE TABLE IF NOT EXISTS staff (id uuid PRIMARY KEY, active boolean); INSERT INTO staff VALUES ('0190a0b0-0000-7000-8000-000000000001', true)"
+                }
+                _ => {
+                    r#"CREATE SCHEMA "Odd Schema"; CREATE TABLE "Odd Schema"."User's ""Table""" ("Key.Id" text PRIMARY KEY, "is on" boolean, "Pass word" text);
+                    INSERT INTO "Odd Schema"."User's ""Table""" VALUES (E'o''neil \\N "x"\t42', true, 'secret'), ('other', true, 'secret')"#
+                }
+            };
+            run(&mut client, table);
+        }
+        let repaired = repair_where(&mut client, |problem| {
+            problem.check != "unwatched_changes" && problem.check != "watch"
+        });
+        println!("repaired: {repaired:?}");
+        scenario.check_dead_where(&mut client, |session| session.table != DROPPED);
+        if database == "without_watched" {
+            run(&mut client, "CREATE TABLE ab_user_role (user_id int, role_id int)");
+        }
+        scenario.check_dead_for_ever(&mut client);
+        scenario.check_guarding(&mut client);
+    }
+}
+/// Any client may have names quoted where they need not be, and a keyword of a later version is.
+#[test]
+fn names_that_are_quoted_needlessly_are_the_same_names() {
+    let (cluster, scenario) = cluster_with_source();
+    let file = dump(&cluster, "quoted", &["-F", "custom", "--quote-all-identifiers"]);
+    let mut client = cluster.create_database("quoted");
+    run(&mut client, "ALTER DATABASE quoted SET quote_all_identifiers = on");
+    let mut command = restore(&cluster, "quoted", &["--exit-on-error"], &file);
+    output_of(command.env("PGOPTIONS", "-c quote_all_identifiers=on"));
+    // A connection that quotes, one that does not, and guards that each of them changes.
+    let mut quoting = cluster.connect("quoted");
+    assert_eq!(answer(&mut quoting, "SHOW quote_all_identifiers"), "on");
+    run(&mut client, "SET quote_all_identifiers = off");
+    for client in [&mut quoting, &mut client] {
+        assert_eq!(checks(&problems(client)), checks(&scenario.problems));
+        scenario.check_dead(client);
+        scenario.check_live(client, |_| true);
+        scenario.check_configuration(client);
+    }
+    run(&mut quoting, "SELECT session_guard.reconcile(), session_guard.attach('ab_user')");
+    run(&mut client, "SELECT session_guard.reconcile(), session_guard.attach('ab_user')");
+    assert_eq!(checks(&problems(&mut client)), ["table"], "the dropped one");
+    scenario.check_dead(&mut client);
+    scenario.check_live(&mut client, |_| true);
+    run(&mut quoting, "ALTER TABLE staff RENAME TO system_user");
+    run(&mut quoting, "SELECT session_guard.reconcile()");
+    assert_eq!(checks(&problems(&mut client)), ["table"], "the dropped one");
+    run(&mut client, "ALTER TABLE system_user RENAME TO staff");
+    run(&mut client, "SELECT session_guard.reconcile()");
+    scenario.check_dead_for_ever(&mut quoting);
     scenario.check_guarding(&mut client);
+}
+
+/// The extension is the database's owner's, and its tables are another's.
+fn create_owned(cluster: &Cluster) -> Scenario {
+    let mut superuser = cluster.connect("postgres");
+    run(
+        &mut superuser,
+        "CREATE ROLE dbo LOGIN; CREATE ROLE app LOGIN; CREATE ROLE staff_owner LOGIN",
+    );
+    run(&mut superuser, "CREATE DATABASE source OWNER dbo");
+    let mut dbo = cluster.connect_as("dbo", "source").expect("a connection");
+    let mut scenario = scenario::create(&mut dbo);
+    run(&mut dbo, "SELECT session_guard.grant_access('app')");
+    run(
+        &mut dbo,
+        "GRANT USAGE ON SCHEMA session_guard TO staff_owner;
+         GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.health TO staff_owner",
+    );
+    let mut superuser = cluster.connect("source");
+    run(&mut superuser, "ALTER TABLE staff OWNER TO staff_owner");
+    run(&mut superuser, "SELECT session_guard.attach('staff')");
+    scenario.note_configuration(&mut superuser);
+    scenario
+}
+
+/// Who could ask and administer in the database that was dumped can in this one.
+#[track_caller]
+fn check_rights(cluster: &Cluster, database: &str) {
+    let mut app = cluster.connect_as("app", database).expect("a connection");
+    for question in [
+        "SELECT session_valid(1, now())",
+        "SELECT session_start(1) IS NOT NULL",
+        "SELECT token_valid('session', 's1', now())",
+    ] {
+        assert_eq!(answer(&mut app, question), "t", "{question}");
+    }
+    let mut dbo = cluster.connect_as("dbo", database).expect("a connection");
+    run(&mut dbo, "SELECT session_guard.configure(audit => true)");
+    run(&mut dbo, "SELECT * FROM session_guard.prune('90 days', '90 days', dry_run => true)");
+    run(&mut dbo, "SELECT session_guard.attach('former')");
+    let mut staff_owner = cluster.connect_as("staff_owner", database).expect("a connection");
+    run(&mut staff_owner, "SELECT session_guard.attach('staff')");
+    let question = "SELECT session_valid('staff', gen_random_uuid(), now())";
+    assert_eq!(answer(&mut staff_owner, question), "f", "nobody of this id");
+}
+
+#[test]
+fn a_superuser_restores_the_dump_of_a_database_of_another_owner() {
+    let cluster = Cluster::start(&[]);
+    let scenario = create_owned(&cluster);
+    check_rights(&cluster, "source");
+    let file = dump(&cluster, "whole", &["-F", "custom"]);
+    let create = |name: &str| {
+        run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE {name} OWNER dbo"));
+        cluster.connect(name)
+    };
+    println!("as it is");
+    let mut client = create("again");
+    output_of(&mut restore(&cluster, "again", &["--exit-on-error"], &file));
+    check_rights(&cluster, "again");
+    scenario.check_dead(&mut client);
+    scenario.check_guarding(&mut client);
+
+    println!("by SET SESSION AUTHORIZATION");
+    let mut client = create("by_authorization");
+    let options = ["--exit-on-error", "--use-set-session-authorization"];
+    output_of(&mut restore(&cluster, "by_authorization", &options, &file));
+    check_rights(&cluster, "by_authorization");
+    scenario.check_dead(&mut client);
+    scenario.check_guarding(&mut client);
+
+    println!("with the extension there already, by its owner");
+    let mut client = create("prepared");
+    run(
+        &mut cluster.connect_as("dbo", "prepared").expect("a connection"),
+        "CREATE EXTENSION pg_session_guard",
+    );
+    output_of(&mut restore(&cluster, "prepared", &["--exit-on-error"], &file));
+    check_rights(&cluster, "prepared");
+    scenario.check_dead(&mut client);
+    scenario.check_guarding(&mut client);
+
+    println!("without owners and privileges: nothing is whole, and health() says so");
+    let mut client = create("stripped");
+    let options = ["--exit-on-error", "--no-owner", "--no-privileges"];
+    output_of(&mut restore(&cluster, "stripped", &options, &file));
+    scenario.check_dead(&mut client);
+    scenario.check_live(&mut client, |_| true);
+    run(&mut client, "SELECT session_guard.grant_access('app')");
+    let mut app = cluster.connect_as("app", "stripped").expect("a connection");
+    assert_eq!(answer(&mut app, "SELECT session_valid(1, now())"), "t");
+}
+
+/// A part of the dump may have tables whose guards it has not: nobody can know who was put out there.
+#[test]
+fn tables_that_are_restored_without_their_guards_rows_are_told() {
+    let (cluster, scenario) = cluster_with_source();
+    let is_of_interest = |session: &&Session| session.table == STAFF && !session.is_live;
+    let Session { id, login, .. } =
+        scenario.sessions.iter().find(is_of_interest).expect("somebody who is out");
+    let question = format!("SELECT session_verdict('staff', '{id}', '{login}')");
+    for (database, options) in [
+        ("schema", ["-n", "public"]),
+        ("one_table", ["-t", "staff"]),
+        ("without_guards", ["--exclude-table-data", "session_guard.*"]),
+    ] {
+        for is_before in [false, true] {
+            let database = format!("{database}_{is_before}");
+            println!("== {database}");
+            let file = dump(&cluster, &database, &["-F", "custom", options[0], options[1]]);
+            let mut client = cluster.create_database(&database);
+            let extension = "CREATE EXTENSION IF NOT EXISTS pg_session_guard";
+            if !is_before {
+                run(&mut client, extension);
+            }
+            errors_of(&mut restore(&cluster, &database, &[], &file));
+            run(&mut client, extension);
+            let is_refused = client.simple_query(&question).is_err();
+            assert!(is_refused, "not guarded");
+            if answer(
+                &mut client,
+                "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'staff'::regclass",
+            ) == "0"
+            {
+                // Without the triggers, which need the extension, it is a table like any other.
+                assert!(is_before);
+                continue;
+            }
+            let says = |problem: &Problem| problem.detail.contains("staff");
+            let found = problems(&mut client);
+            assert!(found.iter().any(says), "{found:#?}");
+            run(&mut client, "SELECT session_guard.attach('staff')");
+            let verdict = answer(&mut client, &question);
+            let found = problems(&mut client);
+            let asks =
+                |problem: &Problem| problem.remedy.contains("revoke_all_sessions('public.staff')");
+            assert!(verdict == "revoked" || found.iter().any(asks), "{verdict}: {found:#?}");
+        }
+    }
 }
 
 /// Dumps one table while somebody is enabled who is disabled when it is restored.
@@ -286,6 +536,7 @@ fn check_table_restored(client: &mut Client, verdict: &str) {
     repaired.extend(repair(client));
     println!("repaired: {repaired:?}");
     run(client, "UPDATE ab_user SET active = false WHERE id = 9");
-    let reason = "SELECT reason FROM session_guard.epoch WHERE guard = 'ab_user'::regclass AND user_id = '9'";
+    let reason =
+        "SELECT reason FROM session_guard.epoch WHERE guard = 'public.ab_user' AND user_id = '9'";
     assert_eq!(answer(client, reason), "disabled");
 }

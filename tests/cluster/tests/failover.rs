@@ -29,6 +29,10 @@ fn verdict(client: &mut Client, id: u32, login: &str) -> String {
     answer(client, &format!("SELECT session_verdict({id}, '{login}')"))
 }
 
+fn configure(client: &mut Client, policy: &str) {
+    run(client, &format!("SELECT session_guard.configure({policy})"));
+}
+
 fn checks(client: &mut Client) -> Vec<String> {
     problems(client).into_iter().map(|problem| problem.check).collect()
 }
@@ -52,9 +56,8 @@ fn disable_until_it_dies(client: &mut Client, next: &AtomicU32) -> Vec<u32> {
 #[test]
 fn no_acknowledged_disable_is_lost_with_the_primary() {
     let failovers = number_from_environment("GUARD_FAILOVERS", 20);
-    let settings =
-        ["session_guard.revocation_durability = remote_apply", "synchronous_commit = local"];
-    let mut primary = primary(&settings);
+    let mut primary = primary(&["synchronous_commit = local"]);
+    configure(&mut primary.connect("postgres"), "revocation_durability => 'remote_apply'");
     let next = AtomicU32::new(1);
     let mut all = 0;
     for failover in 1..=failovers {
@@ -119,15 +122,18 @@ fn after_a_failover_that_may_have_lost_stamps_the_guard_says_so_and_may_refuse()
     for client in [&mut here, &mut new] {
         assert_eq!(verdict(client, 1, &session), "valid", "the disable is lost");
         assert_eq!(checks(client), ["timeline"]);
-        run(client, "SET session_guard.when_timeline_changed = refuse");
+        configure(client, "when_timeline_changed => 'refuse'");
         assert_eq!(verdict(client, 1, &session), "unacknowledged_timeline");
+        assert_eq!(answer(client, "SELECT session_start(1)"), "∅", "nobody could use it");
         assert_eq!(answer(client, "SELECT session_valid(1, now())"), "f");
         assert_eq!(answer(client, "SELECT token_valid('session', 's', now())"), "f");
         assert_eq!(
             answer(client, "SELECT session_verdict(NULL::text, now())"),
             "unacknowledged_timeline"
         );
+        configure(client, "when_timeline_changed => 'live'");
     }
+    configure(&mut new, "when_timeline_changed => 'refuse'");
     let remedy = problems(&mut new)[0].remedy.clone();
     run(&mut new, &remedy);
     for client in [&mut here, &mut new] {
@@ -151,6 +157,7 @@ fn after_a_restore_to_an_earlier_time_the_guard_says_so() {
     let folder = archive.path().display().to_string();
     let mut primary =
         primary(&["archive_mode = on", &format!("archive_command = 'cp %p {folder}/%f'")]);
+    configure(&mut primary.connect("postgres"), "when_timeline_changed => 'refuse'");
     let mut restored = Cluster::copy_of(&primary, &[]);
     let mut there = primary.connect("postgres");
     let session = answer(&mut there, "SELECT session_start(1)");
@@ -168,7 +175,6 @@ fn after_a_restore_to_an_earlier_time_the_guard_says_so() {
         &format!("restore_command = 'cp {folder}/%f %p'"),
         "recovery_target_name = 'before'",
         "recovery_target_action = promote",
-        "session_guard.when_timeline_changed = refuse",
     ]);
     std::fs::write(restored.data().join("recovery.signal"), "").expect("recovery.signal");
     restored.run();
