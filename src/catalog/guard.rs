@@ -250,7 +250,11 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     check_heap(table)?;
     let name = table.shown_name();
     if table.is_partition() {
-        return Err(unsupported(table, "a partition"));
+        let message = format!("{name} is a partition, and cannot be guarded");
+        let hint = Hint::advice(
+            "Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;",
+        );
+        return Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint));
     }
     if table.is_of_extension() {
         return Err(unsupported(table, "a table of the extension itself"));

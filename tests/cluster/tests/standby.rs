@@ -67,14 +67,9 @@ const WAYS: [&str; 6] = [
 fn no_caller_can_forget_to_wait_for_the_standbys() {
     let primary = primary(&["synchronous_commit = local"]);
     let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
-    reload(
-        &primary,
-        &[
-            "synchronous_standby_names = 'ANY 2 (*)'",
-            "session_guard.revocation_durability = remote_apply",
-        ],
-    );
+    reload(&primary, &["synchronous_standby_names = 'ANY 2 (*)'"]);
     let mut there = primary.connect("postgres");
+    configure(&mut there, "revocation_durability => 'remote_apply'");
     wait_until(
         &mut there,
         "SELECT count(*) = 2 FROM pg_stat_replication WHERE sync_state = 'quorum'",
@@ -127,22 +122,67 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
     }
     println!("{asked} answers of standbys after a stamp, none of them valid");
 
-    // What stamps nothing waits for nobody, and what is taken back leaves the setting as it was.
-    let level = "SHOW synchronous_commit";
-    run(&mut there, "BEGIN; SAVEPOINT here; SELECT session_guard.revoke_sessions(1);");
-    assert_eq!(answer(&mut there, level), "remote_apply");
-    run(&mut there, "ROLLBACK TO here");
-    assert_eq!(answer(&mut there, level), "local");
-    run(&mut there, "SELECT session_guard.revoke_sessions(1)");
-    run(&mut there, "COMMIT");
-    assert_eq!(answer(&mut there, level), "local");
-
-    // Without the setting the same goes wrong: it is what the test above sees at work.
-    reload(&primary, &["session_guard.revocation_durability = local"]);
-    wait_until(
+    // It is decided at COMMIT: no setting that is made before it can undo it, and the caller's own
+    // setting is what it was.
+    run(
         &mut there,
-        "SELECT current_setting('session_guard.revocation_durability') = 'local'",
+        "CREATE FUNCTION off(int) RETURNS void SET synchronous_commit = off LANGUAGE sql
+                     AS 'UPDATE ab_user SET active = NOT active WHERE id = $1'",
     );
+    let ways = [
+        "UPDATE ab_user SET active = false WHERE id = $; SET LOCAL synchronous_commit = off; COMMIT",
+        "UPDATE ab_user SET active = false WHERE id = $; SET synchronous_commit = off; COMMIT",
+        "INSERT INTO ab_user_role VALUES ($, 1); SET LOCAL synchronous_commit = local; COMMIT",
+        "SET LOCAL synchronous_commit = off; SELECT session_guard.revoke_sessions($); COMMIT",
+        "SELECT off($); COMMIT",
+        "SAVEPOINT here; SELECT off($); RELEASE here; COMMIT",
+    ];
+    for (user, way) in (1..).zip(ways) {
+        let session = login(&mut there, user);
+        for (here, operator) in warm.iter_mut().zip(&mut operators) {
+            wait_for_replay(&mut there, here);
+            assert_eq!(verdict(here, user, &session), "valid");
+            run(operator, "SELECT pg_wal_replay_pause()");
+            wait_until(operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+        }
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(100));
+                for operator in &mut operators {
+                    run(operator, "SELECT pg_wal_replay_resume()");
+                }
+            });
+            run(&mut there, "SET synchronous_commit = local");
+            // Each statement by itself, as an app sends them.
+            run(&mut there, "BEGIN");
+            for statement in way.replace('$', &user.to_string()).split("; ") {
+                run(&mut there, statement);
+            }
+        });
+        assert!(began.elapsed() >= Duration::from_millis(100), "{way} did not wait");
+        for here in &mut warm {
+            assert_ne!(verdict(here, user, &session), "valid", "after {way}");
+        }
+        let expected = if way.contains("SET synchronous_commit = off") { "off" } else { "local" };
+        assert_eq!(answer(&mut there, "SHOW synchronous_commit"), expected, "{way}");
+    }
+    run(&mut there, "SET synchronous_commit = local");
+
+    // What stamps nothing waits for nobody, nor what is taken back.
+    for operator in &mut operators {
+        run(operator, "SELECT pg_wal_replay_pause()");
+        wait_until(operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+    }
+    run(&mut there, "SET statement_timeout = '20s'");
+    run(&mut there, "UPDATE ab_user SET password = password WHERE id = 1");
+    run(&mut there, "BEGIN; SELECT session_guard.revoke_sessions(1); ROLLBACK");
+    for operator in &mut operators {
+        run(operator, "SELECT pg_wal_replay_resume()");
+    }
+
+    // Under the other policy the same goes wrong: it is what the test above sees at work.
+    configure(&mut there, "revocation_durability => 'local'");
     let session = login(&mut there, 2);
     let [here, _] = &mut warm;
     wait_for_replay(&mut there, here);
@@ -157,11 +197,7 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
 #[test]
 fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
     let histories = number_from_environment("GUARD_HISTORIES", 2);
-    let primary = Cluster::start(&[
-        "synchronous_commit = local",
-        "session_guard.revocation_durability = remote_apply",
-        "session_guard.max_standby_staleness = 5s",
-    ]);
+    let primary = Cluster::start(&["synchronous_commit = local"]);
     let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
     standbys.iter().for_each(|standby| reload(standby, &["hot_standby_feedback = on"]));
     reload(&primary, &["synchronous_standby_names = 'ANY 2 (*)'"]);
@@ -170,7 +206,9 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
     let mut operators = standbys.each_ref().map(|standby| standby.connect("postgres"));
     let (mut asked, mut valid) = (0, 0);
     for seed in 1..=histories {
-        histories::server::create_database(&servers, "histories", &[]).expect("a database");
+        let policies = "revocation_durability => 'remote_apply', max_standby_staleness => '5 s'";
+        histories::server::create_database(&servers, "histories", policies, &[])
+            .expect("a database");
         operators.iter_mut().for_each(|operator| wait_for_replay(&mut there, operator));
         let is_over = AtomicBool::new(false);
         let report = thread::scope(|scope| {
@@ -203,6 +241,14 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
 /// The longest that a standby of the tests below may be behind.
 const BOUND: Duration = Duration::from_secs(1);
 
+fn configure(client: &mut Client, policies: &str) {
+    run(client, &format!("SELECT session_guard.configure({policies})"));
+}
+
+fn configure_bound(client: &mut Client) {
+    configure(client, &format!("max_standby_staleness => '{} ms'", BOUND.as_millis()));
+}
+
 fn is_stale(client: &mut Client) -> bool {
     verdict(client, 1, "now") == "stale_replica"
 }
@@ -220,17 +266,10 @@ fn wait_until_stale(client: &mut Client, is_wanted: bool) -> Duration {
 fn a_standby_that_may_be_too_far_behind_refuses() {
     let mut primary = primary(&["wal_sender_timeout = 1s"]);
     let standby = Cluster::standby_of(&primary);
-    let bound = format!("session_guard.max_standby_staleness = {}", BOUND.as_millis());
-    reload(
-        &standby,
-        &[&bound, "wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms"],
-    );
+    reload(&standby, &["wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms"]);
     let mut there = primary.connect("postgres");
     let mut here = standby.connect("postgres");
-    wait_until(
-        &mut here,
-        "SELECT current_setting('session_guard.max_standby_staleness', true) IN ('1000', '1s')",
-    );
+    configure_bound(&mut there);
     wait_for_replay(&mut there, &mut here);
 
     println!("one that is up to date answers, also while nothing happens");
@@ -334,9 +373,8 @@ fn a_standby_that_has_been_away_refuses_until_it_has_caught_up() {
     let primary = primary(&["wal_keep_size = 2GB", "max_wal_size = 4GB"]);
     run(&mut primary.connect("postgres"), "CREATE TABLE junk (text text)");
     let mut standby = Cluster::standby_of(&primary);
-    let bound = format!("session_guard.max_standby_staleness = {}", BOUND.as_millis());
-    standby.configure(&[&bound]);
     let mut there = primary.connect("postgres");
+    configure_bound(&mut there);
     let session = login(&mut there, 1);
     wait_for_replay(&mut there, &mut standby.connect("postgres"));
     standby.stop();
@@ -389,14 +427,15 @@ fn what_writes_says_on_a_standby_where_to_call_it() {
 
 /// A primary whose stamps wait for standbys that there are none of says so.
 #[test]
-fn waiting_for_nobody_is_an_ailment() {
-    let primary = primary(&["session_guard.revocation_durability = remote_apply"]);
+fn waiting_for_nobody_is_a_finding() {
+    let primary = primary(&[]);
     let mut there = primary.connect("postgres");
+    configure(&mut there, "revocation_durability => 'remote_apply'");
     assert_eq!(checks(&problems(&mut there)), ["durability"]);
     run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
-    let remedy = problems(&mut there)[0].remedy.clone();
-    run(&mut there, &remedy);
-    run(&mut there, "SELECT pg_reload_conf()");
+    // Which standbys there are to wait for, nobody but the operator knows.
+    assert_eq!(problems(&mut there)[0].remedy, "∅");
+    reload(&primary, &["synchronous_standby_names = '*'"]);
     wait_until(&mut there, "SELECT current_setting('synchronous_standby_names') = '*'");
     assert_eq!(checks(&problems(&mut there)), [""; 0]);
 }

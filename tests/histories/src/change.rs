@@ -45,14 +45,13 @@ pub fn work(
     Ok(changes)
 }
 
-/// What a transaction must expect from others.
+/// What a transaction must expect from others. Two ids can become one in the app's own tables, and nowhere else.
 fn is_conflict(error: &postgres::Error) -> bool {
-    let expected = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::UNIQUE_VIOLATION,
-    ];
+    let expected = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    let is_of_app = |error: &postgres::error::DbError| error.schema() == Some("public");
     error.code().is_some_and(|code| expected.contains(code))
+        || error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+            && error.as_db_error().is_some_and(is_of_app)
 }
 
 /// The stamps of the transaction, or `None` if it was rolled back as planned.
@@ -73,6 +72,10 @@ fn transact(
                 client.batch_execute("ROLLBACK TO here")?;
             }
         }
+    }
+    let ended = Time::now();
+    for stamp in stamps.iter_mut().filter(|stamp| stamp.ends_logins_before == Time::NEVER) {
+        stamp.ends_logins_before = ended;
     }
     let is_committed = match plan.end {
         End::Commit => client.batch_execute("COMMIT").map(|()| true)?,
@@ -107,7 +110,9 @@ fn change(client: &mut Client, action: Action) -> Result<Vec<Stamp>, postgres::E
     let mut stamps = Vec::new();
     for &whose in &stamped {
         let is_certain = is_certain(client, action, whose)?;
-        stamps.push(Stamp { whose, what, began, committed: Time::NEVER, is_certain });
+        let ends_logins_before = if stamps_at_end(action) { Time::NEVER } else { began };
+        let committed = Time::NEVER;
+        stamps.push(Stamp { whose, what, began, ends_logins_before, committed, is_certain });
     }
     let written = client.execute(sql, &ids)?;
     // TRUNCATE counts no rows, and needs none.
@@ -182,6 +187,19 @@ fn statement(action: Action) -> (&'static str, &'static str, Vec<Whose>) {
             vec![Whose::AllTokens],
         ),
     }
+}
+
+/// Whether it ends all logins until its transaction ends.
+fn stamps_at_end(action: Action) -> bool {
+    matches!(
+        action,
+        Action::GrantRole(_)
+            | Action::TakeRole(_)
+            | Action::ChangeRole(_)
+            | Action::MoveRole(..)
+            | Action::TruncateRoles
+            | Action::RevokeAll
+    )
 }
 
 /// Whether it must stamp if it writes a row.

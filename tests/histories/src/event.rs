@@ -26,6 +26,11 @@ impl Time {
     pub fn plus_seconds(self, seconds: usize) -> Time {
         Time(self.0.saturating_add(seconds as i64 * SECOND))
     }
+
+    /// So many milliseconds later.
+    pub fn plus_milliseconds(self, milliseconds: usize) -> Time {
+        Time(self.0.saturating_add(milliseconds as i64 * 1_000))
+    }
 }
 
 impl From<SystemTime> for Time {
@@ -81,6 +86,9 @@ pub struct Stamp {
     pub what: &'static str,
     /// When the statement was sent.
     pub began: Time,
+    /// Logins that had returned before this end: when the statement was sent that stamps, or where that is put off until the
+    /// transaction's end, when COMMIT or PREPARE TRANSACTION was.
+    pub ends_logins_before: Time,
     /// When its COMMIT had returned; `Time::NEVER` if it did not within the history.
     pub committed: Time,
     /// Whether it must have stamped. An INSERT stamps only on an id that was there before, and a role only

@@ -5,8 +5,8 @@ use crate::event::{History, Means, Stamp, Time};
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A dead login was called valid: it had returned before the stamping statement began,
-    /// and the stamp's COMMIT had returned before the check began.
+    /// A dead login was called valid: it had returned before the stamp was made, and the stamp's COMMIT had
+    /// returned before the check began.
     Revived {
         /// Its place in the history.
         check: usize,
@@ -60,28 +60,29 @@ fn fate(history: &History, login: usize) -> Fate {
         } else {
             before.push(stamp);
         }
-        let must_kill = stamp.is_certain && stamp.began > login.returned;
+        let must_kill = stamp.is_certain && stamp.ends_logins_before > login.returned;
         if must_kill && fate.dead_from.is_none_or(|(dead_from, _)| stamp.committed < dead_from) {
             fate.dead_from = Some((stamp.committed, place));
         }
     }
     // `session_start` waits for the epoch; a clock knows nothing of it.
     let is_past = |epoch| login.means == Means::SessionStart || login.at >= epoch;
-    if !latest_epoch(&before).is_none_or(is_past) {
+    if !latest_epoch(&before, &history.stamps, login.began).is_none_or(is_past) {
         fate.valid_until = login.began;
     }
     fate
 }
 
-/// The latest that an epoch can be after these stamps: each takes it to the second after the clock, or, where
-/// that is later, a second past what it was.
-fn latest_epoch(stamps: &[&Stamp]) -> Option<Time> {
-    let after = |stamp: &Stamp| {
-        // Itself among those that may have come after it began: for the second that it is rounded up by.
-        let risen = stamps.iter().filter(|other| other.committed > stamp.began).count();
-        stamp.committed.cut_to_seconds().plus_seconds(risen)
+/// The latest that an epoch can be at this time after these stamps: each takes it to the second after the clock, or, where
+/// that is later, a millisecond past what it was. A stamp of everybody goes past each user's epoch, and one of an id that
+/// changes past the other's, so that any of `all` may have it rise; and one of everybody may be made twice.
+fn latest_epoch(stamps: &[&Stamp], all: &[Stamp], at: Time) -> Option<Time> {
+    let after = |stamp: &&Stamp| {
+        let may_follow = |other: &&Stamp| other.committed > stamp.began && other.began < at;
+        let risen = 2 * all.iter().filter(may_follow).count();
+        stamp.committed.cut_to_seconds().plus_seconds(1).plus_milliseconds(risen)
     };
-    stamps.iter().map(|stamp| after(stamp)).max()
+    stamps.iter().map(after).max()
 }
 
 #[cfg(test)]
@@ -103,6 +104,7 @@ mod tests {
             whose,
             what: "disable",
             began: Time(began),
+            ends_logins_before: Time(began),
             committed: Time(committed),
             is_certain: true,
         }
@@ -159,6 +161,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_that_is_put_off_kills_what_came_before_its_end() {
+        let mut stamp = of_user(90, 130);
+        stamp.ends_logins_before = Time(120);
+        let revived = [Violation::Revived { check: 0, stamp: 0 }];
+        let verdict = |stamp: &Stamp| {
+            verdict_on_session(Means::AppClock, &[stamp.clone()], check(140, 150, true))
+        };
+        assert_eq!(verdict(&stamp), revived);
+        stamp.ends_logins_before = Time(109);
+        assert_eq!(verdict(&stamp), []);
+    }
+
+    #[test]
     fn the_stamp_of_another_kills_nothing() {
         for (of, whose) in [
             (USER, Whose::One(Subject::User(2))),
@@ -208,17 +223,18 @@ mod tests {
                 verdict(login, &stamps, check(returned.0 + 10, returned.0 + 20, false))
             };
             assert_eq!(refusal(0, &[]), refused);
-            // In the second after it committed.
-            assert_eq!(refusal(4 * SECOND - 1, &[(50, 3 * SECOND)]), []);
-            assert_eq!(refusal(4 * SECOND, &[(50, 3 * SECOND)]), refused);
-            // Either may have come after the other: a second more.
+            // In the second after it committed, and as long as it takes to be made twice.
+            const TWICE: i64 = 2_000;
+            assert_eq!(refusal(4 * SECOND + TWICE - 1, &[(50, 3 * SECOND)]), []);
+            assert_eq!(refusal(4 * SECOND + TWICE, &[(50, 3 * SECOND)]), refused);
+            // Either may have come after the other: as long again.
             let (first, second) = ((50, 3 * SECOND), (60, 3 * SECOND + 1));
-            assert_eq!(refusal(5 * SECOND - 1, &[first, second]), []);
-            assert_eq!(refusal(5 * SECOND, &[first, second]), refused);
+            assert_eq!(refusal(4 * SECOND + 2 * TWICE - 1, &[first, second]), []);
+            assert_eq!(refusal(4 * SECOND + 2 * TWICE, &[first, second]), refused);
             // The other came before.
-            assert_eq!(refusal(4 * SECOND, &[(20, 40), (50, 3 * SECOND)]), refused);
+            assert_eq!(refusal(4 * SECOND + TWICE, &[(20, 40), (50, 3 * SECOND)]), refused);
             // It came after, but by less than a second.
-            assert_eq!(refusal(2 * SECOND - 1, &[(20, 40), (50, 60)]), []);
+            assert_eq!(refusal(SECOND + TWICE - 1, &[(20, 40), (50, 60)]), []);
             // What follows may have killed it, as ever.
             assert_eq!(refusal(9 * SECOND, &[(9 * SECOND + 1, 9 * SECOND + 15)]), []);
         }

@@ -2,13 +2,14 @@
 //! connections; what they saw is recorded on one clock, and then judged.
 //!
 //! Data flows one way: `event` (what is recorded) ← `plan` (what a worker does, from a seed) →
-//! `change`, `login` and `ask` (that it is done) → `run` (all of them together) → `judge`.
+//! `change`, `login`, `ask` and `maintenance` (that it is done) → `run` (all of them together) → `judge`.
 
 pub mod ask;
 pub mod change;
 pub mod event;
 pub mod judge;
 pub mod login;
+pub mod maintenance;
 pub mod plan;
 pub mod run;
 pub mod server;

@@ -75,8 +75,11 @@ pub fn work(
 }
 
 fn is_active(client: &mut Client, user: i32) -> Result<bool, postgres::Error> {
-    let row = client.query_opt("SELECT active FROM users WHERE id = $1", &[&user])?;
-    Ok(row.is_some_and(|row| row.get(0)))
+    match client.query_opt("SELECT active FROM users WHERE id = $1", &[&user]) {
+        // The table is being maintained.
+        Err(error) if is_conflict(&error) => Ok(false),
+        row => Ok(row?.is_some_and(|row| row.get(0))),
+    }
 }
 
 fn by_app_clock(rng: &mut StdRng) -> (Means, Time) {

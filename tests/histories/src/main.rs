@@ -36,17 +36,20 @@ fn check(
     while !left.is_zero() {
         let length = left.min(LENGTH);
         let cache_entries = CACHE_ENTRIES[seed as usize % CACHE_ENTRIES.len()];
-        server::create_database(
-            &servers,
-            DATABASE,
-            &[("session_guard.cache_entries", cache_entries)],
-        )?;
+        let settings = [("session_guard.cache_entries", cache_entries)];
+        server::create_database(&servers, DATABASE, "", &settings)?;
         println!("history of {} s, --seed {seed}, cache_entries {cache_entries}", length.as_secs());
         let report = run::run(&servers, DATABASE, seed, length)?;
         println!("{report}");
         for (name, is_token) in [("session", false), ("token", true)] {
             if report.history.checks_of(is_token).all(|check| !check.is_valid) {
                 return Err(format!("no {name} was ever valid: this history shows nothing").into());
+            }
+        }
+        if let Some(damaged) = server::damaged_indexes(&mut servers.connect(DATABASE)?)? {
+            println!("{} indexes damaged", damaged.len());
+            if !damaged.is_empty() {
+                return Err(damaged.join("\n").into());
             }
         }
         histories += 1;

@@ -5,6 +5,7 @@ use crate::change;
 use crate::event::{History, Time};
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
+use crate::maintenance;
 use crate::plan::{Planner, generator};
 use crate::server::{self, Servers};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct Report {
     pub undone: usize,
     /// Serialization failures in SERIALIZABLE transactions that only asked.
     pub not_serializable: usize,
+    /// How many times a table was maintained meanwhile.
+    pub maintained: usize,
 }
 
 /// Runs one history in a database that `server::create_database` has made. An error that no worker
@@ -42,7 +45,7 @@ pub fn run(
     let logins = Logins::default();
     let (started, wall) = (Instant::now(), Time::now());
     let deadline = Time(wall.0 + length.as_micros() as i64);
-    let (changes, answers) = thread::scope(|scope| {
+    let (changes, answers, maintained) = thread::scope(|scope| {
         let changers: Vec<_> = (0..CHANGERS)
             .map(|number| {
                 scope.spawn(move || {
@@ -71,10 +74,18 @@ pub fn run(
                 })
             })
             .collect();
+        // A standby ends whoever reads a table that is replaced.
+        let maintainer = (!servers.are_replicated()).then(|| {
+            let mut rng = generator(seed, 300);
+            scope.spawn(move || {
+                maintenance::work(&mut servers.connect(database)?, &mut rng, deadline)
+            })
+        });
         loggers_in.into_iter().try_for_each(join)?;
         let changes = changers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         let answers = askers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
-        Ok::<_, postgres::Error>((changes, answers))
+        let maintained = maintainer.map_or(Ok(0), join)?;
+        Ok::<_, postgres::Error>((changes, answers, maintained))
     })?;
     // The wall clock is the one clock that both sides read: one that was set meanwhile would make
     // the record worthless.
@@ -92,7 +103,7 @@ pub fn run(
     if servers.are_replicated() {
         violations.retain(|violation| matches!(violation, Violation::Revived { .. }));
     }
-    Ok(Report { history, violations, committed, undone, not_serializable })
+    Ok(Report { history, violations, committed, undone, not_serializable, maintained })
 }
 
 fn join<T>(worker: ScopedJoinHandle<T>) -> T {
@@ -102,7 +113,11 @@ fn join<T>(worker: ScopedJoinHandle<T>) -> T {
 impl Display for Report {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let History { stamps, logins, checks } = &self.history;
-        writeln!(to, "{} transactions committed and {} undone", self.committed, self.undone)?;
+        writeln!(
+            to,
+            "{} transactions committed and {} undone, tables maintained {} times",
+            self.committed, self.undone, self.maintained
+        )?;
         let mut kinds = BTreeMap::<_, usize>::new();
         stamps.iter().for_each(|stamp| *kinds.entry(stamp.what).or_default() += 1);
         let kinds: Vec<_> = kinds.iter().map(|(what, count)| format!("{what} {count}")).collect();

@@ -52,10 +52,12 @@ pub fn start() -> Cluster {
     Cluster::start(&["max_prepared_transactions = 40", "autovacuum_naptime = 1min"])
 }
 
-/// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `settings` are set for all who connect.
+/// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `policies` are
+/// arguments of `session_guard.configure`, and `settings` are set for all who connect.
 pub fn create_database(
     servers: &Servers,
     database: &str,
+    policies: &str,
     settings: &[(&str, &str)],
 ) -> Result<(), Error> {
     let mut client = servers.connect("postgres")?;
@@ -68,12 +70,38 @@ pub fn create_database(
          SELECT session_guard.attach('users', revoke_on => '{{password}}');
          CREATE TABLE user_role (user_id int PRIMARY KEY, role text NOT NULL);
          INSERT INTO user_role SELECT n, 'reader' FROM generate_series(1, {IDS}, 2) AS n;
-         SELECT session_guard.watch('user_role', 'user_id');"
+         SELECT session_guard.watch('user_role', 'user_id');
+         SELECT session_guard.configure({policies});"
     ))?;
     for (name, value) in settings {
         client.batch_execute(&format!("ALTER DATABASE {database} SET {name} = '{value}'"))?;
     }
     Ok(())
+}
+
+/// Whether each index of the guard's tables and of the users' has every row that it must have. `None` where PostgreSQL has
+/// no amcheck.
+pub fn damaged_indexes(client: &mut Client) -> Result<Option<Vec<String>>, Error> {
+    if client.batch_execute("CREATE EXTENSION IF NOT EXISTS amcheck").is_err() {
+        return Ok(None);
+    }
+    let indexes = client.query(
+        "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+         WHERE indrelid IN (SELECT oid FROM pg_class WHERE relkind = 'r'
+                            AND relnamespace IN ('session_guard'::regnamespace, 'public'::regnamespace))
+           AND indisvalid AND relam = (SELECT oid FROM pg_am WHERE amname = 'btree')",
+        &[],
+    )?;
+    let mut damaged = Vec::new();
+    for index in indexes {
+        let index: String = index.get(0);
+        // The second argument has it check that each row is in the index.
+        let check = format!("SELECT bt_index_check('{}', true)", index.replace('\'', "''"));
+        if let Err(error) = client.batch_execute(&check) {
+            damaged.push(format!("{index}: {error:?}"));
+        }
+    }
+    Ok(Some(damaged))
 }
 
 /// Whether transactions can be prepared there.

@@ -22,7 +22,7 @@ fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Re
     let database = format!("guard_{fault}");
     let settings = [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
-    server::create_database(&servers, &database, &settings).unwrap();
+    server::create_database(&servers, &database, "", &settings).unwrap();
     let report = run::run(&servers, &database, seed, LENGTH).unwrap();
     println!("{fault}: {report}");
     report
