@@ -5,6 +5,7 @@
 //! does not run as root: `scripts/servers` and `scripts/histories` see to that, and to the rest of the environment.
 
 mod cluster;
+mod delaying_proxy;
 mod installation;
 mod process;
 mod query;
@@ -12,6 +13,7 @@ mod random;
 pub mod scenario;
 
 pub use cluster::{Cluster, output_of, try_output_of};
+pub use delaying_proxy::DelayingProxy;
 pub use installation::Installation;
 pub use process::{kill, resident_bytes};
 pub use query::{

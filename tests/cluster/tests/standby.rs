@@ -1,8 +1,8 @@
 //! A hot standby never says `valid` later than its staleness allows, and refuses what only the primary can do.
 
 use cluster::{
-    Cluster, Problem, answer, answers, kill, number_from_environment, problems, refusal, run,
-    wait_until,
+    Cluster, DelayingProxy, Problem, answer, answers, kill, number_from_environment, problems,
+    refusal, run, wait_until,
 };
 use histories::server::Servers;
 use postgres::Client;
@@ -137,6 +137,7 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
         "SELECT off($); COMMIT",
         "SAVEPOINT here; SELECT off($); RELEASE here; COMMIT",
     ];
+    run(&mut there, "SET synchronous_commit = local");
     for (user, way) in (1..).zip(ways) {
         let session = login(&mut there, user);
         for (here, operator) in warm.iter_mut().zip(&mut operators) {
@@ -153,7 +154,6 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
                     run(operator, "SELECT pg_wal_replay_resume()");
                 }
             });
-            run(&mut there, "SET synchronous_commit = local");
             // Each statement by itself, as an app sends them.
             run(&mut there, "BEGIN");
             for statement in way.replace('$', &user.to_string()).split("; ") {
@@ -166,8 +166,8 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
         }
         let expected = if way.contains("SET synchronous_commit = off") { "off" } else { "local" };
         assert_eq!(answer(&mut there, "SHOW synchronous_commit"), expected, "{way}");
+        run(&mut there, "SET synchronous_commit = local");
     }
-    run(&mut there, "SET synchronous_commit = local");
 
     // What stamps nothing waits for nobody, nor what is taken back.
     for operator in &mut operators {
@@ -183,13 +183,13 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
 
     // Under the other policy the same goes wrong: it is what the test above sees at work.
     configure(&mut there, "revocation_durability => 'local'");
-    let session = login(&mut there, 2);
+    let session = login(&mut there, 20);
     let [here, _] = &mut warm;
     wait_for_replay(&mut there, here);
     run(here, "SELECT pg_wal_replay_pause()");
     wait_until(here, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
-    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 2");
-    assert_eq!(verdict(here, 2, &session), "valid");
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 20");
+    assert_eq!(verdict(here, 20, &session), "valid");
     run(here, "SELECT pg_wal_replay_resume()");
 }
 
@@ -264,13 +264,25 @@ fn wait_until_stale(client: &mut Client, is_wanted: bool) -> Duration {
 
 #[test]
 fn a_standby_that_may_be_too_far_behind_refuses() {
-    let mut primary = primary(&["wal_sender_timeout = 1s"]);
+    let mut primary = primary(&["wal_sender_timeout = 60s"]);
     let standby = Cluster::standby_of(&primary);
-    reload(&standby, &["wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms"]);
+    reload(&standby, &["wal_retrieve_retry_interval = 200ms"]);
     let mut there = primary.connect("postgres");
     let mut here = standby.connect("postgres");
     configure_bound(&mut there);
     wait_for_replay(&mut there, &mut here);
+
+    println!("by PostgreSQL's own defaults an idle primary is silent for too long, which is told");
+    assert_eq!(checks(&problems(&mut here)), ["standby"]);
+    let remedy = problems(&mut here)[0].remedy.clone();
+    for statement in remedy.split_inclusive(';') {
+        run(&mut here, statement);
+    }
+    wait_until(&mut here, "SELECT current_setting('wal_receiver_timeout') IN ('1s', '1000ms')");
+    // The receiver asks as it is told to from the next message on.
+    run(&mut there, "UPDATE ab_user SET password = password WHERE id = 3");
+    wait_until_stale(&mut here, false);
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
 
     println!("one that is up to date answers, also while nothing happens");
     let session = login(&mut there, 1);
@@ -368,6 +380,206 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
     assert_eq!(verdict(&mut here, 2, &session), "disabled");
 }
 
+/// What is kept of an account may be older than the bound, however quick the answer.
+#[test]
+fn a_warm_cache_is_not_asked_before_the_standby_is_known_to_be_recent() {
+    let primary = primary(&["wal_sender_timeout = 1s"]);
+    let standby = Cluster::standby_of(&primary);
+    let mut there = primary.connect("postgres");
+    configure_bound(&mut there);
+    let mut here = standby.connect("postgres");
+    let mut operator = standby.connect("postgres");
+    wait_for_replay(&mut there, &mut here);
+    wait_until_stale(&mut here, false);
+    for user in 1..=5 {
+        let session = login(&mut there, user);
+        wait_for_replay(&mut there, &mut here);
+        let valid = format!("SELECT session_valid({user}, '{session}'::timestamptz)");
+        assert_eq!(answer(&mut here, &valid), "t");
+        assert_eq!(answer(&mut here, &valid), "t", "from what it keeps");
+        run(&mut operator, "SELECT pg_wal_replay_pause()");
+        wait_until(&mut operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+        run(&mut there, &format!("UPDATE ab_user SET active = false WHERE id = {user}"));
+        let disabled = Instant::now();
+        while disabled.elapsed() < BOUND * 3 / 2 {
+            run(&mut there, "UPDATE ab_user SET password = password WHERE id = 50");
+            sleep(Duration::from_millis(20));
+        }
+        let answered = thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(20));
+                run(&mut operator, "SELECT pg_wal_replay_resume()");
+            });
+            answer(&mut here, &valid)
+        });
+        assert_eq!(answered, "f", "{:?} after the disable", disabled.elapsed());
+        wait_until_stale(&mut here, false);
+    }
+}
+
+/// What arrives has been sent a while ago.
+#[test]
+fn behind_a_slow_link_a_standby_refuses() {
+    const DELAY: Duration = Duration::from_secs(3);
+    let primary = primary(&["wal_sender_timeout = 0"]);
+    let mut standby = Cluster::copy_of(&primary, &["--write-recovery-conf"]);
+    let link = DelayingProxy::to(primary.folder());
+    standby.configure(&[
+        &format!("primary_conninfo = 'host={} user=postgres'", link.folder().display()),
+        // Another than the one that pg_basebackup has written.
+        "wal_receiver_timeout = 1s",
+    ]);
+    std::fs::write(standby.data().join("postgresql.auto.conf"), "").expect("a file");
+    standby.run();
+    let mut there = primary.connect("postgres");
+    configure_bound(&mut there);
+    let mut here = standby.connect("postgres");
+    wait_for_replay(&mut there, &mut here);
+    wait_until_stale(&mut here, false);
+    let session = login(&mut there, 1);
+    assert_eq!(verdict(&mut here, 1, &session), "valid");
+    // The receiver must not give up for the silence that comes first.
+    reload(&standby, &["wal_receiver_timeout = 60s"]);
+    link.delay(DELAY);
+    run(&mut there, "UPDATE ab_user SET active = false WHERE id = 1");
+    let disabled = Instant::now();
+    let mut last_valid = Duration::ZERO;
+    let mut refusals = 0;
+    while disabled.elapsed() < DELAY * 3 {
+        run(&mut there, "UPDATE ab_user SET password = password WHERE id = 50");
+        let asked = disabled.elapsed();
+        match verdict(&mut here, 1, &session).as_str() {
+            "valid" => last_valid = asked,
+            "stale_replica" => refusals += 1,
+            other => panic!("{other} of a standby that is {DELAY:?} behind"),
+        }
+        sleep(Duration::from_millis(10));
+    }
+    println!(
+        "the last valid answer was asked for {last_valid:?} after the disable, {refusals} refusals"
+    );
+    assert!(last_valid <= BOUND + Duration::from_millis(100));
+    link.delay(Duration::ZERO);
+    wait_until_stale(&mut here, false);
+    assert_eq!(verdict(&mut here, 1, &session), "disabled");
+}
+
+/// Ways to put everybody out.
+const GUARD_WAYS: [&str; 3] = [
+    "SELECT session_guard.revoke_all_sessions()",
+    "TRUNCATE ab_user_role",
+    "BEGIN; TRUNCATE ab_user, ab_user_role; INSERT INTO ab_user SELECT n, true FROM generate_series(1, 50) AS n; COMMIT",
+];
+
+/// The COMMIT of a stamp of everybody is held up by a standby; who logs in waits for it, or is put out by it.
+#[test]
+fn no_login_from_before_the_commit_of_a_guards_stamp_has_returned_survives() {
+    const HELD_UP: Duration = Duration::from_millis(1500);
+    let primary = primary(&["synchronous_commit = on"]);
+    let standby = Cluster::standby_of(&primary);
+    reload(&primary, &["synchronous_standby_names = '*'"]);
+    let mut there = primary.connect("postgres");
+    wait_until(
+        &mut there,
+        "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
+    );
+    configure(&mut there, "revocation_durability => 'remote_apply'");
+    let mut operator = standby.connect("postgres");
+    for way in GUARD_WAYS {
+        println!("{way}");
+        let is_over = AtomicBool::new(false);
+        let (returned, resumed, logins) = thread::scope(|scope| {
+            let workers: Vec<_> = (1..=4_u32)
+                .map(|user| {
+                    let mut client = primary.connect("postgres");
+                    let is_over = &is_over;
+                    scope.spawn(move || {
+                        let mut logins = Vec::new();
+                        // Reading takes no transaction id, and so waits for no standby.
+                        while !is_over.load(Ordering::Relaxed) {
+                            run(&mut client, "BEGIN");
+                            let session = login(&mut client, user);
+                            run(&mut client, "ROLLBACK");
+                            logins.push((Instant::now(), user, session));
+                            sleep(Duration::from_millis(5));
+                        }
+                        logins
+                    })
+                })
+                .collect();
+            sleep(Duration::from_millis(300));
+            run(&mut operator, "SELECT pg_wal_replay_pause()");
+            wait_until(&mut operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+            let resumer = scope.spawn(|| {
+                sleep(HELD_UP);
+                let resumed = Instant::now();
+                run(&mut operator, "SELECT pg_wal_replay_resume()");
+                resumed
+            });
+            let began = Instant::now();
+            run(&mut there, way);
+            let returned = Instant::now();
+            assert!(returned - began > HELD_UP / 2, "it did not wait: {way}");
+            sleep(Duration::from_millis(300));
+            is_over.store(true, Ordering::Relaxed);
+            let logins: Vec<_> =
+                workers.into_iter().flat_map(|worker| worker.join().expect("a worker")).collect();
+            (returned, resumer.join().expect("a thread"), logins)
+        });
+        // The server has released its locks by the time that the client hears of the COMMIT: up to where replay
+        // went on, nothing can have come after it.
+        let before: Vec<_> = logins.iter().filter(|(at, ..)| *at < resumed).collect();
+        let after: Vec<_> = logins.iter().filter(|(at, ..)| *at > returned).collect();
+        println!("{} logins before, {} after", before.len(), after.len());
+        assert!(before.len() > 20 && after.len() > 20, "the test shows nothing");
+        for (_, user, session) in before {
+            assert_eq!(verdict(&mut there, *user, session), "revoked", "{way}");
+        }
+        for (_, user, session) in after.iter().rev().take(4) {
+            assert_eq!(verdict(&mut there, *user, session), "valid", "{way}");
+        }
+    }
+}
+
+/// The same of a related table's stamp, whose user alone has to wait.
+#[test]
+fn no_login_from_before_the_commit_of_a_watched_row_survives() {
+    let primary = primary(&[]);
+    let standby = Cluster::standby_of(&primary);
+    reload(&primary, &["synchronous_standby_names = '*'"]);
+    let mut there = primary.connect("postgres");
+    wait_until(
+        &mut there,
+        "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
+    );
+    configure(&mut there, "revocation_durability => 'remote_apply'");
+    let mut operator = standby.connect("postgres");
+    let mut app = primary.connect("postgres");
+    run(&mut there, "BEGIN; INSERT INTO ab_user_role VALUES (1, 1)");
+    let early = login(&mut app, 1);
+    sleep(Duration::from_millis(1100));
+    let later = login(&mut app, 1);
+    run(&mut operator, "SELECT pg_wal_replay_pause()");
+    wait_until(&mut operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+    thread::scope(|scope| {
+        let committer = scope.spawn(|| run(&mut there, "COMMIT"));
+        wait_until(
+            &mut app,
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+        );
+        run(&mut app, "SET lock_timeout = '200ms'");
+        assert_eq!(refusal(&mut app, "SELECT session_start(1)"), SqlState::LOCK_NOT_AVAILABLE);
+        // Checks wait for nobody, and the change counts nowhere yet.
+        assert_eq!(verdict(&mut app, 1, &later), "valid");
+        run(&mut operator, "SELECT pg_wal_replay_resume()");
+        committer.join().expect("a thread");
+    });
+    assert_eq!(verdict(&mut app, 1, &early), "revoked");
+    assert_eq!(verdict(&mut app, 1, &later), "revoked");
+    let session = login(&mut app, 1);
+    assert_eq!(verdict(&mut app, 1, &session), "valid");
+}
+
 #[test]
 fn a_standby_that_has_been_away_refuses_until_it_has_caught_up() {
     let primary = primary(&["wal_keep_size = 2GB", "max_wal_size = 4GB"]);
@@ -415,12 +627,17 @@ fn what_writes_says_on_a_standby_where_to_call_it() {
         "session_guard.watch('ab_user_role', 'user_id')",
         "session_guard.unwatch('ab_user_role')",
         "session_guard.prune('1 d')",
+        "session_guard.configure(audit => true)",
+        "session_guard.grant_access('postgres')",
+        "session_guard.revoke_access('postgres')",
+        "session_guard.acknowledge_timeline()",
     ] {
         let question = format!("SELECT {call}");
         assert_eq!(refusal(&mut here, &question), SqlState::READ_ONLY_SQL_TRANSACTION, "{call}");
         let error = here.simple_query(&question).expect_err("it was just refused");
         let hint = error.as_db_error().and_then(|error| error.hint()).expect("a hint").to_owned();
-        let place = answers(&mut here, &hint).remove(0).remove(0);
+        let (_, query) = hint.split_once(": ").expect("a sentence and a query");
+        let place = answers(&mut here, query).remove(0).remove(0);
         assert_eq!(place, primary.folder().display().to_string());
     }
 }

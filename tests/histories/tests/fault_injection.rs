@@ -23,7 +23,8 @@ fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Re
     let settings = [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
     server::create_database(&servers, &database, "", &settings).unwrap();
-    let report = run::run(&servers, &database, seed, LENGTH).unwrap();
+    let report = run::run(&servers, &database, seed, LENGTH)
+        .unwrap_or_else(|error| panic!("{error:?}\n{}", cluster.end_of_log()));
     println!("{fault}: {report}");
     report
 }
