@@ -75,7 +75,7 @@ DROP TRIGGER session_guard_delete ON s.secret;
 DROP TRIGGER session_guard_truncate ON s.secret;
 SET ROLE regress_dba;
 SELECT answer($$SELECT session_verdict('s.secret', 1, now())$$);
--- An owner whom attach without columns gives those of a row that was there before is told which.
+-- A row that was there before the owner attached says nothing of what the owner means by attach without columns.
 RESET ROLE;
 DELETE FROM session_guard.guard;
 SET ROLE regress_dba;
