@@ -121,14 +121,24 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Takes the triggers of a watch off; its row stays for the next attach, unless it is to be
-/// forgotten.
+/// Takes the triggers of a watch off; its row stays for the next attach, by the names that table
+/// and columns have now, unless it is to be forgotten.
 pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
-    if let Some(related) = row.locate() {
-        drop_from(related)?;
-    }
-    if forget {
-        delete_row(row);
+    let related = row.locate();
+    let table = related.and_then(|related| Relation::open(related, Lock::Exclusive));
+    // Without its triggers, only the row says which table it is.
+    let renamed = table.as_ref().map(|table| row.renamed(table));
+    drop(table);
+    related.map_or(Ok(()), drop_from)?;
+    match renamed {
+        _ if forget => delete_row(row),
+        Some(renamed) if renamed != *row => {
+            if renamed.table != row.table {
+                delete_row(row);
+            }
+            write_row(&renamed);
+        }
+        _ => {}
     }
     Ok(())
 }

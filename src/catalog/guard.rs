@@ -8,6 +8,7 @@ use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, shown_identifier, shown_type};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
+use crate::pg::roles::shown_role;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
@@ -259,6 +260,9 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     if table.is_of_extension() {
         return Err(unsupported(table, "a table of the extension itself"));
     }
+    if table.is_system_catalog() {
+        return Err(unsupported(table, "a system catalog"));
+    }
     match table.persistence() {
         Persistence::Permanent => Ok(()),
         Persistence::Unlogged => Err(GuardError::new(
@@ -421,14 +425,15 @@ fn column_replaced(table: &Relation, row: &GuardRow, column: &str, compared: &st
     .detail(format!("They compare {}.", shown_identifier(compared)))
 }
 
-/// A guard whose table is nowhere.
+/// A guard whose table is nowhere. A table of its name that the recorded owner owns would be it.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
-    let hint = match row.table.find() {
-        Some(_) => {
-            hints::attach_with("To guard the table that has its name now, run", &row.table, &[])
-        }
-        None => hints::forget_guard(&row.name),
+    let other = row.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
+    let Some(other) = other.filter(|other| check_kind(other).is_ok()) else {
+        return GuardError::new(ErrorKind::TableGone, message, hints::forget_guard(&row.name));
     };
+    let hint = hints::attach_with("If that is the table to guard, run", &row.table, &[]);
+    let owner = shown_role(other.owner());
     GuardError::new(ErrorKind::TableGone, message, hint)
+        .detail(format!("The table that has its name now is owned by {owner}."))
 }
