@@ -56,12 +56,10 @@ fn note_broken(call: &TriggerCall, error: GuardError) {
     // While a dump is restored, accounts may come before the guard's row: they have no session yet.
     let is_restored = error.kind == ErrorKind::NotGuarded
         && matches!(call.operation(), Some(PgTriggerOperation::Insert));
-    if !is_restored {
-        note_gap(call, &error.message);
-    }
     if is_restored {
         return;
     }
+    note_gap(call, &error.message);
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
