@@ -196,10 +196,8 @@ fn stamp_function() -> Oid {
 }
 
 fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
-    let table = Relation::open(relid, lock).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", relid.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::attach_some_table())
-    })?;
+    let table = Relation::open(relid, lock)
+        .ok_or_else(|| guard::no_such_table(relid, hints::attach_some_table()))?;
     guard::check_kind(&table)?;
     check_ownership(&table)?;
     Ok(table)

@@ -77,11 +77,7 @@ fn new_name(table: &Relation, rows: &[WatchRow]) -> String {
 fn unwatch(related: Option<RegClass>) {
     check_writable("unwatch()").or_raise();
     let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
-    let table = Relation::open(related, Lock::Read).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", related.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
-    });
-    let table = table.or_raise();
+    let table = guard::open_named(related, Lock::Read).or_raise();
     check_ownership(&table).or_raise();
     let name = table.name();
     let is_of_table = |row: &WatchRow| row.locate() == Some(related) || row.table == name;
@@ -183,10 +179,7 @@ fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
 }
 
 fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {
-    let table = Relation::open(related, lock).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", related.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
-    })?;
+    let table = guard::open_named(related, lock)?;
     guard::check_kind(&table)?;
     check_ownership(&table)?;
     Ok(table)

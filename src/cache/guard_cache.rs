@@ -357,8 +357,7 @@ fn no_consent(table: &Relation) -> GuardError {
 
 fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     let Some(name) = RelationName::of(relid) else {
-        let message = format!("there is no table with OID {}", relid.to_u32());
-        return GuardError::new(ErrorKind::TableGone, message, hints::list_guards());
+        return guard::no_such_table(relid, hints::list_guards());
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
     let Some(row) = attached else { return not_guarded_error(&name) };

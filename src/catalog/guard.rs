@@ -425,6 +425,17 @@ fn column_replaced(table: &Relation, row: &GuardRow, column: &str, compared: &st
     .detail(format!("They compare {}.", shown_identifier(compared)))
 }
 
+/// The table of this OID, for calls that name one.
+pub fn open_named(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
+    Relation::open(relid, lock).ok_or_else(|| no_such_table(relid, hints::list_guards()))
+}
+
+/// An OID that a client has kept, or made up.
+pub fn no_such_table(relid: Oid, hint: Hint) -> GuardError {
+    let message = format!("there is no table with OID {}", relid.to_u32());
+    GuardError::new(ErrorKind::TableGone, message, hint)
+}
+
 /// A guard whose table is nowhere. A table of its name that the recorded owner owns would be it.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
