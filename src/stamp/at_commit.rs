@@ -6,7 +6,7 @@
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
 use super::pending::{self, GuardStamp, PendingGuard};
-use super::raise::{Reason, Source, restamp_guard, stamp_user};
+use super::raise::{Reason, Source, raise_guard, restamp_guard, stamp_user};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
@@ -19,7 +19,7 @@ use crate::pg::names::to_server;
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, keep_guard_lock, with_pinned_search_path,
+    self, Callbacks, GuardLock, allow_writes, keep_guard_lock, with_pinned_search_path,
 };
 
 /// Registers the callbacks. Called once, when the library is loaded.
@@ -51,25 +51,27 @@ fn before_commit() {
 }
 
 /// Stamps what waits for it.
-pub fn stamp_pending() {
+fn stamp_pending() {
     let pending = pending::take();
     if pending.is_empty() {
         return;
     }
-    with_pinned_search_path(|| {
-        as_tables_owner(|| {
-            for (guard, pending) in pending {
-                stamp_guard_and_users(&guard, pending);
-            }
-        });
-    });
+    let stamp_all = || {
+        for (guard, pending) in pending {
+            stamp_guard_and_users(&guard, pending);
+        }
+    };
+    allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp_all)));
 }
 
 fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: PendingGuard) {
     let guard_stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
     if let Some(GuardStamp { epoch, reason: [reason, more], .. }) = guard_stamp {
+        let (relations, reason): (_, [&[u8]; 2]) = (guard_cache::relations(), [&reason, &more]);
+        // The row comes before the lock, as where a guard is stamped at once.
+        let epoch = epoch.unwrap_or_else(|| raise_guard(&relations, guard, reason));
         keep_guard_lock(guard, GuardLock::StampGuard);
-        restamp_guard(&guard_cache::relations(), guard, epoch, [&reason, &more]);
+        restamp_guard(&relations, guard, epoch, reason);
     }
     let mut users = users
         .into_iter()

@@ -183,6 +183,7 @@ pub fn stamp_user_past(
     let stamp = rise(
         &policy,
         || {
+            epochs::lock_user_epoch(&epochs, guard, key, source == Source::Related);
             let own = epochs::user_epochs_in(&epochs, guard, key);
             is_first.set(match source {
                 Source::Account => own.account.is_none(),
@@ -213,7 +214,7 @@ pub fn stamp_user_past(
 /// is raised once more if a login may have been given out since.
 pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
     let epoch = raise_guard(relations, guard, reason.parts());
-    pending::add_guard(guard, epoch, reason.parts());
+    pending::add_guard(guard, Some(epoch), reason.parts());
     epoch
 }
 
@@ -233,13 +234,15 @@ pub fn restamp_guard(
     }
 }
 
-fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) -> Epoch {
+/// Raises the guard's epoch, for the first time in this transaction or once more.
+pub fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) -> Epoch {
     let policy = guard_cache::policy();
     let guard_in_server = to_server(guard);
     let name = Value::Text(guard_in_server.to_bytes());
     let stamp = rise(
         &policy,
         || {
+            epochs::lock_guard_epoch(relations, guard);
             let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
             epochs::guard_epoch(relations, guard).max(ahead)
         },
