@@ -195,7 +195,7 @@ COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text, or a digest of
 COMMENT ON COLUMN session_guard.event.scope IS 'what kind of thing, if tokens were stamped';
 COMMENT ON COLUMN session_guard.event.subject IS 'which of its kind; NULL: all';
 COMMENT ON COLUMN session_guard.event.epoch IS 'what logins, or tokens, must not predate from then on';
-COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, deleted, id_changed, recreated, truncated, backfill, column: or related: and a name, admin, or admin: and what was said';
+COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, changed, deleted, id_changed, recreated, truncated, backfill, column: or related: and a name, admin, or admin: and what was said';
 COMMENT ON COLUMN session_guard.event.login_role IS 'who had logged in to the server';
 COMMENT ON COLUMN session_guard.event.acting_role IS 'whom SET ROLE had made of that';
 COMMENT ON COLUMN session_guard.event.application_name IS 'the client''s setting application_name';

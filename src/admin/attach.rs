@@ -12,7 +12,9 @@ use crate::cache::guard_cache::{
 };
 use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_columns};
 use crate::catalog::location;
-use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
+use crate::catalog::privileges::{
+    as_tables_owner, check_administration, check_ownership, is_extension_owner,
+};
 use crate::catalog::triggers::{self, USERS_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
@@ -95,6 +97,10 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     let table = open_own(relid, Lock::Read)?;
     let known = inherit::guard_of(&table, &guard_cache::relations())?;
     let was_here = triggers::served_guard(&table, stamp_function()).is_some();
+    let known = known.map(|row| match was_here || is_own_row(&row, relid) {
+        true => row,
+        false => without_columns(row),
+    });
     let row = requested_row(&table, known.as_ref(), request);
     let columns = columns_of(&table, &row)?;
     unique_index::check(&table, columns.id)?;
@@ -165,15 +171,33 @@ pub fn put_in_place(
     Ok(stamped)
 }
 
+/// Whether a guard's row is what an owner has once given to `attach`, or the caller may have
+/// written it.
+fn is_own_row(row: &GuardRow, relid: Oid) -> bool {
+    is_extension_owner()
+        || TriggerState::of_users(&row.name, relid, stamp_function()).was_recorded()
+}
+
+/// A row that somebody else has written names columns that the table's owner has not agreed to. Its
+/// epochs only make answers stricter.
+fn without_columns(row: GuardRow) -> GuardRow {
+    let (id, active) = ("id".to_owned(), "active".to_owned());
+    GuardRow {
+        id_column: id,
+        active_column: active,
+        active_when: "true".into(),
+        revoke_on: Vec::new(),
+        ..row
+    }
+}
+
 fn stamp_function() -> Oid {
     guard_cache::relations().stamp
 }
 
 fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
-    let table = Relation::open(relid, lock).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", relid.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::attach_some_table())
-    })?;
+    let table = Relation::open(relid, lock)
+        .ok_or_else(|| guard::no_such_table(relid, hints::attach_some_table()))?;
     guard::check_kind(&table)?;
     check_ownership(&table)?;
     Ok(table)

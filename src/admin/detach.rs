@@ -6,12 +6,12 @@ use super::trigger_ddl::{check_not_in_use, drop_triggers};
 use super::watch;
 use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
 use crate::cache::stamped_users;
+use crate::catalog::guard;
 use crate::catalog::guard::GuardRow;
-use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
 use crate::catalog::triggers;
 use crate::catalog::{location, related};
-use crate::error::{ErrorKind, GuardError};
+use crate::error::GuardError;
 use crate::pg::datum::{RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
@@ -25,13 +25,11 @@ use pgrx::prelude::*;
 fn detach(users: Option<RegClass>, forget: Option<bool>) {
     check_writable("detach()").or_raise();
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
-    // Nobody waits for, or holds, a lock on a table that is not theirs, or not guarded.
     let relations = guard_cache::relations();
     let stamp = relations.stamp;
     let table = open_own(relid, Lock::Read).or_raise();
-    let is_known = !triggers::names_of(&table, stamp).is_empty()
-        || inherit::guard_of(&table, &relations).or_raise().is_some();
-    if !is_known {
+    // Every statement of every backend would wait for the lock on a catalog.
+    if table.is_system_catalog() {
         not_guarded_error(&table.name()).raise();
     }
     drop(table);
@@ -107,10 +105,7 @@ fn write_names(row: &GuardRow) {
 }
 
 fn open_own(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
-    let table = Relation::open(relid, lock).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", relid.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
-    })?;
+    let table = guard::open_named(relid, lock)?;
     check_ownership(&table)?;
     Ok(table)
 }

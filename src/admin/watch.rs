@@ -77,11 +77,7 @@ fn new_name(table: &Relation, rows: &[WatchRow]) -> String {
 fn unwatch(related: Option<RegClass>) {
     check_writable("unwatch()").or_raise();
     let related = related.map(|related| related.0).ok_or_else(null_table).or_raise();
-    let table = Relation::open(related, Lock::Read).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", related.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
-    });
-    let table = table.or_raise();
+    let table = guard::open_named(related, Lock::Read).or_raise();
     check_ownership(&table).or_raise();
     let name = table.name();
     let is_of_table = |row: &WatchRow| row.locate() == Some(related) || row.table == name;
@@ -121,14 +117,24 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// Takes the triggers of a watch off; its row stays for the next attach, unless it is to be
-/// forgotten.
+/// Takes the triggers of a watch off; its row stays for the next attach, by the names that table
+/// and columns have now, unless it is to be forgotten.
 pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
-    if let Some(related) = row.locate() {
-        drop_from(related)?;
-    }
-    if forget {
-        delete_row(row);
+    let related = row.locate();
+    let table = related.and_then(|related| Relation::open(related, Lock::Exclusive));
+    // Without its triggers, only the row says which table it is.
+    let renamed = table.as_ref().map(|table| row.renamed(table));
+    drop(table);
+    related.map_or(Ok(()), drop_from)?;
+    match renamed {
+        _ if forget => delete_row(row),
+        Some(renamed) if renamed != *row => {
+            if renamed.table != row.table {
+                delete_row(row);
+            }
+            write_row(&renamed);
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -173,10 +179,7 @@ fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
 }
 
 fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {
-    let table = Relation::open(related, lock).ok_or_else(|| {
-        let message = format!("there is no table with OID {}", related.to_u32());
-        GuardError::new(ErrorKind::TableGone, message, hints::list_guards())
-    })?;
+    let table = guard::open_named(related, lock)?;
     guard::check_kind(&table)?;
     check_ownership(&table)?;
     Ok(table)

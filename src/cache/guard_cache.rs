@@ -357,8 +357,7 @@ fn no_consent(table: &Relation) -> GuardError {
 
 fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     let Some(name) = RelationName::of(relid) else {
-        let message = format!("there is no table with OID {}", relid.to_u32());
-        return GuardError::new(ErrorKind::TableGone, message, hints::list_guards());
+        return guard::no_such_table(relid, hints::list_guards());
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
     let Some(row) = attached else { return not_guarded_error(&name) };
@@ -373,7 +372,13 @@ fn table_replaced(name: &RelationName, now: &RelationName) -> GuardError {
         name.shown(),
         now.shown()
     );
-    GuardError::new(ErrorKind::TableReplaced, message, hints::move_guard(now, name))
+    let other = name.find().and_then(|relid| Relation::open(relid, Lock::Read));
+    let hint = match other.is_some_and(|other| guard::check_kind(&other).is_ok()) {
+        true => hints::move_guard(now, name),
+        // Such as a view, by which the app goes on with the old name.
+        false => hints::attach_with("To have the guard go by its table's name, run", now, &[]),
+    };
+    GuardError::new(ErrorKind::TableReplaced, message, hint)
 }
 
 /// Why a table that is named has no guard that can be opened.

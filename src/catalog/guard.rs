@@ -8,6 +8,7 @@ use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, shown_identifier, shown_type};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
+use crate::pg::roles::shown_role;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
@@ -250,10 +251,17 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     check_heap(table)?;
     let name = table.shown_name();
     if table.is_partition() {
-        return Err(unsupported(table, "a partition"));
+        let message = format!("{name} is a partition, and cannot be guarded");
+        let hint = Hint::advice(
+            "Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;",
+        );
+        return Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint));
     }
     if table.is_of_extension() {
         return Err(unsupported(table, "a table of the extension itself"));
+    }
+    if table.is_system_catalog() {
+        return Err(unsupported(table, "a system catalog"));
     }
     match table.persistence() {
         Persistence::Permanent => Ok(()),
@@ -417,14 +425,26 @@ fn column_replaced(table: &Relation, row: &GuardRow, column: &str, compared: &st
     .detail(format!("They compare {}.", shown_identifier(compared)))
 }
 
-/// A guard whose table is nowhere.
+/// The table of this OID, for calls that name one.
+pub fn open_named(relid: Oid, lock: Lock) -> Result<Relation, GuardError> {
+    Relation::open(relid, lock).ok_or_else(|| no_such_table(relid, hints::list_guards()))
+}
+
+/// An OID that a client has kept, or made up.
+pub fn no_such_table(relid: Oid, hint: Hint) -> GuardError {
+    let message = format!("there is no table with OID {}", relid.to_u32());
+    GuardError::new(ErrorKind::TableGone, message, hint)
+}
+
+/// A guard whose table is nowhere. A table of its name that the recorded owner owns would be it.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
-    let hint = match row.table.find() {
-        Some(_) => {
-            hints::attach_with("To guard the table that has its name now, run", &row.table, &[])
-        }
-        None => hints::forget_guard(&row.name),
+    let other = row.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
+    let Some(other) = other.filter(|other| check_kind(other).is_ok()) else {
+        return GuardError::new(ErrorKind::TableGone, message, hints::forget_guard(&row.name));
     };
+    let hint = hints::attach_with("If that is the table to guard, run", &row.table, &[]);
+    let owner = shown_role(other.owner());
     GuardError::new(ErrorKind::TableGone, message, hint)
+        .detail(format!("The table that has its name now is owned by {owner}."))
 }

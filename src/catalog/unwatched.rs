@@ -83,9 +83,16 @@ impl TriggerState {
         self.recorded().is_some_and(|recorded| recorded != self.state)
     }
 
-    /// Whether they are those that `attach` or `watch` has made.
+    /// Whether any of them is one that `attach` or `watch` has made: nobody else can make a trigger
+    /// in that transaction.
     pub fn is_recorded(&self) -> bool {
-        !self.state.is_empty() && self.recorded().as_ref() == Some(&self.state)
+        let recorded = self.recorded().unwrap_or_default();
+        self.state.split(' ').any(|one| !one.is_empty() && recorded.split(' ').any(|r| r == one))
+    }
+
+    /// Whether `attach` or `watch` has ever made any.
+    pub fn was_recorded(&self) -> bool {
+        self.recorded().is_some()
     }
 
     /// What was recorded. Of another cluster, or a restored database, nothing is.

@@ -172,6 +172,11 @@ impl Relation {
         self.class().relispartition
     }
 
+    /// Whether it came with the server, which lets nobody add triggers to it.
+    pub fn is_system_catalog(&self) -> bool {
+        self.oid().to_u32() < pg_sys::FirstNormalObjectId
+    }
+
     /// Whether it lies in the schema `session_guard`.
     pub fn is_of_extension(&self) -> bool {
         self.class().relnamespace == names::extension_schema()

@@ -15,8 +15,13 @@ impl Snapshot {
     /// The latest one. The table is one that has no system cache.
     pub fn latest(table: &Relation) -> Snapshot {
         if fault_injection::has(Fault::CallersSnapshot) {
-            // SAFETY: a function that is called from SQL has one.
-            let callers = unsafe { pg_sys::GetActiveSnapshot() };
+            // SAFETY: at COMMIT there is no active one.
+            let callers = match unsafe { pg_sys::ActiveSnapshotSet() } {
+                // SAFETY: there is one.
+                true => unsafe { pg_sys::GetActiveSnapshot() },
+                // SAFETY: we are in a transaction.
+                false => unsafe { pg_sys::GetTransactionSnapshot() },
+            };
             // SAFETY: the active snapshot is valid.
             return Snapshot(unsafe { pg_sys::RegisterSnapshot(callers) });
         }

@@ -10,13 +10,14 @@ use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::guard::{self, IdColumn, OpenGuard};
 use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
-use crate::catalog::related::{WatchRow, stamp_related as stamp_related_oid};
+use crate::catalog::related::{self, WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::core::user_id::{IdType, UserId};
 use crate::error::GuardError;
 use crate::pg::names::{RelationName, to_server};
 use crate::pg::relation::{Lock, Relation};
+use crate::pg::roles::role_name;
 use crate::pg::transaction::with_pinned_search_path;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
@@ -40,12 +41,27 @@ fn stamp_related(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: PostgreSQL calls with this.
     let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
     let Err(error) = collect(&call) else { return };
-    if let Some(guard) = call.arguments().into_iter().next() {
+    if is_known_watch(&call)
+        && let Some(guard) = call.arguments().into_iter().next()
+    {
         as_tables_owner(|| unwatched::note_once(&guard, &error.message));
     }
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
     }
+}
+
+/// Whether the table is known to be watched: a role that may call the function can make triggers on
+/// a table of its own that name any guard.
+fn is_known_watch(call: &TriggerCall) -> bool {
+    let arguments = call.arguments();
+    let rows = related::read_rows();
+    let mut served = rows.iter().filter(|row| row.arguments()[..] == arguments[..]);
+    let owner = Relation::open(call.relid(), Lock::Read).map(|table| role_name(table.owner()));
+    served.any(|row| {
+        Some(&row.table_owner) == owner.as_ref()
+            || TriggerState::of_related(row.arguments(), call.relid()).is_recorded()
+    })
 }
 
 fn collect(call: &TriggerCall) -> Result<(), GuardError> {

@@ -4,13 +4,12 @@ use super::raise::{Reason, Source, stamp_guard, stamp_user, stamp_user_past};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
-use crate::catalog::hints;
-use crate::catalog::unwatched;
+use crate::catalog::{hints, location, unwatched};
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
 use crate::pg::names::{shown_identifier, shown_relation, to_server};
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::trigger_call::TriggerCall;
 use crate::pg::tuple::Tuple;
 use pgrx::PgTriggerOperation;
@@ -57,14 +56,26 @@ fn note_broken(call: &TriggerCall, error: GuardError) {
     // While a dump is restored, accounts may come before the guard's row: they have no session yet.
     let is_restored = error.kind == ErrorKind::NotGuarded
         && matches!(call.operation(), Some(PgTriggerOperation::Insert));
-    if let Some(guard) = call.arguments().into_iter().next().filter(|_| !is_restored) {
-        unwatched::note_once(&guard, &error.message);
-    }
     if is_restored {
         return;
     }
+    note_gap(call, &error.message);
     if WARNED.with_borrow_mut(|warned| warned.insert(call.relid())) {
         error.warn();
+    }
+}
+
+/// Only of a guard that the table is known to be on: a role that may call the function can make
+/// triggers on a table of its own that name any guard.
+fn note_gap(call: &TriggerCall, reason: &str) {
+    let Some(guard) = call.arguments().into_iter().next() else { return };
+    let relations = guard_cache::relations();
+    let row = guard_cache::all_rows().into_iter().find(|row| row.name == guard);
+    let table = Relation::open(call.relid(), Lock::Read);
+    if let (Some(row), Some(table)) = (row, table)
+        && location::serves(&table, &row, &relations)
+    {
+        unwatched::note_once(&guard, reason);
     }
 }
 

@@ -283,7 +283,7 @@ fn a_dump_without_one_table_keeps_all_epochs() {
             _ => assert!(new.contains(&"table"), "{new:?}"),
         }
         // The table comes later, from the same dump's rest or as migrations make it.
-        if left_out != "" {
+        if !left_out.is_empty() {
             let table = match left_out {
                 AB_USER => {
                     "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, username text); INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n WHERE n <> 6; INSERT INTO ab_user VALUES (6, false), (70, true)"

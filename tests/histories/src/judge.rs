@@ -166,7 +166,7 @@ mod tests {
         stamp.ends_logins_before = Time(120);
         let revived = [Violation::Revived { check: 0, stamp: 0 }];
         let verdict = |stamp: &Stamp| {
-            verdict_on_session(Means::AppClock, &[stamp.clone()], check(140, 150, true))
+            verdict_on_session(Means::AppClock, std::slice::from_ref(stamp), check(140, 150, true))
         };
         assert_eq!(verdict(&stamp), revived);
         stamp.ends_logins_before = Time(109);

@@ -90,7 +90,9 @@ SELECT count(*) FROM session_guard.guard WHERE name = 'public.by_text';
 SELECT count(*) FROM session_guard.epoch WHERE guard = 'public.by_text';
 
 -- A type is changed between detach and attach; PostgreSQL refuses it otherwise.
+\set VERBOSITY terse
 ALTER TABLE by_bigint ALTER id TYPE int;
+\set VERBOSITY default
 DELETE FROM by_bigint WHERE id > 2;
 SELECT session_guard.detach('by_bigint');
 ALTER TABLE by_bigint ALTER id TYPE int;

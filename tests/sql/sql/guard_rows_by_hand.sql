@@ -48,7 +48,7 @@ SET client_min_messages = warning;
 RESET ROLE;
 DELETE FROM session_guard.guard;
 GRANT USAGE ON SCHEMA session_guard TO regress_owner;
-GRANT EXECUTE ON FUNCTION session_guard.attach TO regress_owner;
+GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.detach TO regress_owner;
 SET ROLE regress_owner;
 ALTER TABLE s.secret ADD active boolean DEFAULT true;
 SELECT session_guard.attach('s.secret');
@@ -75,13 +75,15 @@ DROP TRIGGER session_guard_delete ON s.secret;
 DROP TRIGGER session_guard_truncate ON s.secret;
 SET ROLE regress_dba;
 SELECT answer($$SELECT session_verdict('s.secret', 1, now())$$);
--- A row that was there before the owner attached says nothing of what the owner meant by attach without columns.
+-- A row that was there before the owner attached says nothing of what the owner means by attach without columns.
 RESET ROLE;
 DELETE FROM session_guard.guard;
 SET ROLE regress_dba;
 INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column) VALUES ('planted', 's', 'secret', 'regress_owner', 'code', 'is_traitor');
 SET ROLE regress_owner;
+RESET client_min_messages;
 SELECT session_guard.attach('s.secret');
+SELECT session_guard.detach('s.secret'), session_guard.attach('s.secret', 'id', 'active');
 SET ROLE regress_dba;
 SELECT code, answer(format('SELECT session_verdict(''s.secret'', %L, now())', code)) FROM unnest(ARRAY['x', 'y', '1']) AS code;
 RESET ROLE;

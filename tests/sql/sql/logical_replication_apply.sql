@@ -65,7 +65,8 @@ SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY
 -- A guard and a watch that are here stay as they are; others come, and are no default beside the one that is here.
 INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column, is_default) VALUES ('public.users', 'elsewhere', 'users', 'somebody', 'id', 'active', true);
 INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column, is_default) VALUES ('public.others', 'public', 'others', current_user, 'id', 'active', true);
-INSERT INTO session_guard.watch VALUES ('public.users', 'public', 'user_role', 'user_id', '{none}'), ('public.others', 'public', 'other_role', 'user_id', NULL);
+INSERT INTO session_guard.watch VALUES ('public.users', 'public.user_role', 'public', 'user_role', current_user, 'user_id', '{none}'),
+    ('public.others', 'public.other_role', 'public', 'other_role', current_user, 'user_id', NULL);
 UPDATE session_guard.guard SET max_session_age = '1 h';
 UPDATE session_guard.watch SET columns = '{none}';
 DELETE FROM session_guard.guard;

@@ -165,7 +165,7 @@ CREATE FUNCTION with_watch_clause(clause text) RETURNS boolean LANGUAGE plpgsql 
 DECLARE is_ok boolean;
 BEGIN
     DROP TRIGGER session_guard_related_update ON role;
-    EXECUTE format('CREATE TRIGGER session_guard_related_update AFTER UPDATE ON role FOR EACH ROW WHEN (%s) EXECUTE FUNCTION session_guard.stamp_related(%L)', clause, 'public.users');
+    EXECUTE format('CREATE TRIGGER session_guard_related_update AFTER UPDATE ON role FOR EACH ROW WHEN (%s) EXECUTE FUNCTION session_guard.stamp_related(%L, %L)', clause, 'public.users', 'public.role');
     ALTER TABLE role ENABLE ALWAYS TRIGGER session_guard_related_update;
     SELECT bool_and(ok) INTO is_ok FROM session_guard.health() WHERE check_name = 'watch';
     RAISE 'undo' USING ERRCODE = 'TRIGR';

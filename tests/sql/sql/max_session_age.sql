@@ -31,7 +31,7 @@ SELECT session_verdict(1, now() - interval '31 days'), session_verdict(1, NULL::
 UPDATE session_guard.guard SET max_session_age = '1 h';
 SELECT session_verdict(1, now() - interval '2 h');
 
--- One that is longer than any session: only a session without a login time has expired.
+-- One that is longer than any session can be is none.
 SELECT session_guard.attach('users', max_session_age => '178000000 years');
 SELECT session_verdict(1, '4713-01-01 BC'::timestamptz), session_verdict(1, '-infinity'::timestamptz), session_verdict(1, NULL::timestamptz);
 DO $$
@@ -42,6 +42,7 @@ EXCEPTION WHEN invalid_datetime_format THEN
     NULL;
 END $$;
 SELECT session_verdict(1, '4713-01-01 BC'::timestamptz), session_verdict(1, '-infinity'::timestamptz), session_verdict(1, NULL::timestamptz);
+SELECT max_session_age FROM session_guard.guard;
 UPDATE session_guard.guard SET max_session_age = '1 h';
 
 -- Its hint leaves it as it is.

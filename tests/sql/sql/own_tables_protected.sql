@@ -43,7 +43,7 @@ SELECT statement, m.code, m.message FROM unnest(ARRAY[$$watch('role', NULL)$$, $
 SELECT table_name FROM session_guard.watch;
 SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgname LIKE 'session_guard%' AND tgrelid::regclass::text !~ '^session_guard' GROUP BY 1 ORDER BY 1;
 -- A row that was written by hand makes none of them one either: stamps go on.
-INSERT INTO session_guard.watch VALUES ('public.users', 'session_guard', 'event', 'user_id'), ('public.users', 'pg_catalog', 'pg_class', 'oid');
+INSERT INTO session_guard.watch VALUES ('public.users', 'x', 'session_guard', 'event', current_user, 'user_id'), ('public.users', 'y', 'pg_catalog', 'pg_class', current_user, 'oid');
 SET client_min_messages = error;
 SELECT session_guard.reconcile();
 SELECT session_guard.attach('users');

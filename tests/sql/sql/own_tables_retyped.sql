@@ -27,12 +27,12 @@ CREATE TABLE result (change text, call text, result text);
 CREATE FUNCTION try(change text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     calls text[] := ARRAY[
-        'SELECT session_verdict(1, clock_timestamp() - interval ''10 s'')', 'SELECT session_verdict(2, ''infinity''::timestamptz)', 'SELECT session_verdict(3, now())',
+        'SELECT session_verdict(1, ''2000-01-01''::timestamptz)', 'SELECT session_verdict(2, ''infinity''::timestamptz)', 'SELECT session_verdict(3, now())',
         'SELECT session_start(3)', 'SELECT session_start(2) IS NOT NULL', 'SELECT token_valid(''session'', ''s'', ''2000-01-01''::timestamptz)', 'SELECT session_guard.epoch_of(1) IS NOT NULL',
         'SELECT session_guard.revoke_sessions(2) IS NOT NULL', 'SELECT session_guard.revoke_tokens(''session'', ''t'') IS NOT NULL', 'SELECT session_guard.revoke_all_sessions() IS NOT NULL',
         'UPDATE users SET active = false WHERE id = 4', 'UPDATE users SET active = true WHERE id = 4', 'INSERT INTO role VALUES (5)', 'DELETE FROM users WHERE id = 6', 'TRUNCATE users',
         'SELECT session_guard.attach(''users'')', 'SELECT session_guard.reconcile()', 'SELECT count(*) > 5 FROM session_guard.health()', 'SELECT count(*) > 0 FROM session_guard.history(1)',
-        'SELECT count(*) FROM session_guard.prune(''1 day'', ''1 day'')', 'SELECT session_guard.configure(audit => true)',
+        'SELECT count(*) > 2 FROM session_guard.prune(''1 day'', ''1 day'')', 'SELECT session_guard.configure(audit => true)',
         'SELECT session_guard.security_event((SELECT max(id) FROM session_guard.event)) IS NOT NULL', 'SELECT session_guard.acknowledge_timeline()', 'SELECT session_guard.watch(''role'', ''user_id'')',
         'SELECT session_guard.unwatch(''role'')', 'SET CONSTRAINTS ALL IMMEDIATE', 'SELECT session_guard.detach(''users'', forget => true)'];
     call text;
@@ -56,11 +56,11 @@ SET client_min_messages = error;
 SELECT try('SELECT 1');
 SELECT call, result FROM result WHERE change = 'SELECT 1';
 -- Every column of every table: of another type, or dropped and added again.
-SELECT count(*) > 300 AS are_many, count(try(c.change)) > 300 AS are_tried FROM (
+SELECT count(*) > 200 AS are_many, count(try(c.change)) > 200 AS are_tried FROM (
     SELECT format('ALTER TABLE session_guard.%I %s', c.relname, replace(change, '@', quote_ident(a.attname))) AS change
     FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     CROSS JOIN unnest(ARRAY['ALTER @ DROP DEFAULT, ALTER @ TYPE json USING to_json(''x''::text)', 'ALTER @ DROP DEFAULT, ALTER @ TYPE int USING 7',
-        'ALTER @ DROP DEFAULT, ALTER @ TYPE name[] USING ''{a}''', 'ALTER @ DROP DEFAULT, ALTER @ TYPE timestamptz USING ''2000-01-01''', 'DROP @ CASCADE, ADD @ text']) AS change
+        'ALTER @ DROP DEFAULT, ALTER @ TYPE name[] USING ''{a}''', 'DROP @ CASCADE, ADD @ text']) AS change
     WHERE c.relnamespace = 'session_guard'::regnamespace AND c.relkind = 'r'
     ORDER BY c.relname, a.attnum, change OFFSET 0) AS c;
 -- What came: nothing but values and the errors of PostgreSQL or of the extension that mean it.
@@ -81,6 +81,7 @@ UPDATE users SET active = false WHERE id = 7;
 SELECT note, other FROM session_guard.epoch WHERE user_id = '7';
 SELECT DISTINCT note FROM session_guard.event;
 ALTER TABLE session_guard.event ALTER note DROP DEFAULT;
+\set VERBOSITY terse
 UPDATE users SET active = false WHERE id = 8;
 \echo :LAST_ERROR_SQLSTATE
 SELECT active FROM users WHERE id = 8;

@@ -192,6 +192,7 @@ UPDATE users SET active = true WHERE id = 17;
 CREATE TABLE by_text (id text PRIMARY KEY, active boolean);
 INSERT INTO by_text VALUES ('007', true), ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', true);
 SELECT session_guard.attach('by_text');
+SELECT now() AS login \gset
 UPDATE by_text SET active = false;
 UPDATE by_text SET active = true;
 SELECT session_guard.detach('by_text');
@@ -199,12 +200,12 @@ CREATE TABLE by_uuid AS SELECT id::uuid, active FROM by_text WHERE length(id) = 
 DELETE FROM by_text WHERE length(id) = 36;
 ALTER TABLE by_text ALTER id TYPE int USING id::int;
 SELECT session_guard.attach('by_text');
-SELECT session_verdict('by_text', 7, now()), session_verdict('by_text', 7, session_start('by_text', 7));
+SELECT session_verdict('by_text', 7, :'login'), session_verdict('by_text', 7, session_start('by_text', 7));
 DROP TABLE by_text;
 ALTER TABLE by_uuid ADD PRIMARY KEY (id);
 ALTER TABLE by_uuid RENAME TO by_text;
 SELECT session_guard.attach('by_text');
-SELECT session_verdict('by_text', id, now()) FROM by_text;
+SELECT session_verdict('by_text', id, :'login') FROM by_text;
 SELECT session_guard.detach('by_text', forget => true);
 DROP TABLE by_text;
 -- Any other column's.
