@@ -12,9 +12,9 @@ BEGIN
     SELECT epoch INTO of_all FROM rival_epoch_of_all;
     reason := CASE WHEN TG_OP = 'DELETE' THEN 'deleted' WHEN NEW.active THEN 'enabled' ELSE 'disabled' END;
     INSERT INTO rival_epoch AS e
-    VALUES (coalesce(NEW.id, OLD.id), greatest(date_trunc('second', now) + interval '1 second', of_all + interval '1 second'), reason, now)
+    VALUES (coalesce(NEW.id, OLD.id), greatest(date_trunc('second', now) + interval '1 second', of_all + interval '1 millisecond'), reason, now)
     ON CONFLICT (user_id) DO UPDATE
-    SET epoch = greatest(EXCLUDED.epoch, e.epoch + interval '1 second'), reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at;
+    SET epoch = greatest(EXCLUDED.epoch, e.epoch + interval '1 millisecond'), reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at;
     RETURN NULL;
 END $$;
 CREATE TRIGGER rival_update AFTER UPDATE ON rival_user FOR EACH ROW

@@ -4,6 +4,7 @@
 use crate::user_id::{IdType, UserId};
 use crate::verdict::{Account, Verdict};
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 /// What an integer column of this type holds.
 pub fn range(id_type: IdType) -> RangeInclusive<i128> {
@@ -103,22 +104,88 @@ pub fn uuid_text(uuid: [u8; 16]) -> String {
 /// The first instant of PostgreSQL's calendar, in 4714 BC.
 pub const FIRST_TIMESTAMP: i64 = -211_813_488_000_000_000;
 const SECOND: i128 = 1_000_000;
+const MILLISECOND: i128 = 1_000;
 /// The end of PostgreSQL's calendar, and of the one in which the extension rounds, the year 262142.
 /// What lies beyond becomes infinite.
 const END: i128 = 9_223_371_331_200_000_000;
 const ROUNDING_END: i128 = 8_209_320_192_000_000_000;
 
-/// `max(floor_to_second(now + margin) + 1 s, old epoch + 1 s)`, of a clock that shows a timestamp.
+/// `floor_to_second(now + margin) + 1 s`, or a millisecond past an old epoch that is no earlier, of a clock that shows a
+/// timestamp.
 pub fn stamp(now: i64, margin_millis: i32, old: Option<i64>) -> i64 {
     let moved = i128::from(now) + i128::from(margin_millis) * 1000;
     let rounded = moved - moved.rem_euclid(SECOND) + SECOND;
     let by_clock = if rounded < ROUNDING_END { rounded } else { i64::MAX.into() };
-    let risen = old.map(|old| match i128::from(old) + SECOND {
-        _ if old == i64::MIN || old == i64::MAX => old.into(),
+    let old = old.map_or(i128::MIN, i128::from);
+    let epoch = match old + MILLISECOND {
+        _ if old < by_clock => by_clock,
+        _ if old == i64::MAX.into() => old,
         risen if risen >= END => i64::MAX.into(),
         risen => risen,
-    });
-    risen.map_or(by_clock, |risen| risen.max(by_clock)) as i64
+    };
+    epoch as i64
+}
+
+/// The first 32 bits of the fractional parts of the first primes' square roots, or cube roots.
+fn fractions(power: u32) -> Vec<u32> {
+    let primes = (2..312u64).filter(|n| (2..*n).all(|d| n % d > 0));
+    let fraction = |prime: u64| {
+        // The root by search in integers.
+        let scaled = u128::from(prime) << (32 * power);
+        let (mut low, mut high) = (0u128, 1u128 << 38);
+        while high - low > 1 {
+            let middle = (low + high) / 2;
+            match middle.pow(power) <= scaled {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        low as u32
+    };
+    primes.map(fraction).collect()
+}
+
+static OF_SQUARE_ROOTS: LazyLock<Vec<u32>> = LazyLock::new(|| fractions(2));
+static OF_CUBE_ROOTS: LazyLock<Vec<u32>> = LazyLock::new(|| fractions(3));
+
+/// As FIPS 180-4 has it, section 6.2, in hexadecimal digits.
+pub fn sha256(text: &[u8]) -> String {
+    let constants = &*OF_CUBE_ROOTS;
+    let mut hash = OF_SQUARE_ROOTS[..8].to_vec();
+    let mut message = text.to_vec();
+    message.push(0x80);
+    while message.len() % 64 != 56 {
+        message.push(0);
+    }
+    message.extend((text.len() as u64 * 8).to_be_bytes());
+    for block in message.chunks(64) {
+        let mut words: Vec<u32> = block
+            .chunks(4)
+            .map(|word| word.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
+            .collect();
+        for t in 16..64 {
+            let (x, y) = (words[t - 15], words[t - 2]);
+            let s0 = x.rotate_right(7) ^ x.rotate_right(18) ^ x >> 3;
+            let s1 = y.rotate_right(17) ^ y.rotate_right(19) ^ y >> 10;
+            words.push(words[t - 16].wrapping_add(s0).wrapping_add(words[t - 7]).wrapping_add(s1));
+        }
+        let mut w = hash.clone();
+        for t in 0..64 {
+            let s1 = w[4].rotate_right(6) ^ w[4].rotate_right(11) ^ w[4].rotate_right(25);
+            let choice = w[4] & w[5] ^ !w[4] & w[6];
+            let t1 = [s1, choice, constants[t], words[t]].into_iter().fold(w[7], u32::wrapping_add);
+            let s0 = w[0].rotate_right(2) ^ w[0].rotate_right(13) ^ w[0].rotate_right(22);
+            let majority = w[0] & w[1] ^ w[0] & w[2] ^ w[1] & w[2];
+            let t2 = s0.wrapping_add(majority);
+            w.pop();
+            w.insert(0, t1.wrapping_add(t2));
+            w[4] = w[4].wrapping_add(t1);
+        }
+        for (sum, word) in hash.iter_mut().zip(w) {
+            *sum = sum.wrapping_add(word);
+        }
+    }
+    hash.iter().map(|word| format!("{word:08x}")).collect()
 }
 
 /// The table of verdicts, a line each.

@@ -15,7 +15,7 @@ pub mod scenario;
 pub use cluster::{Cluster, output_of, try_output_of};
 pub use delaying_proxy::DelayingProxy;
 pub use installation::Installation;
-pub use process::{kill, resident_bytes};
+pub use process::{kill, limit_memory, resident_bytes, virtual_bytes};
 pub use query::{
     Problem, answer, answers, problems, refusal, repair, repair_where, run, wait_until,
 };

@@ -1,6 +1,6 @@
 //! Signals to processes, and what /proc says of them.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,6 +13,16 @@ pub fn kill(pid: u32, signal: Signal) {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("the number of a process");
     // It may have ended by itself.
     let _ = kill_process(id, signal);
+}
+
+/// Lets a process have so much memory and no more.
+///
+/// # Panics
+/// If the number is no process's.
+pub fn limit_memory(pid: u32, bytes: u64) {
+    let id = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("the number of a process");
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    prlimit(Some(id), Resource::As, limit).expect("a process of this user's");
 }
 
 /// Kills a postmaster and all its children, as a crash of the machine would end them.
@@ -61,8 +71,20 @@ fn wait_for_state(pid: u32, is_so: impl Fn(char) -> bool) {
 /// # Panics
 /// If there is no such process.
 pub fn resident_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "RssAnon:")
+}
+
+/// The addresses that a process has in use: what its limit is for.
+///
+/// # Panics
+/// If there is no such process.
+pub fn virtual_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmSize:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes * 1024
 }

@@ -278,3 +278,23 @@ fn one_change_of_each_kind_at_a_time_never_deadlocks() {
     let mut client = cluster.connect("postgres");
     wait_until(&mut client, "SELECT count(*) = 0 FROM pg_locks WHERE NOT granted");
 }
+
+/// A stamp of everybody, and one of a user whose epoch lies far ahead.
+#[test]
+fn a_revocation_of_all_beside_a_new_member_whose_epoch_lies_ahead() {
+    let cluster = cluster_with_watch();
+    let mut observer = cluster.connect("postgres");
+    run(
+        &mut observer,
+        "INSERT INTO session_guard.epoch (guard, user_id, epoch, reason, is_related)
+         VALUES ('public.ab_user', '1', clock_timestamp() + interval '1 h', 'by hand', true)",
+    );
+    let mut revoker = connect(&cluster, "revoker");
+    run(&mut revoker, "BEGIN; SELECT session_guard.revoke_all_sessions()");
+    let mut adder = connect(&cluster, "adder");
+    run(&mut adder, "BEGIN; INSERT INTO membership VALUES (1, 1)");
+    let adder = Waiting::send(adder, "COMMIT");
+    wait_for(&mut observer, "adder");
+    Waiting::send(revoker, "COMMIT").succeed();
+    adder.succeed();
+}

@@ -126,7 +126,14 @@ fn the_owner_of_a_database_restores_without_being_superuser() {
     let mut client = create("taken_over");
     let options = ["--exit-on-error", "--no-owner", "-U", "owner"];
     output_of(&mut restore(&cluster, "taken_over", &options, &file));
-    scenario.check_copy(&mut client);
+    scenario.check_dead(&mut client);
+    scenario.check_live(&mut client, |_| true);
+    // The tables are another's now, which is told of each; and what the remedies say takes them over.
+    let of_table = |problem: &Problem| problem.check == "table";
+    assert_eq!(problems(&mut client).into_iter().filter(of_table).count(), 5);
+    repair(&mut client);
+    scenario.check_dead_for_ever(&mut client);
+    scenario.check_guarding(&mut client);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A backend does not grow with the number of checks that it answers.
 
-use cluster::{Cluster, answer, number_from_environment, resident_bytes, run};
+use cluster::{
+    Cluster, answer, limit_memory, number_from_environment, resident_bytes, run, virtual_bytes,
+};
 use postgres::Client;
 
 const ACCOUNTS: u64 = 1000;
@@ -26,12 +28,8 @@ impl Backend {
 
     /// What PostgreSQL has allocated, and what the process has of its own.
     fn size(&mut self) -> (u64, u64) {
-        // PostgreSQL 13 does not show the first.
         let contexts = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts";
-        let allocated = match self.client.simple_query(contexts) {
-            Ok(_) => answer(&mut self.client, contexts).parse().expect("a number"),
-            Err(_) => 0,
-        };
+        let allocated = answer(&mut self.client, contexts).parse().expect("a number");
         (allocated, resident_bytes(self.pid))
     }
 
@@ -167,4 +165,87 @@ fn disables_leave_no_memory_behind() {
             run(client, "SELECT count(*) FROM session_guard.health();");
         }
     });
+}
+
+/// Texts of users may be as large as PostgreSQL takes them, and memory may be short: an error is an error, and not the server's
+/// end.
+#[test]
+fn a_huge_text_where_memory_is_short_does_not_end_the_server() {
+    let cluster = Cluster::start(&["jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, t text);
+         INSERT INTO ab_user VALUES (1, true), (2, true);
+         CREATE TABLE by_name (id text PRIMARY KEY, active boolean);
+         INSERT INTO by_name VALUES ('ann', true);
+         CREATE TABLE by_uuid (id uuid PRIMARY KEY, active boolean);
+         CREATE TABLE ab_user_role (user_id text, role text);
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('by_name'), session_guard.attach('by_uuid');
+         SELECT session_guard.attach('ab_user', revoke_on => '{t}');
+         SELECT session_guard.watch('ab_user_role', 'user_id', users => 'by_name');",
+    );
+    let mut witness = cluster.connect("postgres");
+    let calls = [
+        "SELECT session_valid($, now())",
+        "SELECT session_valid('ab_user', $, now())",
+        "SELECT session_valid('by_name', $, now())",
+        "SELECT session_valid('by_uuid', $, now())",
+        "SELECT session_verdict('by_name', $, now())",
+        "SELECT session_start($)",
+        "SELECT session_start('by_name', $)",
+        "SELECT token_valid('session', $, now())",
+        "SELECT token_valid($, 's', now())",
+        "SELECT session_guard.epoch_of('by_name', $)",
+        "SELECT session_guard.revoke_sessions($)",
+        "SELECT session_guard.revoke_sessions($, users => 'by_name')",
+        "SELECT session_guard.revoke_sessions(1, $)",
+        "SELECT session_guard.revoke_all_sessions('by_uuid', $)",
+        "SELECT session_guard.revoke_tokens('session', $)",
+        "SELECT session_guard.revoke_tokens($)",
+        "SELECT session_guard.revoke_tokens('session', 's', $)",
+        "SELECT count(*) FROM session_guard.history($)",
+        "SELECT session_guard.attach('ab_user', active_when => $)",
+        "SELECT session_guard.configure(when_disarmed => $)",
+        "INSERT INTO by_name VALUES ($, true)",
+        "INSERT INTO ab_user_role VALUES ($, 'r')",
+        "INSERT INTO ab_user_role VALUES ('ann', $)",
+        "UPDATE ab_user SET t = $ WHERE id = 1",
+    ];
+    // Of digits, which may be a number; of what comes to one; and no number at all. Memory for one of them, a few, and many.
+    const LENGTH: u64 = 8_000_000;
+    let texts = [
+        format!("repeat('5', {LENGTH})"),
+        format!("(repeat(' ', {LENGTH}) || '1')"),
+        format!("repeat('x', {LENGTH})"),
+    ];
+    for (text, room) in texts.iter().flat_map(|text| [2, 3, 5, 9].map(|room| (text, room))) {
+        for call in calls {
+            let mut short = Backend::new(&cluster);
+            run(&mut short.client, "SELECT session_valid(2, now())");
+            limit_memory(short.pid, virtual_bytes(short.pid) + room * LENGTH);
+            let call = call.replace('$', text);
+            let outcome = short.client.batch_execute(&call);
+            let outcome = match &outcome {
+                Ok(()) => "answered".to_owned(),
+                Err(error) => {
+                    let error = error.as_db_error().unwrap_or_else(|| panic!("{call}: {error:?}"));
+                    let code = error.code().code();
+                    // Out of memory, too long for PostgreSQL, or for a row or an index, or no such value.
+                    assert!(
+                        ["53200", "54000", "22023", "08P01", "XX000"].contains(&code)
+                            && (code != "XX000"
+                                || error.message().contains("invalid memory alloc request size")),
+                        "{call}: {error:?}"
+                    );
+                    format!("{code} {}", error.message().chars().take(60).collect::<String>())
+                }
+            };
+            println!("{room}: {call}: {outcome}");
+            assert_eq!(answer(&mut witness, "SELECT session_valid(2, now())"), "t", "{call}");
+            // The connection goes on, too.
+            run(&mut short.client, "SELECT session_valid(2, now())");
+        }
+    }
 }

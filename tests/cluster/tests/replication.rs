@@ -279,6 +279,9 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
         "SELECT session_guard.revoke_tokens('session', 's2'), session_guard.revoke_tokens('session', 's2')",
         "SELECT session_guard.revoke_tokens('guest'), session_guard.revoke_tokens('guest')",
         "SELECT session_guard.revoke_tokens('session', 's1')",
+        // What the publisher decides for itself.
+        "SELECT session_guard.configure(future_login_tolerance => '1 s')",
+        "UPDATE session_guard.policy SET future_login_tolerance = '2 s'",
         // What the publisher itself forgets, and no longer guards.
         "SELECT session_guard.detach('ab_user', forget => true)",
         "DELETE FROM session_guard.token_epoch; DELETE FROM session_guard.event",
@@ -322,6 +325,13 @@ fn all_tables_can_be_published_between_guards_of_the_same_table() {
         assert_eq!(answer(here, events), "1", "{name}");
         let own = "SELECT count(*) > 0 FROM session_guard.event WHERE replication_origin IS NOT NULL AND user_id = '1'";
         assert_eq!(answer(here, own), "t", "{name}");
+    }
+
+    // Its policies are its own.
+    for (name, _, here) in &mut subscribers {
+        let tolerance =
+            "SELECT future_login_tolerance FROM session_guard.policy ORDER BY set_at DESC LIMIT 1";
+        assert_eq!(answer(here, tolerance), "00:00:10", "{name}");
     }
 
     println!("the subscribers take over");
