@@ -13,7 +13,7 @@ use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::snapshot::Snapshot;
-use crate::pg::transaction::is_repeatable_read;
+use crate::pg::transaction::{is_repeatable_read, wait_for};
 use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
 
 // The columns by their numbers in sql/tables.sql.
@@ -192,6 +192,19 @@ fn lock_rows(table: &Relation, keys: &[Key], is_meant: impl Fn(&Tuple) -> bool) 
                 versions.push(row.tid());
             }
         });
+        if versions.is_empty() {
+            // The row may be another's first.
+            let being_written = Snapshot::being_written();
+            let mut inserters = Vec::new();
+            table.scan_keys(&being_written, keys, |row| {
+                inserters.extend(being_written.inserter().filter(|_| is_meant(row)));
+            });
+            if inserters.is_empty() {
+                return;
+            }
+            inserters.into_iter().for_each(wait_for);
+            continue;
+        }
         let mut locked =
             versions.into_iter().map(|tid| table.lock_row(tid, RowLock::NoKeyUpdate, Wait::Yes));
         if locked.all(|locked| locked == LockedRow::Locked) {

@@ -49,6 +49,19 @@ pub fn is_repeatable_read() -> bool {
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as std::ffi::c_int }
 }
 
+/// Waits until another transaction has ended.
+pub fn wait_for(other: pg_sys::TransactionId) {
+    // SAFETY: a transaction id that was just seen, and is not our own.
+    unsafe {
+        pg_sys::XactLockTableWait(
+            other,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            pg_sys::XLTW_Oper::XLTW_None,
+        );
+    }
+}
+
 /// Runs `work` as what the transaction has done already: it may have been declared READ ONLY since.
 pub fn allow_writes<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a variable of this backend.
