@@ -169,7 +169,7 @@ impl WatchRow {
         if all.is_empty()
             && let Some((before, now)) = self.first_renamed(&row)
         {
-            all.push((format!("{name}: {before} has been renamed to {now}"), hint));
+            all.push((format!("{name}: {before} is {now} now"), hint));
         }
         all
     }
