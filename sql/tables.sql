@@ -2,8 +2,8 @@ CREATE SCHEMA session_guard;
 COMMENT ON SCHEMA session_guard IS
     'administration and records of pg_session_guard; the functions that apps call are in the extension''s own schema';
 
--- The library reads the columns of these tables by their numbers. Nothing in them depends on an OID, so
--- that a dump restores row by row, into another database too.
+-- The library reads the columns of these tables by their numbers. Nothing that is dumped depends on an OID,
+-- so that a dump restores row by row, into another database too.
 
 CREATE TABLE session_guard.guard (
     name            text COLLATE pg_catalog."C" NOT NULL PRIMARY KEY,
@@ -75,7 +75,7 @@ COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the tri
 COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch';
 COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
-COMMENT ON COLUMN session_guard.trigger_state.state IS 'the triggers'' transactions, in the order of the triggers'' names';
+COMMENT ON COLUMN session_guard.trigger_state.state IS 'the table''s OID, and the triggers'' transactions in the order of the triggers'' names';
 
 CREATE TABLE session_guard.policy (
     set_at                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -51,7 +51,8 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
         .as_ref()
         .filter(|row| row.table == table.name() || location::name_taken_by(&row.table).is_none())
         .map(|row| requested_row(&table, Some(row), &Request::default()));
-    let name = row.map(|row| row.name).or_else(|| triggers::served_guard(&table, stamp));
+    // Not by what the triggers say: their owner may have made them, and name another's guard.
+    let name = row.map(|row| row.name);
     if let Some(name) = &name {
         for watch in related::rows_of(name) {
             watch::take_off(&watch, forget).or_raise();
