@@ -57,6 +57,8 @@ CREATE TABLE session_guard.unwatched (
     noticed_at timestamptz NOT NULL,
     reason     text        NOT NULL
 );
+-- It has no key, and while it is published, no row could be deleted.
+ALTER TABLE session_guard.unwatched REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.unwatched IS 'when a guard was found without all its triggers, or a change could not be stamped: nobody can know what was disabled and enabled again before that';
 COMMENT ON COLUMN session_guard.unwatched.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.unwatched.noticed_at IS 'when it was noticed';
@@ -96,6 +98,7 @@ CREATE TABLE session_guard.policy (
     when_timeline_changed  text        NOT NULL DEFAULT 'live'
         CHECK (when_timeline_changed OPERATOR(pg_catalog.=) ANY (ARRAY['live', 'refuse']))
 );
+ALTER TABLE session_guard.policy REPLICA IDENTITY FULL;
 -- Older than what a restored dump brings beside it.
 INSERT INTO session_guard.policy (set_at) VALUES ('-infinity');
 COMMENT ON TABLE session_guard.policy IS 'what the extension''s owner has decided for the database, as last given to session_guard.configure; of several rows the one counts that was set last';

@@ -4,7 +4,8 @@
 use super::grants::grant_to_table_owner;
 use super::inherit;
 use super::trigger_ddl::{
-    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
+    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, renamed_meanwhile,
+    when_clause,
 };
 use super::watch;
 use crate::cache::guard_cache::{
@@ -317,13 +318,6 @@ fn check_default(name: &str) -> Result<(), GuardError> {
         }
     }
     Ok(())
-}
-
-/// The triggers were made or dropped on another table than the one that was checked: undoing all is
-/// the only safe end.
-pub fn renamed_meanwhile(table: &Relation) -> GuardError {
-    let message = format!("table {} was renamed meanwhile", table.shown_name());
-    GuardError::new(ErrorKind::TableReplaced, message, Hint::advice("Call the function again."))
 }
 
 fn record(row: &GuardRow, is_default: Option<bool>, known: Option<&GuardRow>) {

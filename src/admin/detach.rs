@@ -1,8 +1,8 @@
 //! SQL: takes a guard off a table.
 
-use super::attach::{Request, renamed_meanwhile, requested_row};
+use super::attach::{Request, requested_row};
 use super::inherit;
-use super::trigger_ddl::{check_not_in_use, drop_triggers};
+use super::trigger_ddl::{check_not_in_use, drop_triggers, renamed_meanwhile};
 use super::watch;
 use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
 use crate::cache::stamped_users;

@@ -335,6 +335,7 @@ fn privileges() -> Finding {
     let statement = format!(
         "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
+         REVOKE INSERT ON session_guard.trigger_state FROM {role}; \
          GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
          GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
@@ -435,8 +436,9 @@ fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> F
     let related = watches.iter().filter_map(|watch| Some((watch, watch.locate()?)));
     let stamp = open.relations.stamp;
     let users = TriggerState::of_users(&row.name, open.guard.relid, stamp);
-    let mut states = std::iter::once(users)
-        .chain(related.map(|(watch, at)| TriggerState::of_related(watch.arguments(), at)));
+    let mut states = std::iter::once(users).chain(related.map(|(watch, at)| {
+        TriggerState::of_related(watch.arguments(), at, related::stamp_related())
+    }));
     if states.any(|state| state.has_changed()) {
         let detail = "triggers were changed, maybe back and forth: accounts that were disabled \
                       and enabled again meanwhile may have sessions";

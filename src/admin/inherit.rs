@@ -23,7 +23,8 @@ pub fn guard_of(
     relations: &ExtensionRelations,
 ) -> Result<Option<GuardRow>, GuardError> {
     let rows = guard_cache::all_rows();
-    if let Some(row) = rows.iter().find(|row| location::serves(table, row, relations)) {
+    if let Some(row) = rows.iter().find(|row| location::locate(row, relations) == Some(table.oid()))
+    {
         return Ok(Some(row.clone()));
     }
     let name = table.name();

@@ -100,3 +100,10 @@ fn clause(table: &Relation, comparison: Comparison) -> String {
     };
     comparison.clause(&column)
 }
+
+/// The triggers were made or dropped on another table than the one that was checked: undoing all is
+/// the only safe end.
+pub fn renamed_meanwhile(table: &Relation) -> GuardError {
+    let message = format!("table {} was renamed meanwhile", table.shown_name());
+    GuardError::new(ErrorKind::TableReplaced, message, Hint::advice("Call the function again."))
+}

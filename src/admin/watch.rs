@@ -4,7 +4,8 @@
 use super::grants::grant_trigger_functions;
 use super::inherit::first_free;
 use super::trigger_ddl::{
-    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, when_clause,
+    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, renamed_meanwhile,
+    when_clause,
 };
 use crate::cache::guard_cache::{self, GuardRef, check_writable, lock_guards, null_table};
 use crate::catalog::guard;
@@ -106,15 +107,32 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
     let old_triggers = triggers::names_of(&table, function);
     let when = when_clause(&table, &comparisons);
     let owner = table.owner();
+    // It may have been renamed while this waited for the lock.
+    let name = table.name();
     drop(table);
+    if name != row.table {
+        return Err(renamed_meanwhile(&open_own(related, Lock::Read)?));
+    }
     as_tables_owner(|| {
-        drop_triggers(&row.table, &old_triggers);
+        drop_triggers(&name, &old_triggers);
+        check_triggers(related, function, 0)?;
         write_row(row);
         grant_trigger_functions(owner);
-        create_triggers(&row.table, &RELATED_TRIGGERS, "stamp_related", &row.arguments(), &when);
-        TriggerState::of_related(row.arguments(), related).record();
-    });
-    Ok(())
+        create_triggers(&name, &RELATED_TRIGGERS, "stamp_related", &row.arguments(), &when);
+        check_triggers(related, function, RELATED_TRIGGERS.len())?;
+        TriggerState::of_related(row.arguments(), related, function).record();
+        Ok(())
+    })
+}
+
+/// Triggers are made and dropped by the table's name, and a schema can be renamed under any lock on
+/// the table: whether they are on the table that was checked.
+fn check_triggers(related: Oid, function: Oid, expected: usize) -> Result<(), GuardError> {
+    let table = open_own(related, Lock::Read)?;
+    match triggers::names_of(&table, function).len() == expected {
+        true => Ok(()),
+        false => Err(renamed_meanwhile(&table)),
+    }
 }
 
 /// Takes the triggers of a watch off; its row stays for the next attach, by the names that table
@@ -170,7 +188,7 @@ fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
             .is_empty()
     });
     let is_complete =
-        is_in_place && !TriggerState::of_related(row.arguments(), related).has_changed();
+        is_in_place && !TriggerState::of_related(row.arguments(), related, function).has_changed();
     if !is_complete {
         let reason = format!("the triggers of {} were not all in place", renamed.table.plain());
         as_tables_owner(|| unwatched::note(&row.guard, &reason));
@@ -193,6 +211,12 @@ fn drop_from(related: Oid) -> Result<(), GuardError> {
         let name = table.name();
         drop(table);
         as_tables_owner(|| drop_triggers(&name, &old_triggers));
+        let table = Relation::open(related, Lock::Read);
+        if let Some(table) =
+            table.filter(|table| !triggers::names_of(table, stamp_related()).is_empty())
+        {
+            return Err(renamed_meanwhile(&table));
+        }
     }
     Ok(())
 }

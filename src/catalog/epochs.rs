@@ -11,8 +11,9 @@ use crate::fault_injection::{self, Fault};
 use crate::pg::index_scan::Key;
 use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
-use crate::pg::relation::{Lock, Relation};
+use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::snapshot::Snapshot;
+use crate::pg::transaction::{is_repeatable_read, wait_for};
 use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
 
 // The columns by their numbers in sql/tables.sql.
@@ -159,6 +160,57 @@ fn read_user_epochs(epochs: &Relation, snapshot: &Snapshot, guard: &str, key: &[
         }
     });
     own
+}
+
+/// Locks the row that a stamp is about to raise, if it is there, and waits for who is raising it.
+///
+/// A write of a REPEATABLE READ transaction fails if another is newer than the snapshot that it
+/// takes. The app's own write would not fail, so the wait comes before the snapshot.
+pub fn lock_user_epoch(epochs: &Relation, guard: &str, key: &[u8], is_related: bool) {
+    let guard = to_server(guard);
+    let keys = [Key::text(USER_ID, key), Key::text(USER_GUARD, guard.to_bytes())];
+    lock_rows(epochs, &keys, |row| (row.bool(USER_IS_RELATED) == Some(true)) == is_related);
+}
+
+/// The same of a guard's row.
+pub fn lock_guard_epoch(relations: &ExtensionRelations, guard: &str) {
+    if let Some(table) = Relation::open(relations.guard_epoch, Lock::Write) {
+        let guard = to_server(guard);
+        lock_rows(&table, &[Key::text(GUARD_NAME, guard.to_bytes())], |_| true);
+    }
+}
+
+fn lock_rows(table: &Relation, keys: &[Key], is_meant: impl Fn(&Tuple) -> bool) {
+    if !is_repeatable_read() || table.kind() != RelationKind::Heap {
+        return;
+    }
+    loop {
+        pgrx::check_for_interrupts!();
+        let mut versions = Vec::new();
+        table.scan_keys(&Snapshot::latest(table), keys, |row| {
+            if is_meant(row) {
+                versions.push(row.tid());
+            }
+        });
+        if versions.is_empty() {
+            // The row may be another's first.
+            let being_written = Snapshot::being_written();
+            let mut inserters = Vec::new();
+            table.scan_keys(&being_written, keys, |row| {
+                inserters.extend(being_written.inserter().filter(|_| is_meant(row)));
+            });
+            if inserters.is_empty() {
+                return;
+            }
+            inserters.into_iter().for_each(wait_for);
+            continue;
+        }
+        let mut locked =
+            versions.into_iter().map(|tid| table.lock_row(tid, RowLock::NoKeyUpdate, Wait::Yes));
+        if locked.all(|locked| locked == LockedRow::Locked) {
+            return;
+        }
+    }
 }
 
 /// A row of `session_guard.epoch`.

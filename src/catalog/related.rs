@@ -2,6 +2,7 @@
 
 use super::guard::{self, IdColumn};
 use super::triggers::{self, RELATED_TRIGGERS};
+use super::unwatched::TriggerState;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, extension_function, extension_relation, quote_literal};
 use crate::pg::relation::{Lock, Relation};
@@ -69,16 +70,14 @@ impl WatchRow {
     /// none.
     pub fn locate(&self) -> Option<Oid> {
         let function = stamp_related();
-        let served = |relid: Oid| {
-            let table = Relation::open(relid, Lock::Read)?;
-            Some((triggers::served(&table, function), roles::role_name(table.owner())))
-        };
         let serves = |relid: &Oid| {
-            served(*relid).is_some_and(|(served, _)| served.is_some_and(|s| s == self.arguments()))
+            Relation::open(*relid, Lock::Read).is_some_and(|table| self.is_served_by(&table))
         };
         let is_recorded_owners = |relid: &Oid| {
-            served(*relid)
-                .is_some_and(|(served, owner)| served.is_none() && owner == self.table_owner)
+            Relation::open(*relid, Lock::Read).is_some_and(|table| {
+                triggers::served(&table, function).is_none()
+                    && roles::role_name(table.owner()) == self.table_owner
+            })
         };
         let by_name = self.table.find();
         let mut found = relations_with_trigger_of(function).into_iter();
@@ -86,6 +85,19 @@ impl WatchRow {
             .filter(serves)
             .or_else(|| found.find(serves))
             .or_else(|| by_name.filter(is_recorded_owners))
+    }
+
+    /// Whether the table's triggers serve the watch, with the consent of who recorded it: a role
+    /// that may call their function can make triggers on a table of its own that say so, too.
+    fn is_served_by(&self, table: &Relation) -> bool {
+        let function = stamp_related();
+        if triggers::served(table, function).is_none_or(|served| served != self.arguments()) {
+            return false;
+        }
+        let owner = table.owner();
+        roles::role_name(owner) == self.table_owner
+            || roles::tables_owner().is_some_and(|extension| roles::has_rights_of(owner, extension))
+            || TriggerState::of_related(self.arguments(), table.oid(), function).is_recorded()
     }
 
     /// What the update trigger compares, by the names that there are now.
@@ -157,7 +169,7 @@ impl WatchRow {
         if all.is_empty()
             && let Some((before, now)) = self.first_renamed(&row)
         {
-            all.push((format!("{name}: {before} has been renamed to {now}"), hint));
+            all.push((format!("{name}: {before} is {now} now"), hint));
         }
         all
     }

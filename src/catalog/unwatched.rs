@@ -1,7 +1,6 @@
 //! What went unstamped, or may have: `session_guard.unwatched`, and how it is noticed that triggers
 //! were changed and changed back: `session_guard.trigger_state`.
 
-use super::related::stamp_related;
 use crate::core::epoch::Instant;
 use crate::pg::datum::Value;
 use crate::pg::heap_insert::UnmodifiedTable;
@@ -57,6 +56,12 @@ pub fn note_once(guard: &str, reason: &str) {
     }
 }
 
+/// The table by its number, then the triggers. The number holds in this cluster alone, as the
+/// transactions do.
+fn state(relid: Oid, function: Oid) -> String {
+    format!("{} {}", relid.to_u32(), triggers::state_of(relid, function))
+}
+
 /// The triggers of a guard, or of one of its watches.
 pub struct TriggerState {
     guard: String,
@@ -68,14 +73,17 @@ pub struct TriggerState {
 impl TriggerState {
     /// Those of the users table now.
     pub fn of_users(guard: &str, users: Oid, stamp: Oid) -> TriggerState {
-        let state = triggers::state_of(users, stamp);
-        TriggerState { guard: guard.to_owned(), relation: String::new(), state }
+        TriggerState {
+            guard: guard.to_owned(),
+            relation: String::new(),
+            state: state(users, stamp),
+        }
     }
 
     /// Those of a watched table now, by the names of guard and watch.
-    pub fn of_related([guard, watch]: [&str; 2], related: Oid) -> TriggerState {
-        let state = triggers::state_of(related, stamp_related());
-        TriggerState { guard: guard.to_owned(), relation: watch.to_owned(), state }
+    pub fn of_related([guard, watch]: [&str; 2], related: Oid, stamp: Oid) -> TriggerState {
+        let (guard, relation) = (guard.to_owned(), watch.to_owned());
+        TriggerState { guard, relation, state: state(related, stamp) }
     }
 
     /// Whether they are others than when they were recorded.
@@ -83,11 +91,12 @@ impl TriggerState {
         self.recorded().is_some_and(|recorded| recorded != self.state)
     }
 
-    /// Whether any of them is one that `attach` or `watch` has made: nobody else can make a trigger
-    /// in that transaction.
+    /// Whether any of them is one that `attach` or `watch` has found or made on this very table.
     pub fn is_recorded(&self) -> bool {
         let recorded = self.recorded().unwrap_or_default();
-        self.state.split(' ').any(|one| !one.is_empty() && recorded.split(' ').any(|r| r == one))
+        let (mut now, mut then) = (self.state.split(' '), recorded.split(' '));
+        let is_same_table = now.next() == then.next();
+        is_same_table && now.any(|one| then.clone().any(|other| other == one))
     }
 
     /// Whether `attach` or `watch` has ever made any.

@@ -119,6 +119,12 @@ impl Relation {
         (!relation.is_null()).then(|| Relation { relation, lock })
     }
 
+    /// Locks a relation until the transaction ends, if nobody is in the way.
+    pub fn lock_without_waiting(relid: Oid, lock: Lock) -> bool {
+        // SAFETY: any OID may be locked.
+        unsafe { pg_sys::ConditionalLockRelationOid(relid, lock.mode()) }
+    }
+
     /// The same of an index of a table that is locked, so that it is there.
     pub(super) fn open_index(index: Oid, lock: Lock) -> Option<Relation> {
         // SAFETY: any OID may be asked for; one that is no relation raises an error.

@@ -70,6 +70,12 @@ impl Subtransaction {
         Subtransaction(unsafe { pg_sys::GetCurrentTransactionId() })
     }
 
+    /// Whether the current one can be rolled back alone.
+    pub fn is_nested() -> bool {
+        // SAFETY: reads a variable.
+        unsafe { pg_sys::GetCurrentTransactionNestLevel() > 1 }
+    }
+
     /// Whether what it did is part of what this transaction has done so far: it was not rolled
     /// back.
     pub fn counts(self) -> bool {

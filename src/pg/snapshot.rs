@@ -8,8 +8,11 @@ use super::relation::Relation;
 use crate::fault_injection::{self, Fault};
 use pgrx::pg_sys;
 
-/// A snapshot that is registered as long as this lives.
-pub struct Snapshot(pg_sys::Snapshot);
+/// A snapshot that is registered as long as this lives, or one of what is being written.
+pub struct Snapshot {
+    snapshot: pg_sys::Snapshot,
+    being_written: Option<Box<pg_sys::SnapshotData>>,
+}
 
 impl Snapshot {
     /// The latest one. The table is one that has no system cache.
@@ -23,25 +26,47 @@ impl Snapshot {
                 false => unsafe { pg_sys::GetTransactionSnapshot() },
             };
             // SAFETY: the active snapshot is valid.
-            return Snapshot(unsafe { pg_sys::RegisterSnapshot(callers) });
+            return Snapshot::registered(unsafe { pg_sys::RegisterSnapshot(callers) });
         }
         // SAFETY: legal wherever a query may run, in parallel mode and on a standby, too.
         let latest = unsafe { pg_sys::GetCatalogSnapshot(table.oid()) };
         // SAFETY: taken just now.
-        Snapshot(unsafe { pg_sys::RegisterSnapshot(latest) })
+        Snapshot::registered(unsafe { pg_sys::RegisterSnapshot(latest) })
+    }
+
+    fn registered(snapshot: pg_sys::Snapshot) -> Snapshot {
+        Snapshot { snapshot, being_written: None }
+    }
+
+    /// What is committed, and what transactions that are still under way have written.
+    pub fn being_written() -> Snapshot {
+        let mut data = Box::new(pg_sys::SnapshotData {
+            snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
+            ..Default::default()
+        });
+        Snapshot { snapshot: &raw mut *data, being_written: Some(data) }
+    }
+
+    /// Of what is being written: the transaction that has inserted the row which was visited last,
+    /// if that is still under way.
+    pub fn inserter(&self) -> Option<pg_sys::TransactionId> {
+        self.being_written.as_ref()?;
+        // SAFETY: our own; PostgreSQL writes to it while it looks at a row.
+        let xmin = unsafe { (*self.snapshot).xmin };
+        (xmin != pg_sys::InvalidTransactionId).then_some(xmin)
     }
 
     pub(super) fn as_ptr(&self) -> pg_sys::Snapshot {
-        self.0
+        self.snapshot
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
         // While an error unwinds, the transaction's abort takes care of it.
-        if !std::thread::panicking() {
+        if self.being_written.is_none() && !std::thread::panicking() {
             // SAFETY: registered when it was made.
-            unsafe { pg_sys::UnregisterSnapshot(self.0) };
+            unsafe { pg_sys::UnregisterSnapshot(self.snapshot) };
         }
     }
 }

@@ -43,6 +43,37 @@ unsafe extern "C-unwind" fn on_transaction_event(
     }
 }
 
+/// Whether a write fails here if another transaction has written the row since this one began.
+pub fn is_repeatable_read() -> bool {
+    // SAFETY: a variable of this backend.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as std::ffi::c_int }
+}
+
+/// Waits until another transaction has ended.
+pub fn wait_for(other: pg_sys::TransactionId) {
+    // SAFETY: a transaction id that was just seen, and is not our own.
+    unsafe {
+        pg_sys::XactLockTableWait(
+            other,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            pg_sys::XLTW_Oper::XLTW_None,
+        );
+    }
+}
+
+/// Runs `work` as what the transaction has done already: it may have been declared READ ONLY since.
+pub fn allow_writes<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: a variable of this backend.
+    let is_read_only = unsafe { pg_sys::XactReadOnly };
+    // SAFETY: as above; after an error the abort sets it.
+    unsafe { pg_sys::XactReadOnly = false };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::XactReadOnly = is_read_only };
+    result
+}
+
 /// Runs `work` with a search path in which nobody but PostgreSQL has anything.
 pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: matched by AtEOXact_GUC; after an error the abort does that.

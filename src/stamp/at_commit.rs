@@ -5,8 +5,8 @@
 //! without the watch they would not. So those users are stamped here, sorted by id. And a guard's
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
-use super::pending::{self, GuardStamp, PendingGuard};
-use super::raise::{Reason, Source, restamp_guard, stamp_user};
+use super::pending::{self, GuardStamp, PendingGuard, UserStamp};
+use super::raise::{Reason, Source, raise_guard, restamp_guard, stamp_key};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
@@ -16,11 +16,12 @@ use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::to_server;
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, keep_guard_lock, with_pinned_search_path,
+    self, Callbacks, GuardLock, allow_writes, keep_guard_lock, with_pinned_search_path,
 };
+use std::rc::Rc;
 
 /// Registers the callbacks. Called once, when the library is loaded.
 pub fn register_callbacks() {
@@ -51,25 +52,27 @@ fn before_commit() {
 }
 
 /// Stamps what waits for it.
-pub fn stamp_pending() {
+fn stamp_pending() {
     let pending = pending::take();
     if pending.is_empty() {
         return;
     }
-    with_pinned_search_path(|| {
-        as_tables_owner(|| {
-            for (guard, pending) in pending {
-                stamp_guard_and_users(&guard, pending);
-            }
-        });
-    });
+    let stamp_all = || {
+        for (guard, pending) in pending {
+            stamp_guard_and_users(&guard, pending);
+        }
+    };
+    allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp_all)));
 }
 
 fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: PendingGuard) {
     let guard_stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
     if let Some(GuardStamp { epoch, reason: [reason, more], .. }) = guard_stamp {
+        let (relations, reason): (_, [&[u8]; 2]) = (guard_cache::relations(), [&reason, &more]);
+        // The row comes before the lock, as where a guard is stamped at once.
+        let epoch = epoch.unwrap_or_else(|| raise_guard(&relations, guard, reason));
         keep_guard_lock(guard, GuardLock::StampGuard);
-        restamp_guard(&guard_cache::relations(), guard, epoch, [&reason, &more]);
+        restamp_guard(&relations, guard, epoch, reason);
     }
     let mut users = users
         .into_iter()
@@ -85,26 +88,33 @@ fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: Pend
     // Logins wait until this transaction has committed: one that is given out meanwhile would not
     // see the epoch.
     keep_guard_lock(guard, GuardLock::StampUsers);
-    for (key, stamp) in users {
-        stamp_if_there(&open, &key, &stamp.related);
+    let (relations, name) = (guard_cache::relations(), Rc::from(guard));
+    for (key, UserStamp { related, .. }) in users {
+        if open.as_ref().is_none_or(|open| is_there(open, &key)) {
+            let related = to_server(&related);
+            let reason = Reason::Related(related.to_bytes());
+            stamp_key(&relations, &name, &key, reason, Source::Related, None);
+        }
     }
 }
 
-fn open_guard(guard: &str) -> Result<OpenGuard, GuardError> {
+/// `None` where somebody changes the users table, who may be waiting for this transaction. Then
+/// nobody looks whether there is such an account.
+fn open_guard(guard: &str) -> Result<Option<OpenGuard>, GuardError> {
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);
     let row = row.ok_or_else(guard_cache::no_guard)?;
+    if row.table.find().is_some_and(|relid| !Relation::lock_without_waiting(relid, Lock::Read)) {
+        return Ok(None);
+    }
     let relid = location::locate(&row, &guard_cache::relations())
         .ok_or_else(|| crate::catalog::guard::table_gone(&row))?;
-    guard_cache::open(GuardRef::Table(relid), Lock::Read)
+    guard_cache::open(GuardRef::Table(relid), Lock::Read).map(Some)
 }
 
 /// An id that no account has needs no epoch.
-fn stamp_if_there(open: &OpenGuard, key: &[u8], related: &str) {
+fn is_there(open: &OpenGuard, key: &[u8]) -> bool {
     let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
-    let Some(id) = id else { return };
-    let account = EpochReader::new(open).or_raise().account(&id);
-    if account != Account::Unknown || is_digest(key) {
-        let related = to_server(related);
-        stamp_user(open, key, Reason::Related(related.to_bytes()), Source::Related);
-    }
+    id.is_some_and(|id| {
+        is_digest(key) || EpochReader::new(open).or_raise().account(&id) != Account::Unknown
+    })
 }

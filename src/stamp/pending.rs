@@ -19,10 +19,10 @@ pub struct PendingGuard {
     pub users: BTreeMap<Vec<u8>, UserStamp>,
 }
 
-/// A stamp of a whole guard that was made already.
+/// A stamp of a whole guard.
 pub struct GuardStamp {
-    /// The epoch that it raised the guard's to.
-    pub epoch: Epoch,
+    /// The epoch that it raised the guard's to already; `None`: it is yet to be made.
+    pub epoch: Option<Epoch>,
     /// Why.
     pub reason: [Vec<u8>; 2],
     /// If that is rolled back, the stamp is, too.
@@ -39,6 +39,10 @@ pub struct UserStamp {
 
 const LONGEST_REASON: usize = 1000;
 
+/// Of one guard, about 40 MB. They cannot be stamped before COMMIT: two transactions would take
+/// their rows in different orders.
+const MAX_USERS: usize = 250_000;
+
 thread_local! {
     static HAS_STAMPED: Cell<bool> = const { Cell::new(false) };
     static PENDING: RefCell<PendingGuards> = const { RefCell::new(BTreeMap::new()) };
@@ -54,31 +58,32 @@ pub fn has_stamped() -> bool {
     HAS_STAMPED.get()
 }
 
-/// The transaction has raised a guard's epoch, which must hold for all logins until it commits.
-pub fn add_guard(guard: &str, epoch: Epoch, reason: [&[u8]; 2]) {
+/// The transaction has raised a guard's epoch, which must hold for all logins until it commits; or
+/// has it raised then.
+pub fn add_guard(guard: &str, epoch: Option<Epoch>, reason: [&[u8]; 2]) {
     // What was said may be too large to be kept here: then the kind of reason is enough.
     let reason = match reason {
         [kind, more] if more.len() <= LONGEST_REASON => [kind.to_vec(), more.to_vec()],
         _ => [b"admin".to_vec(), Vec::new()],
     };
     let stamp = GuardStamp { epoch, reason, made_in: Subtransaction::current() };
-    PENDING.with_borrow_mut(|pending| {
-        let stamps = &mut pending.entry(guard.to_owned()).or_default().guard_stamps;
-        // Of those of one savepoint the last is enough.
-        stamps.retain(|other| other.made_in != stamp.made_in);
-        stamps.push(stamp);
-    });
+    PENDING.with_borrow_mut(|pending| pending.entry(guard.to_owned()).or_default().add(stamp));
 }
 
-/// The transaction has changed a row of a related table that belongs to this user. Returns how many
-/// of the guard's users are to be stamped.
-pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>) -> usize {
+/// The transaction has changed a row of a related table that belongs to this user. If there are too
+/// many, the whole guard is to be stamped in their place.
+pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>, reason: [&[u8]; 2]) {
     let here = Subtransaction::current();
     PENDING.with_borrow_mut(|pending| {
         if !pending.contains_key(guard) {
             pending.insert(guard.to_owned(), PendingGuard::default());
         }
-        let Some(pending) = pending.get_mut(guard) else { return 0 };
+        let Some(pending) = pending.get_mut(guard) else { return };
+        // What can be rolled back takes this with it.
+        if pending.guard_stamps.iter().any(|stamp| stamp.epoch.is_none() && stamp.made_in.counts())
+        {
+            return;
+        }
         let stamp = pending
             .users
             .entry(key)
@@ -86,8 +91,22 @@ pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>) -> usize {
         if stamp.asked_in.last() != Some(&here) {
             stamp.asked_in.push(here);
         }
-        pending.users.len()
-    })
+        if pending.users.len() > MAX_USERS {
+            let reason = reason.map(<[u8]>::to_vec);
+            pending.add(GuardStamp { epoch: None, reason, made_in: here });
+            // Who was asked for before this savepoint is still to be stamped if it is rolled back.
+            let is_nested = Subtransaction::is_nested();
+            pending.users.retain(|_, stamp| is_nested && stamp.asked_in[..] != [here]);
+        }
+    });
+}
+
+impl PendingGuard {
+    fn add(&mut self, stamp: GuardStamp) {
+        // Of those of one savepoint the last is enough.
+        self.guard_stamps.retain(|other| other.made_in != stamp.made_in);
+        self.guard_stamps.push(stamp);
+    }
 }
 
 /// Takes what is to be stamped.

@@ -165,7 +165,18 @@ pub fn stamp_user_past(
     source: Source,
     floor: Option<Epoch>,
 ) -> Epoch {
-    let (relations, guard) = (&open.relations, &open.guard.name);
+    stamp_key(&open.relations, &open.guard.name, key, reason, source, floor)
+}
+
+/// The same where the users table is not open.
+pub fn stamp_key(
+    relations: &ExtensionRelations,
+    guard: &Rc<str>,
+    key: &[u8],
+    reason: Reason,
+    source: Source,
+    floor: Option<Epoch>,
+) -> Epoch {
     let policy = guard_cache::policy();
     let reason = reason.parts();
     if let Some(epoch) = stamped_users::find(guard, key, reason)
@@ -183,6 +194,7 @@ pub fn stamp_user_past(
     let stamp = rise(
         &policy,
         || {
+            epochs::lock_user_epoch(&epochs, guard, key, source == Source::Related);
             let own = epochs::user_epochs_in(&epochs, guard, key);
             is_first.set(match source {
                 Source::Account => own.account.is_none(),
@@ -213,33 +225,38 @@ pub fn stamp_user_past(
 /// is raised once more if a login may have been given out since.
 pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
     let epoch = raise_guard(relations, guard, reason.parts());
-    pending::add_guard(guard, epoch, reason.parts());
+    pending::add_guard(guard, Some(epoch), reason.parts());
     epoch
 }
 
-/// Raises the guard's epoch past every login that was given out since this transaction raised it.
-/// Logins wait for the guard's lock, which the caller keeps.
+/// Raises the guard's epoch past every login that was given out since this transaction raised it,
+/// and past it those epochs of users that lie further ahead. Logins wait for the guard's lock,
+/// which the caller keeps: nobody who waits for one of these rows has it.
 pub fn restamp_guard(
     relations: &ExtensionRelations,
     guard: &str,
-    epoch: Epoch,
+    mut epoch: Epoch,
     reason: [&[u8]; 2],
 ) {
     let policy = guard_cache::policy();
     let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
     let is_past = epoch.is_after(stamping_clock(), policy.margin()) && ahead < Some(epoch);
     if !is_past {
-        raise_guard(relations, guard, reason);
+        epoch = raise_guard(relations, guard, reason);
     }
+    let guard = to_server(guard);
+    RAISE_USERS.with(|raise| raise.run(&[Value::Text(guard.to_bytes()), Value::Time(epoch.0)]));
 }
 
-fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) -> Epoch {
+/// Raises the guard's epoch, for the first time in this transaction or once more.
+pub fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) -> Epoch {
     let policy = guard_cache::policy();
     let guard_in_server = to_server(guard);
     let name = Value::Text(guard_in_server.to_bytes());
     let stamp = rise(
         &policy,
         || {
+            epochs::lock_guard_epoch(relations, guard);
             let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
             epochs::guard_epoch(relations, guard).max(ahead)
         },
@@ -248,7 +265,6 @@ fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 2]) 
             WRITE_GUARD.with(|write| write.run(&row)) > 0
         },
     );
-    RAISE_USERS.with(|raise| raise.run(&[name, Value::Time(stamp.0.0)]));
     audit::record(relations, &policy, Subject::AllUsers(guard), stamp, reason);
     stamp.0
 }

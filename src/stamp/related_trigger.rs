@@ -2,9 +2,9 @@
 //!
 //! It only notes which users are to be stamped: `at_commit` stamps them.
 
-use super::raise::{Reason, stamp_guard};
+use super::pending;
+use super::raise::Reason;
 use super::users_trigger::not_a_trigger;
-use super::{at_commit, pending};
 use crate::cache::generations::{Generation, guard_generation, track_guards};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::guard::{self, IdColumn, OpenGuard};
@@ -18,15 +18,11 @@ use crate::error::GuardError;
 use crate::pg::names::{RelationName, to_server};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::role_name;
-use crate::pg::transaction::with_pinned_search_path;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
-
-/// A transaction that changes rows of more users stamps them in parts.
-const MAX_PENDING: usize = 50_000;
 
 thread_local! {
     static WATCHED_TABLE: RefCell<Option<WatchedTable>> = const { RefCell::new(None) };
@@ -60,21 +56,16 @@ fn is_known_watch(call: &TriggerCall) -> bool {
     let owner = Relation::open(call.relid(), Lock::Read).map(|table| role_name(table.owner()));
     served.any(|row| {
         Some(&row.table_owner) == owner.as_ref()
-            || TriggerState::of_related(row.arguments(), call.relid()).is_recorded()
+            || TriggerState::of_related(row.arguments(), call.relid(), stamp_related_oid())
+                .is_recorded()
     })
 }
 
 fn collect(call: &TriggerCall) -> Result<(), GuardError> {
     let watched = watched_table(call)?;
     if !call.is_row_level() {
-        let relations = guard_cache::relations();
         let related = to_server(&watched.name);
-        with_pinned_search_path(|| {
-            as_tables_owner(|| {
-                let reason = Reason::Related(related.to_bytes());
-                stamp_guard(&relations, &watched.guard, reason)
-            })
-        });
+        pending::add_guard(&watched.guard, None, Reason::Related(related.to_bytes()).parts());
         return Ok(());
     }
     let rows = [call.old(), call.new_row()];
@@ -144,8 +135,9 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
     // A role that may call this function can make triggers on a table of its own that say so, too.
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
-    let may_end_sessions = TriggerState::of_related([name, watch], call.relid()).is_recorded()
-        || open.users.is_updatable_by(related.owner());
+    let may_end_sessions =
+        TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded()
+            || open.users.is_updatable_by(related.owner());
     if may_end_sessions { Ok(open) } else { Err(not_watched()) }
 }
 
@@ -160,8 +152,7 @@ fn user_id_column(call: &TriggerCall) -> Result<IdColumn, GuardError> {
 }
 
 fn note(watched: &WatchedTable, id: UserId) {
-    let key = id.into_key().into_owned();
-    if pending::add_user(&watched.guard, key, &watched.name) > MAX_PENDING {
-        at_commit::stamp_pending();
-    }
+    let (key, related) = (id.into_key().into_owned(), to_server(&watched.name));
+    let reason = Reason::Related(related.to_bytes()).parts();
+    pending::add_user(&watched.guard, key, &watched.name, reason);
 }
