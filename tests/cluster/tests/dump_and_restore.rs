@@ -344,10 +344,10 @@ fn names_that_are_quoted_needlessly_are_the_same_names() {
     assert_eq!(checks(&problems(&mut client)), ["table"], "the dropped one");
     scenario.check_dead(&mut client);
     scenario.check_live(&mut client, |_| true);
-    run(&mut quoting, "ALTER TABLE staff RENAME TO system_user");
+    run(&mut quoting, "ALTER TABLE staff RENAME TO \"system_user\"");
     run(&mut quoting, "SELECT session_guard.reconcile()");
     assert_eq!(checks(&problems(&mut client)), ["table"], "the dropped one");
-    run(&mut client, "ALTER TABLE system_user RENAME TO staff");
+    run(&mut client, "ALTER TABLE \"system_user\" RENAME TO staff");
     run(&mut client, "SELECT session_guard.reconcile()");
     scenario.check_dead_for_ever(&mut quoting);
     scenario.check_guarding(&mut client);
