@@ -33,6 +33,15 @@ pub struct Report {
     pub maintained: usize,
 }
 
+/// Whether the tables are maintained during a history, which leaves less time for everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// They are.
+    Maintained,
+    /// They are left alone.
+    LeftAlone,
+}
+
 /// Runs one history in a database that `server::create_database` has made. An error that no worker
 /// must expect ends it: `session_valid` that raises, above all.
 pub fn run(
@@ -40,6 +49,7 @@ pub fn run(
     database: &str,
     seed: u64,
     length: Duration,
+    tables: Tables,
 ) -> Result<Report, postgres::Error> {
     let can_prepare = server::can_prepare(&mut servers.connect(database)?)?;
     let logins = Logins::default();
@@ -75,7 +85,8 @@ pub fn run(
             })
             .collect();
         // A standby ends whoever reads a table that is replaced.
-        let maintainer = (!servers.are_replicated()).then(|| {
+        let is_maintained = tables == Tables::Maintained && !servers.are_replicated();
+        let maintainer = is_maintained.then(|| {
             let mut rng = generator(seed, 300);
             scope.spawn(move || {
                 maintenance::work(&mut servers.connect(database)?, &mut rng, deadline)

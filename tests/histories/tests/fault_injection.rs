@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A history of this many seconds does not show every fault; as many as this do.
 const LENGTH: Duration = Duration::from_secs(8);
-const HISTORIES: u64 = 10;
+const HISTORIES: u64 = 20;
 
 /// More than there are accounts.
 const ALL_KEPT: &str = "1000";
@@ -23,7 +23,7 @@ fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Re
     let settings = [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
     server::create_database(&servers, &database, "", &settings).unwrap();
-    let report = run::run(&servers, &database, seed, LENGTH)
+    let report = run::run(&servers, &database, seed, LENGTH, run::Tables::LeftAlone)
         .unwrap_or_else(|error| panic!("{error:?}\n{}", cluster.end_of_log()));
     println!("{fault}: {report}");
     report
