@@ -337,10 +337,13 @@ fn a_standby_that_may_be_too_far_behind_refuses() {
     let session = login(&mut there, 2);
     assert_eq!(verdict(&mut here, 2, &session), "valid");
     let sender = answer(&mut there, "SELECT pid FROM pg_stat_replication");
-    let sender = sender.parse().expect("a process");
-    kill(sender, Signal::STOP);
+    // Else the standby connects to another sender before it is stale.
+    let postmaster = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)";
+    let stopped = [answer(&mut there, postmaster), sender];
+    let stopped = stopped.map(|process| process.parse().expect("a process"));
+    stopped.into_iter().for_each(|process| kill(process, Signal::STOP));
     let taken = wait_until_stale(&mut here, true);
-    kill(sender, Signal::CONT);
+    stopped.into_iter().for_each(|process| kill(process, Signal::CONT));
     println!("stale {taken:?} after the last word");
     assert!(taken <= BOUND + Duration::from_millis(500));
     wait_until_stale(&mut here, false);
