@@ -1,11 +1,11 @@
 //! SQL: what an operator wants to know: each check each time, and all that is wrong.
 
-use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_library, check_names};
+use crate::cache::guard_cache::{self, attached_rows, check_library, check_names};
 use crate::catalog::extension;
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
-use crate::catalog::{epochs, hints, location, related, unique_index};
+use crate::catalog::{epochs, hints, related, unique_index};
 use crate::core::epoch::Epoch;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
@@ -343,9 +343,7 @@ fn privileges() -> Finding {
 }
 
 fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
-    let relid =
-        location::locate(row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(row))?;
-    let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
+    let open = guard_cache::open_row(row)?;
     let name = open.users.name();
     let mut findings = vec![table(row, &open, &name)];
     if open.guard.disarmed.is_empty() {

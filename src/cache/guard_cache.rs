@@ -75,6 +75,12 @@ pub fn lock_guards() {
     drop(Relation::open(relations().guard, Lock::KeepWritersAway));
 }
 
+/// Opens the table that a guard is on.
+pub fn open_row(row: &GuardRow) -> Result<OpenGuard, GuardError> {
+    let relid = location::locate(row, &relations()).ok_or_else(|| guard::table_gone(row))?;
+    open(GuardRef::Table(relid), Lock::Read)
+}
+
 /// Opens a guarded table.
 pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     // Looks again if an invalidation comes meanwhile, three times at the most: what was read since

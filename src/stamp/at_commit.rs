@@ -7,10 +7,9 @@
 
 use super::pending::{self, GuardStamp, PendingGuard, UserStamp};
 use super::raise::{Reason, Source, raise_guard, restamp_guard, stamp_key};
-use crate::cache::guard_cache::{self, GuardRef};
+use crate::cache::guard_cache;
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
-use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
@@ -106,9 +105,7 @@ fn open_guard(guard: &str) -> Result<Option<OpenGuard>, GuardError> {
     if row.table.find().is_some_and(|relid| !Relation::lock_without_waiting(relid, Lock::Read)) {
         return Ok(None);
     }
-    let relid = location::locate(&row, &guard_cache::relations())
-        .ok_or_else(|| crate::catalog::guard::table_gone(&row))?;
-    guard_cache::open(GuardRef::Table(relid), Lock::Read).map(Some)
+    guard_cache::open_row(&row).map(Some)
 }
 
 /// An id that no account has needs no epoch.

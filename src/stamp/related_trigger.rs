@@ -6,9 +6,8 @@ use super::pending;
 use super::raise::Reason;
 use super::users_trigger::not_a_trigger;
 use crate::cache::generations::{Generation, guard_generation, track_guards};
-use crate::cache::guard_cache::{self, GuardRef};
+use crate::cache::guard_cache;
 use crate::catalog::guard::{self, IdColumn, OpenGuard};
-use crate::catalog::location;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{self, WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
@@ -142,9 +141,7 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let [name, watch] = &arguments[..] else { return Err(not_watched()) };
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == *name);
     let row = row.ok_or_else(not_watched)?;
-    let relid =
-        location::locate(&row, &guard_cache::relations()).ok_or_else(|| guard::table_gone(&row))?;
-    let open = guard_cache::open(GuardRef::Table(relid), Lock::Read)?;
+    let open = guard_cache::open_row(&row)?;
     // A role that may call this function can make triggers on a table of its own that say so, too.
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
     let may_end_sessions =
