@@ -12,7 +12,7 @@ SELECT session_verdict(:'id', now()), session_verdict(convert_from('\xe9', 'LATI
 UPDATE users SET active = false WHERE id = :'id';
 SELECT session_verdict(:'id', now());
 UPDATE users SET active = true WHERE id = :'id';
-SELECT session_verdict(:'id', now() - interval '1 s'), session_verdict(:'id', session_start(:'id'));
+SELECT session_verdict(:'id', '2026-01-01'::timestamptz), session_verdict(:'id', session_start(:'id'));
 SELECT encode(convert_to(user_id, 'LATIN1'), 'hex') AS user_id, reason FROM session_guard.epoch ORDER BY user_id;
 SELECT bool_and(ok) FROM session_guard.health();
 \c :home

@@ -57,10 +57,10 @@ SELECT * FROM epochs ORDER BY of, key;
 CREATE TABLE stamped AS
     SELECT session_guard.revoke_sessions(n), session_guard.revoke_tokens('embedded', 's') AS token, session_guard.revoke_tokens('embedded') AS tokens
     FROM (VALUES (1), (1), (2)) AS u (n);
-SELECT min(revoke_sessions) > now() AND count(DISTINCT token) = 3 AND count(DISTINCT tokens) = 3 AND min(token) > now() AS risen FROM stamped;
+SELECT min(revoke_sessions) > '2026-01-01' AND count(DISTINCT token) = 3 AND count(DISTINCT tokens) = 3 AND min(token) > '2026-01-01' AS risen FROM stamped;
 SELECT session_guard.revoke_all_sessions() < session_guard.revoke_all_sessions() AS risen;
 UPDATE users SET active = NOT active WHERE id IN (1, 4);
-SELECT user_id, reason, epoch > now() AS risen FROM session_guard.epoch ORDER BY user_id;
+SELECT user_id, reason, epoch > '2026-01-01' AS risen FROM session_guard.epoch ORDER BY user_id;
 
 -- A guard and a watch that are here stay as they are; others come, and are no default beside the one that is here.
 INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column, is_default) VALUES ('public.users', 'elsewhere', 'users', 'somebody', 'id', 'active', true);

@@ -95,7 +95,7 @@ SELECT session_guard.epoch_of(2) = session_guard.epoch_of('2'), session_guard.ep
 
 -- Direct edits count at once.
 SELECT session_verdict(1, now());
-INSERT INTO session_guard.epoch VALUES ('public.ab_user', '1', clock_timestamp() + interval '1 s', 'by hand');
+INSERT INTO session_guard.epoch VALUES ('public.ab_user', '1', clock_timestamp() + interval '1 h', 'by hand');
 SELECT session_verdict(1, now());
 DELETE FROM session_guard.epoch WHERE user_id = '1';
 SELECT session_verdict(1, now());
