@@ -95,7 +95,7 @@ fn clause(table: &Relation, comparison: Comparison) -> String {
         Comparison::Value(attno)
         | Comparison::IsTrue(attno)
         | Comparison::IsNull(attno)
-        | Comparison::Text(attno) => quote_identifier(&table.column_name(attno)),
+        | Comparison::Image(attno) => quote_identifier(&table.column_name(attno)),
         Comparison::Row => String::new(),
     };
     comparison.clause(&column)

@@ -104,7 +104,7 @@ impl GuardColumns {
     /// What the update trigger compares.
     pub fn comparisons(&self) -> Vec<Comparison> {
         let own = [Comparison::Value(self.id.attno), self.status.comparison()];
-        own.into_iter().chain(self.revoke_on.iter().copied().map(Comparison::Text)).collect()
+        own.into_iter().chain(self.revoke_on.iter().copied().map(Comparison::Image)).collect()
     }
 
     fn numbers(&self) -> Vec<i16> {

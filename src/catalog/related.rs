@@ -108,7 +108,7 @@ impl WatchRow {
             None => comparisons.push(Comparison::Row),
             Some(columns) => {
                 for name in columns {
-                    comparisons.push(Comparison::Text(guard::column(table, name)?.attno));
+                    comparisons.push(Comparison::Image(guard::column(table, name)?.attno));
                 }
             }
         }

@@ -16,10 +16,11 @@ pub enum Comparison {
     IsTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
-    /// `(OLD.column)::pg_catalog.text COLLATE pg_catalog."C" IS DISTINCT FROM ...`: what the type
-    /// calls equal (citext in another case) is told apart, and a type without equality (json) will
-    /// do.
-    Text(i16),
+    /// `pg_catalog.record_image_ne(ROW(OLD.column), ROW(NEW.column))`, for any type: what is stored
+    /// is compared byte by byte. What the type calls equal (citext in another case) is told apart,
+    /// a type without equality (json) will do, and no setting of the session counts, as it would
+    /// for texts (`extra_float_digits`).
+    Image(i16),
     /// The same of the whole row.
     Row,
 }
@@ -29,15 +30,14 @@ impl Comparison {
     pub fn clause(self, column: &str) -> String {
         let both =
             |of: &dyn Fn(&str) -> String| format!("{} IS DISTINCT FROM {}", of("OLD"), of("NEW"));
-        let text = |column: &str, row: &str| {
-            format!("({row}.{column})::pg_catalog.text COLLATE pg_catalog.\"C\"")
-        };
         match self {
             Comparison::Value(_) => both(&|row| format!("{row}.{column}")),
             Comparison::IsTrue(_) => both(&|row| format!("({row}.{column} IS TRUE)")),
             Comparison::IsNull(_) => both(&|row| format!("({row}.{column} IS NULL)")),
-            Comparison::Text(_) => both(&|row| text(column, row)),
-            Comparison::Row => both(&|row| text("*", row)),
+            Comparison::Image(_) => {
+                format!("pg_catalog.record_image_ne(ROW(OLD.{column}), ROW(NEW.{column}))")
+            }
+            Comparison::Row => "pg_catalog.record_image_ne(OLD.*, NEW.*)".to_owned(),
         }
     }
 }
@@ -108,8 +108,9 @@ unsafe fn arms_of(tree: *mut Node) -> Option<Vec<*mut Node>> {
 
 unsafe fn compared_column(arm: *mut Node) -> Option<i16> {
     // SAFETY: a node.
-    if unsafe { tag_of(arm) } != pg_sys::NodeTag::T_DistinctExpr {
-        return None;
+    match unsafe { tag_of(arm) } {
+        pg_sys::NodeTag::T_DistinctExpr | pg_sys::NodeTag::T_FuncExpr => {}
+        _ => return None,
     }
     // SAFETY: a WHEN clause has neither aggregates nor placeholders, which would raise.
     let columns = unsafe { pg_sys::pull_var_clause(arm, 0) };
@@ -152,38 +153,33 @@ fn build(table: &Relation, comparisons: &[Comparison]) -> Option<*mut Node> {
 }
 
 fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Node> {
-    let side = |row: i32| -> Option<(*mut Node, Oid)> {
-        match comparison {
-            Comparison::Value(attno) => {
-                let (column, type_oid) = column(table, row, attno)?;
-                let (_, compared_type) = equality_of(base_type(type_oid))?;
-                let implicit = pg_sys::CoercionContext::COERCION_IMPLICIT;
-                Some((coerce(column, type_oid, compared_type, implicit)?, compared_type))
-            }
-            Comparison::IsTrue(attno) => {
-                let (column, _) = column(table, row, attno)?;
-                Some((is_true(column), pg_sys::BOOLOID))
-            }
-            Comparison::IsNull(attno) => {
-                let (column, type_oid) = column(table, row, attno)?;
-                Some((is_null(column, type_oid), pg_sys::BOOLOID))
-            }
-            Comparison::Text(attno) => {
-                let (column, type_oid) = column(table, row, attno)?;
-                Some((in_c_collation(as_text(column, type_oid)?), pg_sys::TEXTOID))
-            }
-            Comparison::Row => {
-                let (row, type_oid) = whole_row(table, row);
-                Some((in_c_collation(as_text(row, type_oid)?), pg_sys::TEXTOID))
-            }
+    match comparison {
+        Comparison::Value(attno) => are_distinct(|row| {
+            let (column, type_oid) = column(table, row, attno)?;
+            let (_, compared_type) = equality_of(base_type(type_oid))?;
+            Some((coerce_implicitly(column, type_oid, compared_type)?, compared_type))
+        }),
+        Comparison::IsTrue(attno) => are_distinct(|row| {
+            let (column, _) = column(table, row, attno)?;
+            Some((is_true(column), pg_sys::BOOLOID))
+        }),
+        Comparison::IsNull(attno) => are_distinct(|row| {
+            let (column, type_oid) = column(table, row, attno)?;
+            Some((is_null(column, type_oid), pg_sys::BOOLOID))
+        }),
+        Comparison::Image(attno) => {
+            let row_of = |row| Some(row_of_one(column(table, row, attno)?.0));
+            Some(images_differ(row_of(OLD)?, row_of(NEW)?))
         }
-    };
+        Comparison::Row => Some(images_differ(whole_row(table, OLD), whole_row(table, NEW))),
+    }
+}
+
+/// One side IS DISTINCT FROM the other; a side comes with its type.
+fn are_distinct(side: impl Fn(i32) -> Option<(*mut Node, Oid)>) -> Option<*mut Node> {
     let (old, compared_type) = side(OLD)?;
     let (new, _) = side(NEW)?;
     let (equals, _) = equality_of(compared_type)?;
-    let mut arguments = pgrx::PgList::<Node>::new();
-    arguments.push(old);
-    arguments.push(new);
     // SAFETY: the operator is PostgreSQL's own.
     let function = unsafe { pg_sys::get_opcode(Oid::from(equals)) };
     let distinct = pg_sys::DistinctExpr {
@@ -191,11 +187,48 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
         opno: Oid::from(equals),
         opfuncid: function,
         opresulttype: pg_sys::BOOLOID,
-        args: arguments.into_pg(),
+        args: list_of(&[old, new]),
         location: NOWHERE,
         ..Default::default()
     };
     Some(allocate(distinct).cast())
+}
+
+/// `pg_catalog.record_image_ne(old, new)`
+fn images_differ(old: *mut Node, new: *mut Node) -> *mut Node {
+    let call = pg_sys::FuncExpr {
+        xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_FuncExpr },
+        funcid: Oid::from(pg_sys::F_RECORD_IMAGE_NE),
+        funcresulttype: pg_sys::BOOLOID,
+        funcformat: pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
+        args: list_of(&[old, new]),
+        location: NOWHERE,
+        ..Default::default()
+    };
+    allocate(call).cast()
+}
+
+/// `ROW(column)`
+fn row_of_one(column: *mut Node) -> *mut Node {
+    // SAFETY: copies the name.
+    let name = unsafe { pg_sys::pstrdup(c"f1".as_ptr()) };
+    // SAFETY: the copy belongs to the node.
+    let name = unsafe { pg_sys::makeString(name) };
+    let row = pg_sys::RowExpr {
+        xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_RowExpr },
+        args: list_of(&[column]),
+        row_typeid: pg_sys::RECORDOID,
+        row_format: pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
+        colnames: list_of(&[name.cast()]),
+        location: NOWHERE,
+    };
+    allocate(row).cast()
+}
+
+fn list_of(nodes: &[*mut Node]) -> *mut pg_sys::List {
+    let mut list = pgrx::PgList::<Node>::new();
+    nodes.iter().for_each(|node| list.push(*node));
+    list.into_pg()
 }
 
 /// The equality operator that `IS DISTINCT FROM` takes for a type, and the type that it compares.
@@ -227,27 +260,13 @@ fn column(table: &Relation, row: i32, attno: i16) -> Option<(*mut Node, Oid)> {
     Some((var.cast(), column.atttypid))
 }
 
-fn whole_row(table: &Relation, row: i32) -> (*mut Node, Oid) {
+fn whole_row(table: &Relation, row: i32) -> *mut Node {
     let type_oid = table.class().reltype;
     // SAFETY: builds a node of plain values: column 0 is the row.
-    let var = unsafe { pg_sys::makeVar(row as _, 0, type_oid, -1, pg_sys::InvalidOid, 0) };
-    (var.cast(), type_oid)
+    unsafe { pg_sys::makeVar(row as _, 0, type_oid, -1, pg_sys::InvalidOid, 0) }.cast()
 }
 
-fn as_text(node: *mut Node, type_oid: Oid) -> Option<*mut Node> {
-    coerce(node, type_oid, pg_sys::TEXTOID, pg_sys::CoercionContext::COERCION_EXPLICIT)
-}
-
-fn coerce(
-    node: *mut Node,
-    from: Oid,
-    to: Oid,
-    context: pg_sys::CoercionContext::Type,
-) -> Option<*mut Node> {
-    let form = match context {
-        pg_sys::CoercionContext::COERCION_EXPLICIT => pg_sys::CoercionForm::COERCE_EXPLICIT_CAST,
-        _ => pg_sys::CoercionForm::COERCE_IMPLICIT_CAST,
-    };
+fn coerce_implicitly(node: *mut Node, from: Oid, to: Oid) -> Option<*mut Node> {
     // SAFETY: a node of this type; NULL comes back where there is no cast.
     let coerced = unsafe {
         pg_sys::coerce_to_target_type(
@@ -256,8 +275,8 @@ fn coerce(
             from,
             to,
             -1,
-            context,
-            form,
+            pg_sys::CoercionContext::COERCION_IMPLICIT,
+            pg_sys::CoercionForm::COERCE_IMPLICIT_CAST,
             NOWHERE,
         )
     };
@@ -284,16 +303,6 @@ fn is_null(node: *mut Node, type_oid: Oid) -> *mut Node {
         location: NOWHERE,
     };
     allocate(test).cast()
-}
-
-fn in_c_collation(node: *mut Node) -> *mut Node {
-    let collated = pg_sys::CollateExpr {
-        xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_CollateExpr },
-        arg: node.cast(),
-        collOid: pg_sys::C_COLLATION_OID,
-        location: NOWHERE,
-    };
-    allocate(collated).cast()
 }
 
 /// A node in the current memory context.

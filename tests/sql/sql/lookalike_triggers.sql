@@ -33,15 +33,16 @@ CREATE FUNCTION same(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 CREATE FUNCTION never(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 CREATE FUNCTION never(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 CREATE FUNCTION never(boolean, boolean) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE FUNCTION never(record, record) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN false; END';
 CREATE DOMAIN truth AS boolean;
 \set id 'OLD.id IS DISTINCT FROM NEW.id'
 \set active '(OLD.active IS TRUE) IS DISTINCT FROM (NEW.active IS TRUE)'
-\set password '(OLD.password COLLATE "C") IS DISTINCT FROM (NEW.password COLLATE "C")'
+\set password 'pg_catalog.record_image_ne(ROW(OLD.password), ROW(NEW.password))'
 
 -- The guard's own clause, by whatever hand.
 SELECT pg_get_triggerdef(oid, true) FROM pg_trigger WHERE tgname = 'session_guard_update' AND tgrelid = 'users'::regclass;
 SELECT * FROM with_clause(:'id' || ' OR ' || :'active' || ' OR ' || :'password');
-SELECT * FROM with_clause('((' || :'id' || ')) OR (' || :'active' || ') OR (OLD.password)::pg_catalog.text COLLATE pg_catalog."C" IS DISTINCT FROM (NEW.password)::pg_catalog.text COLLATE pg_catalog."C"');
+SELECT * FROM with_clause('((' || :'id' || ')) OR (' || :'active' || ') OR record_image_ne((ROW(OLD.password)), ROW((NEW.password)))');
 
 -- Others.
 SELECT clause, seen.* FROM unnest(ARRAY[
@@ -76,13 +77,19 @@ SELECT clause, seen.* FROM unnest(ARRAY[
     '(OLD.id * 0) IS DISTINCT FROM (NEW.id * 0) OR ' || :'active' || ' OR ' || :'password',
     'OLD.id::bigint IS DISTINCT FROM NEW.id::bigint OR ' || :'active' || ' OR ' || :'password',
     'OLD.id <> NEW.id OR ' || :'active' || ' OR ' || :'password',
-    -- texts that are compared otherwise
+    -- a column that is compared otherwise
     :'id' || ' OR ' || :'active' || ' OR OLD.password IS DISTINCT FROM NEW.password',
-    :'id' || ' OR ' || :'active' || ' OR (OLD.password COLLATE "POSIX") IS DISTINCT FROM (NEW.password COLLATE "POSIX")',
-    :'id' || ' OR ' || :'active' || ' OR (left(OLD.password, 0) COLLATE "C") IS DISTINCT FROM (left(NEW.password, 0) COLLATE "C")',
-    :'id' || ' OR ' || :'active' || ' OR (same(OLD.password) COLLATE "C") IS DISTINCT FROM (same(NEW.password) COLLATE "C")',
-    :'id' || ' OR ' || :'active' || ' OR (OLD.password::varchar(1)::text COLLATE "C") IS DISTINCT FROM (NEW.password::varchar(1)::text COLLATE "C")',
-    :'id' || ' OR ' || :'active' || ' OR (OLD.password::bpchar COLLATE "C") IS DISTINCT FROM (NEW.password::bpchar COLLATE "C")'
+    :'id' || ' OR ' || :'active' || ' OR (OLD.password COLLATE "C") IS DISTINCT FROM (NEW.password COLLATE "C")',
+    :'id' || ' OR ' || :'active' || ' OR record_image_eq(ROW(OLD.password), ROW(NEW.password))',
+    :'id' || ' OR ' || :'active' || ' OR record_ne(ROW(OLD.password), ROW(NEW.password))',
+    :'id' || ' OR ' || :'active' || ' OR never(ROW(OLD.password), ROW(NEW.password))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(OLD.password), ROW(OLD.password))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(OLD.other), ROW(NEW.other))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(left(OLD.password, 0)), ROW(left(NEW.password, 0)))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(same(OLD.password)), ROW(same(NEW.password)))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(OLD.password::bpchar), ROW(NEW.password::bpchar))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(ROW(OLD.password, 1), ROW(NEW.password, 1))',
+    :'id' || ' OR ' || :'active' || ' OR record_image_ne(OLD, NEW)'
 ]) WITH ORDINALITY AS c(clause, n), with_clause(clause) AS seen ORDER BY n;
 -- The guard's is there again.
 SELECT * FROM seen();
@@ -97,7 +104,7 @@ BEGIN
     DROP TRIGGER session_guard_update ON users;
     CREATE TRIGGER session_guard_update AFTER UPDATE ON users FOR EACH ROW
         WHEN (OLD.id IS DISTINCT FROM NEW.id OR (OLD.active IS TRUE) IS DISTINCT FROM (NEW.active IS TRUE)
-              OR (OLD.password COLLATE "C") IS DISTINCT FROM (NEW.password COLLATE "C"))
+              OR record_image_ne(ROW(OLD.password), ROW(NEW.password)))
         EXECUTE FUNCTION session_guard.stamp('public.users');
     ALTER TABLE users ENABLE ALWAYS TRIGGER session_guard_update;
     SELECT * INTO ok, verdict FROM seen();
@@ -173,11 +180,12 @@ EXCEPTION WHEN SQLSTATE 'TRIGR' THEN
     RETURN is_ok;
 END $$;
 SELECT clause, with_watch_clause(clause) AS ok FROM unnest(ARRAY[
-    'OLD.user_id IS DISTINCT FROM NEW.user_id OR ((OLD.*)::text COLLATE "C") IS DISTINCT FROM ((NEW.*)::text COLLATE "C")',
+    'OLD.user_id IS DISTINCT FROM NEW.user_id OR record_image_ne(OLD.*, NEW.*)',
+    'OLD.user_id IS DISTINCT FROM NEW.user_id OR record_image_ne(OLD, NEW)',
     'OLD.user_id IS DISTINCT FROM NEW.user_id',
-    'OLD.user_id IS DISTINCT FROM NEW.user_id OR ((OLD.*)::text COLLATE "C") IS DISTINCT FROM ((OLD.*)::text COLLATE "C")',
-    'OLD.user_id IS DISTINCT FROM NEW.user_id OR (OLD.name COLLATE "C") IS DISTINCT FROM (NEW.name COLLATE "C")',
-    'OLD.user_id IS DISTINCT FROM NEW.user_id OR (left((OLD.*)::text, 0) COLLATE "C") IS DISTINCT FROM (left((NEW.*)::text, 0) COLLATE "C")',
+    'OLD.user_id IS DISTINCT FROM NEW.user_id OR record_image_ne(OLD.*, OLD.*)',
+    'OLD.user_id IS DISTINCT FROM NEW.user_id OR record_image_ne(ROW(OLD.name), ROW(NEW.name))',
+    'OLD.user_id IS DISTINCT FROM NEW.user_id OR OLD.* IS DISTINCT FROM NEW.*',
     'false'
 ]) AS clause;
 
