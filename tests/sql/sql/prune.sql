@@ -39,7 +39,7 @@ SELECT * FROM session_guard.prune();
 SELECT guard, user_id FROM session_guard.epoch ORDER BY guard, user_id::int;
 SELECT guard FROM session_guard.guard_epoch;
 SELECT scope, subject FROM session_guard.token_epoch;
-SELECT reason, count(*) FROM session_guard.event GROUP BY reason ORDER BY reason;
+SELECT reason, count(DISTINCT (guard, user_id, scope, subject)) FROM session_guard.event GROUP BY reason ORDER BY reason;
 
 -- An epoch that was raised just now stays, wherever it lies; so does one that lies ahead, whenever it was raised.
 INSERT INTO session_guard.epoch VALUES ('public.users', '79', '2000-01-01', 'by hand', now()), ('public.users', '80', now() + interval '1 year', 'by hand', '2000-01-01');
@@ -64,7 +64,7 @@ SELECT statement, code, message, hint FROM unnest(ARRAY[
 -- The epochs of a guard that is detached stay, whatever their age, so that it does not count.
 SELECT session_guard.detach('detached');
 SELECT code, message FROM mistake($$SELECT session_guard.prune(epochs_older_than => '39 days')$$);
-SELECT count(*) FROM session_guard.event WHERE reason <> 'deleted';
+SELECT count(DISTINCT (guard, user_id, scope, subject)) FROM session_guard.event WHERE reason <> 'deleted';
 
 -- A session that was killed stays so.
 SELECT session_start(7) AS login \gset
