@@ -1,9 +1,18 @@
 -- Nothing for PUBLIC, and nothing by default privileges of others: what anybody but the objects' owner was
--- granted is taken back, and what the extension's owner needs is granted then. INSERT is what a restored
--- dump takes: a row that is there cannot be replaced by it.
+-- granted is taken back. Then the extension's owner is granted what administration and restoring a dump take
+-- (INSERT: a row that is there cannot be replaced by it), and whoever owns the database what dumping takes,
+-- and EXECUTE to grant on. If both are the same role, it is granted nothing by its name: what it grants on would
+-- be lost with DROP OWNED, and where a superuser restores a dump and so owns the extension.
 DO $do$
 DECLARE
     granted record;
+    administrator CONSTANT pg_catalog.text := (
+        SELECT CASE WHEN pg_catalog.pg_get_userbyid(d.datdba) OPERATOR(pg_catalog.=) e.rolname THEN 'pg_database_owner'
+                    ELSE pg_catalog.quote_ident(e.rolname) END
+        FROM pg_catalog.pg_database AS d, pg_catalog.pg_roles AS e
+        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+          AND e.oid OPERATOR(pg_catalog.=) (SELECT x.extowner FROM pg_catalog.pg_extension AS x
+                                            WHERE x.extname OPERATOR(pg_catalog.=) 'pg_session_guard'));
 BEGIN
     FOR granted IN
         SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,
@@ -35,21 +44,26 @@ BEGIN
     END LOOP;
 
     FOR granted IN
-        SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION',
-                   p.oid::pg_catalog.regprocedure, '@extowner@') AS statement
+        SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_database_owner, %s WITH GRANT OPTION',
+                   p.oid::pg_catalog.regprocedure, administrator) AS statement
         FROM pg_catalog.pg_proc AS p
         WHERE (p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
                OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace)
           AND p.proname OPERATOR(pg_catalog.<>) ALL (ARRAY['guard_changed', 'epoch_changed', 'apply_replicated'])
+        UNION ALL
+        SELECT pg_catalog.format(g.statement, administrator)
+        FROM (VALUES
+            ('GRANT USAGE ON SCHEMA session_guard TO pg_database_owner, %s WITH GRANT OPTION'),
+            ('GRANT SELECT ON ALL TABLES IN SCHEMA session_guard TO pg_database_owner, %s WITH GRANT OPTION'),
+            ('GRANT SELECT ON ALL SEQUENCES IN SCHEMA session_guard TO pg_database_owner'),
+            ('GRANT INSERT ON ALL TABLES IN SCHEMA session_guard TO %s'),
+            ('REVOKE INSERT ON session_guard.trigger_state FROM %s'),
+            ('GRANT DELETE ON session_guard.guard, session_guard.watch TO %s'),
+            ('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO %s')) AS g (statement)
     LOOP
         EXECUTE granted.statement;
     END LOOP;
 END $do$;
-GRANT USAGE ON SCHEMA session_guard TO @extowner@ WITH GRANT OPTION;
-GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO @extowner@;
-REVOKE INSERT ON session_guard.trigger_state FROM @extowner@;
-GRANT DELETE ON session_guard.guard, session_guard.watch TO @extowner@;
-GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO @extowner@;
 
 SELECT session_guard.acknowledge_timeline();
 

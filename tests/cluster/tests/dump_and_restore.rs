@@ -379,6 +379,15 @@ fn create_owned(cluster: &Cluster) -> Scenario {
 /// Who could ask and administer in the database that was dumped can in this one.
 #[track_caller]
 fn check_rights(cluster: &Cluster, database: &str) {
+    check_app_and_owners(cluster, database);
+    let mut dbo = cluster.connect_as("dbo", database).expect("a connection");
+    run(&mut dbo, "SELECT session_guard.configure(audit => true)");
+    run(&mut dbo, "SELECT * FROM session_guard.prune('90 days', '90 days', dry_run => true)");
+}
+
+/// Who could ask in the database that was dumped, and guard their tables, can in this one.
+#[track_caller]
+fn check_app_and_owners(cluster: &Cluster, database: &str) {
     let mut app = cluster.connect_as("app", database).expect("a connection");
     for question in [
         "SELECT session_valid(1, now())",
@@ -388,8 +397,6 @@ fn check_rights(cluster: &Cluster, database: &str) {
         assert_eq!(answer(&mut app, question), "t", "{question}");
     }
     let mut dbo = cluster.connect_as("dbo", database).expect("a connection");
-    run(&mut dbo, "SELECT session_guard.configure(audit => true)");
-    run(&mut dbo, "SELECT * FROM session_guard.prune('90 days', '90 days', dry_run => true)");
     run(&mut dbo, "SELECT session_guard.attach('former')");
     let mut staff_owner = cluster.connect_as("staff_owner", database).expect("a connection");
     run(&mut staff_owner, "SELECT session_guard.attach('staff')");
@@ -402,21 +409,25 @@ fn a_superuser_restores_the_dump_of_a_database_of_another_owner() {
     let cluster = Cluster::start(&[]);
     let scenario = create_owned(&cluster);
     check_rights(&cluster, "source");
+    let found = problems(&mut cluster.connect("source"));
+    let before = checks(&found);
     let file = dump(&cluster, "whole", &["-F", "custom"]);
     let create = |name: &str| {
         run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE {name} OWNER dbo"));
         cluster.connect(name)
     };
-    // The extension is the superuser's then, so that its former owner grants nothing on it.
+    // The extension is the superuser's then. What its former owner granted is granted again, since
+    // the database is his; but he administers it no more.
     println!("as it is");
     let mut client = create("again");
-    let errors = errors_of(&mut restore(&cluster, "again", &[], &file));
-    assert!(errors.iter().all(|error| error.contains("permission denied for")), "{errors:?}");
+    output_of(&mut restore(&cluster, "again", &["--exit-on-error"], &file));
+    assert_eq!(checks(&problems(&mut client)), before);
+    check_app_and_owners(&cluster, "again");
     scenario.check_dead(&mut client);
     scenario.check_live(&mut client, |_| true);
-    run(&mut client, "SELECT session_guard.grant_access('app')");
-    let mut app = cluster.connect_as("app", "again").expect("a connection");
-    assert_eq!(answer(&mut app, "SELECT session_valid(1, now())"), "t");
+    let mut dbo = cluster.connect_as("dbo", "again").expect("a connection");
+    let refused = refusal(&mut dbo, "SELECT session_guard.configure(audit => true)");
+    assert_eq!(refused, SqlState::INSUFFICIENT_PRIVILEGE);
 
     println!("with the extension there already, by its owner");
     let mut client = create("prepared");
@@ -438,6 +449,36 @@ fn a_superuser_restores_the_dump_of_a_database_of_another_owner() {
     run(&mut client, "SELECT session_guard.grant_access('app')");
     let mut app = cluster.connect_as("app", "stripped").expect("a connection");
     assert_eq!(answer(&mut app, "SELECT session_valid(1, now())"), "t");
+}
+
+/// As before there was an extension in it.
+#[test]
+fn a_databases_owner_asks_and_dumps_where_a_superuser_made_the_extension() {
+    let cluster = Cluster::start(&[]);
+    run(&mut cluster.connect("postgres"), "CREATE ROLE former_owner; CREATE ROLE dbo LOGIN");
+    run(&mut cluster.connect("postgres"), "CREATE DATABASE source OWNER dbo");
+    let mut superuser = cluster.connect("source");
+    run(
+        &mut superuser,
+        "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean);
+         INSERT INTO ab_user VALUES (1, true), (2, false);
+         CREATE EXTENSION pg_session_guard;
+         ALTER TABLE ab_user OWNER TO former_owner;
+         SELECT session_guard.attach('ab_user');
+         ALTER TABLE ab_user OWNER TO dbo;
+         SELECT session_guard.reconcile()",
+    );
+    let mut dbo = cluster.connect_as("dbo", "source").expect("a connection");
+    assert_eq!(answer(&mut dbo, "SELECT session_valid(1, now())"), "t");
+    let path = cluster.folder().join("by_owner.dump");
+    let mut command = cluster.program("pg_dump");
+    output_of(command.args(["-U", "dbo", "-F", "custom", "-f"]).arg(&path).arg("source"));
+    run(&mut superuser, "CREATE DATABASE again OWNER dbo");
+    output_of(&mut restore(&cluster, "again", &["--exit-on-error"], &path));
+    let mut dbo = cluster.connect_as("dbo", "again").expect("a connection");
+    assert_eq!(answer(&mut dbo, "SELECT session_valid(1, now())"), "t");
+    run(&mut dbo, "UPDATE ab_user SET active = true");
+    assert_eq!(answer(&mut dbo, "SELECT session_verdict(2, now())"), "revoked");
 }
 
 /// A part of the dump may have tables whose guards it has not: nobody can know who was put out there.

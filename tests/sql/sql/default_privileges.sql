@@ -12,7 +12,7 @@ CREATE VIEW granted AS
           UNION ALL SELECT 'schema', n.nspname::text, n.nspowner, n.nspacl, n.oid, 'pg_namespace'::regclass FROM pg_namespace AS n
           UNION ALL SELECT 'type', t.oid::regtype::text, t.typowner, t.typacl, t.oid, 'pg_type'::regclass FROM pg_type AS t) AS o(kind, name, owner, acl, oid, class)
     CROSS JOIN aclexplode(o.acl) AS a
-    WHERE a.grantee <> o.owner AND a.grantee::regrole::text <> (SELECT extowner::regrole::text FROM pg_extension WHERE extname = 'pg_session_guard')
+    WHERE a.grantee::regrole NOT IN (o.owner, (SELECT extowner FROM pg_extension WHERE extname = 'pg_session_guard'), to_regrole('pg_database_owner'))
       AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'
                   AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE extname = 'pg_session_guard'));
 
@@ -57,7 +57,7 @@ RESET client_min_messages;
 SELECT * FROM granted;
 -- What it needs, and no more: nobody but the triggers and the functions writes epochs.
 SELECT c.relname, array_agg(a.privilege_type ORDER BY a.privilege_type) AS privileges FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
-WHERE c.relnamespace = 'session_guard'::regnamespace AND a.grantee = 'regress_dba'::regrole GROUP BY c.relname ORDER BY c.relname;
+WHERE c.relnamespace = 'session_guard'::regnamespace AND a.grantee IN ('regress_dba'::regrole, to_regrole('pg_database_owner')) GROUP BY c.relname ORDER BY c.relname;
 UPDATE session_guard.epoch SET epoch = '-infinity';
 DELETE FROM session_guard.epoch;
 SELECT check_name, detail FROM session_guard.health() WHERE NOT ok AND check_name <> 'default_guard';
