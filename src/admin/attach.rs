@@ -110,17 +110,23 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     }
     drop(table);
     if request.is_default == Some(true) {
-        check_default(&row.name)?;
+        check_may_be_default(&row.name)?;
     }
     let stamped = put_in_place(relid, known.as_ref(), request)?;
     if was_here && known.is_none() {
         // Restored with its triggers, but without the guard's row, and so without its epochs.
         as_tables_owner(|| unwatched::note(&row.name, "the guard's epochs were not restored"));
     }
+    let is_new = known.is_none();
     if known.is_some_and(|known| known.is_detached || known.table != row.table || !was_here) {
         let columns = [&row.id_column, &row.active_column].into_iter().chain(&row.revoke_on);
         let columns: Vec<String> = columns.map(|name| shown_identifier(name)).collect();
         pgrx::notice!("guard {} goes on with the columns {}", row.name, columns.join(", "));
+    } else if is_new
+        && let Some(default) = attached_rows().into_iter().find(|row| row.is_default)
+        && default.name != row.name
+    {
+        pgrx::notice!("calls that name no table still mean {}", default.table.shown());
     }
     // A guard that was detached has its watches still.
     for watched in related::rows_of(&row.name) {
@@ -145,11 +151,13 @@ pub fn put_in_place(
     let columns = columns_of(&table, &row)?;
     let comparisons = columns.comparisons();
     let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &[&row.name], &comparisons);
+    let is_default = request.is_default.unwrap_or_else(|| is_default_unasked(&row, known));
+    let row = GuardRow { is_default, ..row };
     let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
     let when = when_clause(&table, &comparisons);
     drop(table);
     let stamped = as_tables_owner(|| {
-        record(&row, request.is_default, known);
+        record(&row);
         let state = TriggerState::of_users(&row.name, relid, stamp);
         if known.is_some() && (!was_armed || state.has_changed()) {
             unwatched::note(&row.name, "the triggers were not all in place");
@@ -307,10 +315,13 @@ fn check_id_column(table: &Relation, known: &GuardRow, row: &GuardRow) -> Result
         .detail("Its epochs are kept by that column's values."))
 }
 
-/// Who takes the default from another guard must own that guard's table, too: calls that name no
-/// table are answered from another one from then on.
-fn check_default(name: &str) -> Result<(), GuardError> {
-    for row in attached_rows().into_iter().filter(|row| row.is_default && row.name != name) {
+/// Calls that name no table are answered from this guard from then on. So who takes the place from
+/// another guard, also from one that is detached, must own that guard's table, too; and the tables
+/// of all guards where none has it.
+fn check_may_be_default(name: &str) -> Result<(), GuardError> {
+    let others = guard_cache::all_rows().into_iter().filter(|row| row.name != name);
+    let (defaults, rest): (Vec<_>, Vec<_>) = others.partition(|row| row.is_default);
+    for row in if defaults.is_empty() { rest } else { defaults } {
         let table = location::locate(&row, &guard_cache::relations());
         match table.and_then(|relid| Relation::open(relid, Lock::Read)) {
             Some(table) => check_ownership(&table)?,
@@ -320,18 +331,19 @@ fn check_default(name: &str) -> Result<(), GuardError> {
     Ok(())
 }
 
-fn record(row: &GuardRow, is_default: Option<bool>, known: Option<&GuardRow>) {
-    let others: Vec<GuardRow> =
-        attached_rows().into_iter().filter(|other| other.name != row.name).collect();
-    let is_default = is_default.unwrap_or_else(|| match known {
-        // The place as the default may have been given away while it was detached.
-        Some(known) if known.is_detached => {
-            others.is_empty() || known.is_default && !others.iter().any(|other| other.is_default)
-        }
-        Some(known) => known.is_default,
-        None => others.is_empty(),
-    });
-    if is_default {
+/// Whether calls that name no table mean this guard, where `attach` is not told: it goes on as the
+/// default, or there is no other.
+fn is_default_unasked(row: &GuardRow, known: Option<&GuardRow>) -> bool {
+    let mut others = attached_rows().into_iter().filter(|other| other.name != row.name).peekable();
+    match known {
+        Some(known) if known.is_default => others.all(|other| !other.is_default),
+        Some(known) if !known.is_detached => false,
+        _ => others.peek().is_none() && check_may_be_default(&row.name).is_ok(),
+    }
+}
+
+fn record(row: &GuardRow) {
+    if row.is_default {
         run_once(
             "UPDATE session_guard.guard SET is_default = false WHERE is_default AND name <> $1",
             &[Value::Utf8(&row.name)],
@@ -364,7 +376,7 @@ fn record(row: &GuardRow, is_default: Option<bool>, known: Option<&GuardRow>) {
             Value::Utf8(&row.active_when),
             Value::Names(&row.revoke_on),
             row.max_session_age.map_or(Value::Null, Value::Int8),
-            Value::Bool(is_default),
+            Value::Bool(row.is_default),
         ],
     );
 }

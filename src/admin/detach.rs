@@ -51,6 +51,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
         .as_ref()
         .filter(|row| row.table == table.name() || location::name_taken_by(&row.table).is_none())
         .map(|row| requested_row(&table, Some(row), &Request::default()));
+    let was_default = row.as_ref().is_some_and(|row| row.is_default && !row.is_detached);
     // Not by what the triggers say: their owner may have made them, and name another's guard.
     let name = row.map(|row| row.name);
     if let Some(name) = &name {
@@ -85,6 +86,9 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     let table = open_own(relid, Lock::Read).or_raise();
     if !triggers::names_of(&table, stamp).is_empty() {
         renamed_meanwhile(&table).raise();
+    }
+    if was_default && !guard_cache::attached_rows().is_empty() {
+        pgrx::notice!("calls that name no table are refused until there is a default guard again");
     }
 }
 

@@ -111,18 +111,15 @@ fn health() -> TableIterator<
 
 fn default_guard(rows: &[GuardRow]) -> Finding {
     const CHECK: &str = "default_guard";
-    match rows {
-        [] => Finding::wrong(CHECK, "no table is guarded", hints::attach_some_table()),
-        [only] => Finding::ok(CHECK, format!("{} is the only guard", only.table.shown())),
-        [first, ..] => match rows.iter().find(|row| row.is_default) {
-            Some(row) => Finding::ok(CHECK, format!("{} is the default", row.table.shown())),
-            None => {
-                let detail = format!("{} tables are guarded, and none is the default", rows.len());
-                let option = ["is_default => true".to_owned()];
-                let sentence = "To make the first of them the default, run";
-                Finding::wrong(CHECK, detail, hints::attach_with(sentence, &first.table, &option))
-            }
-        },
+    let Some(first) = rows.first() else {
+        return Finding::wrong(CHECK, "no table is guarded", hints::attach_some_table());
+    };
+    match rows.iter().find(|row| row.is_default) {
+        Some(row) => Finding::ok(CHECK, format!("{} is the default", row.table.shown())),
+        None => {
+            let detail = "none of the guarded tables is the default";
+            Finding::wrong(CHECK, detail, hints::make_default(&first.table))
+        }
     }
 }
 

@@ -278,29 +278,22 @@ fn default_table(catalog: &Catalog, generation: Generation) -> Result<Oid, Guard
     if let Some(relid) = CACHE.with_borrow(|cache| cache.default) {
         return Ok(relid);
     }
-    let attached: Vec<&GuardRow> = catalog.rows.iter().filter(|row| !row.is_detached).collect();
-    let row = match attached[..] {
-        [] => return Err(no_guard()),
-        [only] => only,
-        [first, ..] => match attached.iter().find(|row| row.is_default) {
-            Some(row) => row,
-            None => {
-                let option = ["is_default => true".to_owned()];
-                let sentence = "Say which table is meant, or make one the default, for example";
-                return Err(GuardError::new(
-                    ErrorKind::NoDefaultGuard,
-                    "several tables are guarded, and none is the default",
-                    hints::attach_with(sentence, &first.table, &option),
-                ));
-            }
-        },
-    };
+    let mut attached = catalog.rows.iter().filter(|row| !row.is_detached).peekable();
+    let Some(first) = attached.peek().copied() else { return Err(no_guard()) };
+    let row = attached.find(|row| row.is_default).ok_or_else(|| no_default(first))?;
     let relid = location::locate(row, &catalog.relations).ok_or_else(|| guard::table_gone(row))?;
     generations::track_guards([relid]);
     if guard_generation() == generation {
         CACHE.with_borrow_mut(|cache| cache.default = Some(relid));
     }
     Ok(relid)
+}
+
+/// Another guard than the one that was meant must not answer, though it be the only one that is
+/// left: ids of its table are other accounts.
+fn no_default(some: &GuardRow) -> GuardError {
+    let message = "none of the guarded tables is the default";
+    GuardError::new(ErrorKind::NoDefaultGuard, message, hints::make_default(&some.table))
 }
 
 /// The row of the guard that is on this table.

@@ -49,6 +49,15 @@ pub fn attach_with(sentence: &str, table: &RelationName, options: &[String]) -> 
     Hint::run(sentence, statement)
 }
 
+/// Only the user can know which table calls are about that name none.
+pub fn make_default(table: &RelationName) -> Hint {
+    Hint::advice(format!(
+        "Name the table in each call, or say which one is meant by calls that name none, \
+         for example: SELECT session_guard.attach({}, is_default => true);",
+        table.literal()
+    ))
+}
+
 /// `revoke_on` as an argument of `attach`.
 pub fn revoke_on_option(columns: &[String]) -> String {
     let columns: Vec<String> = columns.iter().map(|column| quote_literal(column)).collect();

@@ -107,7 +107,7 @@ UPDATE members SET active = false WHERE id = 102;
 :commit
 UPDATE members SET active = true WHERE id = 102;
 :after
-SELECT session_guard.detach('members', forget => true);
+SELECT session_guard.detach('members', forget => true), session_guard.attach('users', is_default => true);
 DROP TABLE members;
 
 -- The guarded table as a child: a change of the parent reaches it.
