@@ -6,7 +6,7 @@ use crate::catalog::guard::{self, Guard, GuardRow, OpenGuard};
 use crate::catalog::location;
 use crate::catalog::policy::Policy;
 use crate::catalog::timeline::{self, Timeline};
-use crate::catalog::{epochs, hints, triggers};
+use crate::catalog::{hints, triggers};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, extension_relation};
 use crate::pg::relation::{Lock, Relation};
@@ -253,7 +253,7 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
     let generation = guard_generation();
     let too_new = extension::why_too_new();
     let relations = ExtensionRelations::find()
-        .ok_or_else(|| too_new.clone().unwrap_or_else(epochs::extension_gone))?;
+        .ok_or_else(|| too_new.clone().unwrap_or_else(extension::gone))?;
     generations::track_guards([
         relations.guard,
         relations.policy,
@@ -356,7 +356,8 @@ fn no_consent(table: &Relation) -> GuardError {
 
 fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     let Some(name) = RelationName::of(relid) else {
-        return guard::no_such_table(relid, hints::list_guards());
+        return guard::no_such_table(relid, hints::list_guards())
+            .detail("The table is the first argument, before the user's id.");
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
     let Some(row) = attached else { return not_guarded_error(&name) };

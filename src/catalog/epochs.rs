@@ -1,6 +1,6 @@
 //! Accounts and epochs, as the tables have them now.
 
-use super::extension::ExtensionRelations;
+use super::extension::{self, ExtensionRelations};
 use super::guard::{Guard, OpenGuard, StatusColumn};
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::ActiveWhen;
@@ -40,7 +40,8 @@ impl<'a> EpochReader<'a> {
     /// By the latest snapshot. The tables are locked before it is taken, so that none is replaced
     /// by a later one.
     pub fn new(open: &'a OpenGuard) -> Result<Self, GuardError> {
-        let epochs = Relation::open(open.relations.epoch, Lock::Read).ok_or_else(extension_gone)?;
+        let epochs =
+            Relation::open(open.relations.epoch, Lock::Read).ok_or_else(extension::gone)?;
         let snapshot = Snapshot::latest(&open.users);
         Ok(EpochReader { open, epochs, snapshot })
     }
@@ -70,12 +71,6 @@ impl<'a> EpochReader<'a> {
     pub fn guard_epoch(&self) -> Option<Epoch> {
         guard_epoch(&self.open.relations, &self.open.guard.name)
     }
-}
-
-/// The extension was dropped while this waited for a lock.
-pub fn extension_gone() -> GuardError {
-    let hint = Hint::run("To create the extension, run", "CREATE EXTENSION pg_session_guard;");
-    GuardError::new(ErrorKind::NoGuard, "extension pg_session_guard is gone", hint)
 }
 
 /// Whether the row's account is active.

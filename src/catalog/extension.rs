@@ -156,6 +156,18 @@ pub fn owner() -> Option<Oid> {
     read_extension().map(|installed| installed.owner)
 }
 
+/// The extension was dropped, perhaps while this waited for a lock, or one of its tables is not
+/// where it was.
+pub fn gone() -> GuardError {
+    if owner().is_some() {
+        let message = "a table of extension pg_session_guard is gone, or has another name";
+        let hint = Hint::advice("Give the tables of the schema session_guard their names back.");
+        return GuardError::new(ErrorKind::NoGuard, message, hint);
+    }
+    let hint = Hint::run("To create the extension, run", "CREATE EXTENSION pg_session_guard;");
+    GuardError::new(ErrorKind::NoGuard, "extension pg_session_guard is gone", hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::series;

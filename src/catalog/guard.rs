@@ -274,7 +274,7 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
         Persistence::Temporary => Err(GuardError::new(
             ErrorKind::NotPermanent,
             format!("table {name} is temporary"),
-            hints::attach_some_table(),
+            hints::ordinary_table(),
         )),
     }
 }
@@ -296,14 +296,14 @@ fn check_heap(table: &Relation) -> Result<(), GuardError> {
         RelationKind::Foreign => Err(unsupported(table, "a foreign table")),
         RelationKind::Other => {
             let message = format!("{} is not an ordinary table", table.shown_name());
-            Err(GuardError::new(ErrorKind::NotATable, message, hints::attach_some_table()))
+            Err(GuardError::new(ErrorKind::NotATable, message, hints::ordinary_table()))
         }
     }
 }
 
 fn unsupported(table: &Relation, what: &str) -> GuardError {
     let message = format!("{} is {what}, and cannot be guarded", table.shown_name());
-    GuardError::new(ErrorKind::UnsupportedTable, message, hints::attach_some_table())
+    GuardError::new(ErrorKind::UnsupportedTable, message, hints::ordinary_table())
 }
 
 /// A column that can hold ids, checked.
@@ -360,15 +360,15 @@ fn status_column(
             shown_identifier(&column.name),
             table.shown_name()
         );
-        let hint = hints::other_column(&table.name());
-        let error = GuardError::new(ErrorKind::StatusNotBoolean, message, hint);
-        return Err(match form.wants_boolean() && !column.is_virtual && !column.is_row {
-            true => error.detail(format!(
-                "active_when is {}. Columns of all types can be read with active_when => 'null'.",
-                form.name()
-            )),
-            false => error,
-        });
+        let hint = match column.is_virtual || column.is_row {
+            true => hints::other_column(&table.name()),
+            false => Hint::advice(
+                "Name a boolean column. If the column is NULL while an account is active, as \
+                 deleted_at is, add active_when => 'null'.",
+            ),
+        };
+        return Err(GuardError::new(ErrorKind::StatusNotBoolean, message, hint)
+            .detail(format!("active_when is {}.", form.name())));
     }
     Ok(StatusColumn { attno: column.attno, active_when: form })
 }

@@ -14,6 +14,14 @@ pub fn attach_some_table() -> Hint {
     )
 }
 
+/// No table of this kind can be guarded.
+pub fn ordinary_table() -> Hint {
+    Hint::advice(
+        "Guard an ordinary table: a permanent one of the access method heap, neither partitioned \
+         nor a partition. For a view, guard the table that it reads.",
+    )
+}
+
 /// This table is not guarded.
 pub fn attach_table(table: &RelationName) -> Hint {
     Hint::advice(format!(

@@ -5,7 +5,7 @@ use super::pending;
 use crate::cache::generations::{Generation, epoch_generation};
 use crate::cache::{guard_cache, stamped_users};
 use crate::catalog::epochs;
-use crate::catalog::extension::ExtensionRelations;
+use crate::catalog::extension::{self, ExtensionRelations};
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::policy::Policy;
 use crate::core::epoch::{Epoch, Instant};
@@ -188,7 +188,7 @@ pub fn stamp_key(
     // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile
     // would look newer than that, and a REPEATABLE READ transaction would fail.
     let epochs =
-        Relation::open(relations.epoch, Lock::Write).ok_or_else(epochs::extension_gone).or_raise();
+        Relation::open(relations.epoch, Lock::Write).ok_or_else(extension::gone).or_raise();
     let guard_in_server = to_server(guard);
     let is_first = Cell::new(false);
     let stamp = rise(

@@ -4,7 +4,7 @@ use super::raise::{Reason, Source, stamp_guard, stamp_user, stamp_user_past};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{is_active, user_epoch};
 use crate::catalog::guard::OpenGuard;
-use crate::catalog::{hints, location, unwatched};
+use crate::catalog::{location, unwatched};
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
@@ -133,7 +133,10 @@ fn id_of<'row>(open: &OpenGuard, row: &'row Tuple) -> Option<UserId<'row>> {
 /// Called by something else than a trigger.
 pub fn not_a_trigger() -> GuardError {
     let message = "this function is called by triggers alone";
-    GuardError::new(ErrorKind::WrongTrigger, message, hints::attach_some_table())
+    let hint = Hint::advice(
+        "The triggers that call it are made by session_guard.attach and session_guard.watch.",
+    );
+    GuardError::new(ErrorKind::WrongTrigger, message, hint)
 }
 
 fn wrong_trigger(call: &TriggerCall) -> GuardError {
