@@ -472,11 +472,13 @@ fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
         return Finding::ok(CHECK, detail);
     }
     let guard = quote_literal(&row.name);
-    let soon = "pg_catalog.date_trunc('second', pg_catalog.clock_timestamp()) + interval '3 s'";
+    let soon = "pg_catalog.date_trunc('second'::pg_catalog.text, pg_catalog.clock_timestamp()) \
+                OPERATOR(pg_catalog.+) '3 s'::pg_catalog.interval";
     let lower = |table: &str| {
         format!(
             "UPDATE session_guard.{table} SET epoch = {soon} \
-             WHERE guard = {guard} AND epoch > {soon};"
+             WHERE guard OPERATOR(pg_catalog.=) {guard}::pg_catalog.text \
+             AND epoch OPERATOR(pg_catalog.>) ({soon});"
         )
     };
     let statements = format!("{} {}", lower("epoch"), lower("guard_epoch"));

@@ -20,7 +20,13 @@ pub fn check_names_are_free(
     };
     let name = table.shown_name();
     let message = format!("table {name} has a trigger {taken} that is not the guard's");
-    let statement = format!("ALTER TRIGGER {taken} ON {name} RENAME TO not_{taken};");
+    let others: Vec<String> = table.triggers().map(|trigger| trigger.name()).collect();
+    let numbered = (2..).map(|number| format!("not_{taken}_{number}"));
+    let free = std::iter::once(format!("not_{taken}"))
+        .chain(numbered)
+        .find(|free| !others.contains(free))
+        .unwrap_or_default();
+    let statement = format!("ALTER TRIGGER {taken} ON {name} RENAME TO {free};");
     let hint = Hint::run("To give that trigger another name, run", statement);
     Err(GuardError::new(ErrorKind::TriggerNameTaken, message, hint))
 }

@@ -9,12 +9,11 @@ use super::trigger_ddl::{
 };
 use crate::cache::guard_cache::{self, GuardRef, check_writable, lock_guards, null_table};
 use crate::catalog::guard;
-use crate::catalog::hints;
 use crate::catalog::privileges::{as_tables_owner, check_ownership, check_update};
 use crate::catalog::related::{self, WatchRow, stamp_related};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
-use crate::error::{ErrorKind, GuardError};
+use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
@@ -44,10 +43,11 @@ fn watch(
     let table = open_own(related, Lock::Read).or_raise();
     if is_users_table {
         let message = format!("table {} is the users table itself", table.shown_name());
-        let sentence =
-            "To have a change of its columns end sessions, name them in revoke_on, for example";
-        let option = ["revoke_on => '{password}'".to_owned()];
-        let hint = hints::attach_with(sentence, &table.name(), &option);
+        let hint = Hint::advice(format!(
+            "To have a change of its columns end sessions, name them in revoke_on, for example: \
+             SELECT session_guard.attach({}, revoke_on => '{{password}}');",
+            table.name().literal()
+        ));
         GuardError::new(ErrorKind::UnsupportedTable, message, hint).raise();
     }
     lock_guards();

@@ -274,8 +274,11 @@ fn token_epochs_gone() -> GuardError {
     let hint = Hint::run(
         "Give the table its name back. What it is called now is listed by",
         "SELECT pg_catalog.pg_describe_object(classid, objid, 0) FROM pg_catalog.pg_depend \
-         WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_catalog.pg_extension \
-         WHERE extname = 'pg_session_guard');",
+         WHERE deptype OPERATOR(pg_catalog.=) 'e' \
+         AND refclassid OPERATOR(pg_catalog.=) \
+         'pg_catalog.pg_extension'::pg_catalog.regclass \
+         AND refobjid OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_extension \
+         WHERE extname OPERATOR(pg_catalog.=) 'pg_session_guard');",
     );
     GuardError::new(ErrorKind::TableGone, "table session_guard.token_epoch is gone", hint)
 }

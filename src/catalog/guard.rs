@@ -441,7 +441,7 @@ pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
     let other = row.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
     let Some(other) = other.filter(|other| check_kind(other).is_ok()) else {
-        return GuardError::new(ErrorKind::TableGone, message, hints::forget_guard(&row.name));
+        return GuardError::new(ErrorKind::TableGone, message, hints::restore_table());
     };
     let hint = hints::attach_with("If that is the table to guard, run", &row.table, &[]);
     let owner = shown_role(other.owner());

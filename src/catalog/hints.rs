@@ -1,6 +1,10 @@
 //! What errors and `health()` say to do. A statement that is given repairs what it stands beside
 //! when it is run as it stands; where only the user can know what is right, there is a sentence
 //! alone.
+//!
+//! Whoever runs it does so with rights of their own, by the search path that they happen to have.
+//! So each operator, function and type in a statement is named with its schema: what a database's
+//! owner has planted in another is never the better match.
 
 use crate::error::Hint;
 use crate::pg::names::{RelationName, quote_literal};
@@ -37,7 +41,8 @@ pub fn other_column(table: &RelationName) -> Hint {
         "Name another column. The columns of the table are listed by",
         format!(
             "SELECT attname, atttypid::pg_catalog.regtype FROM pg_catalog.pg_attribute \
-             WHERE attrelid = {}::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped;",
+             WHERE attrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass \
+             AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped;",
             table.literal()
         ),
     )
@@ -94,12 +99,12 @@ pub fn move_guard(from: &RelationName, to: &RelationName) -> Hint {
     )
 }
 
-/// A guard whose table is gone for good.
-pub fn forget_guard(name: &str) -> Hint {
-    Hint::run(
-        "Create the table again and attach it. If the guard is not wanted any more, the \
-         extension's owner runs",
-        format!("DELETE FROM session_guard.guard WHERE name = {};", quote_literal(name)),
+/// A guard whose table is gone. That may be restored yet, and then needs the row's options: so
+/// there is no statement that would delete it.
+pub fn restore_table() -> Hint {
+    Hint::advice(
+        "Create or restore the table and attach it: the guard goes on with its options. If it is \
+         not wanted any more, the extension's owner deletes its row of session_guard.guard.",
     )
 }
 
