@@ -246,7 +246,13 @@ pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Reque
         active_when: request
             .active_when
             .clone()
-            .or_else(|| known.map(|row| row.active_when.clone()))
+            .or_else(|| {
+                let agreed = guard::agreed_active_when(table, stamp_function());
+                known.map(|row| match agreed {
+                    Some(agreed) => agreed.name().into(),
+                    None => row.active_when.clone(),
+                })
+            })
             .unwrap_or_else(|| "true".into()),
         revoke_on: request.revoke_on.clone().unwrap_or(known_revoke_on),
         max_session_age: max_age.filter(|age| (1..LONGEST_AGE).contains(age)),

@@ -83,7 +83,8 @@ pub struct StatusColumn {
 impl StatusColumn {
     fn comparison(self) -> Comparison {
         match self.active_when {
-            ActiveWhen::True | ActiveWhen::False => Comparison::IsTrue(self.attno),
+            ActiveWhen::True => Comparison::IsTrue(self.attno),
+            ActiveWhen::False => Comparison::IsNotTrue(self.attno),
             ActiveWhen::Null => Comparison::IsNull(self.attno),
         }
     }
@@ -103,12 +104,13 @@ pub struct GuardColumns {
 impl GuardColumns {
     /// What the update trigger compares.
     pub fn comparisons(&self) -> Vec<Comparison> {
-        let own = [Comparison::Value(self.id.attno), self.status.comparison()];
-        own.into_iter().chain(self.revoke_on.iter().copied().map(Comparison::Image)).collect()
+        let further = self.revoke_on.iter().copied().map(Comparison::Image);
+        self.own_comparisons().into_iter().chain(further).collect()
     }
 
-    fn numbers(&self) -> Vec<i16> {
-        [self.id.attno, self.status.attno].into_iter().chain(self.revoke_on.clone()).collect()
+    /// Of that, what the guard reads: the id, and whether the account is active.
+    fn own_comparisons(&self) -> [Comparison; 2] {
+        [Comparison::Value(self.id.attno), self.status.comparison()]
     }
 }
 
@@ -198,15 +200,25 @@ impl Guard {
         })
     }
 
-    /// Whether the table's own triggers say that this guard may read these columns. Where they do
-    /// not, the extension's owner must have the rights of the table's.
+    /// Whether the table's own triggers say that this guard may read these columns, and read them
+    /// so. Where they do not, the extension's owner must have the rights of the table's.
     pub fn has_consent(&self, table: &Relation, stamp: Oid) -> bool {
-        let compared =
-            triggers::compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
-        let wanted = self.columns.numbers();
+        let own = self.columns.own_comparisons();
         triggers::served_guard(table, stamp).as_deref() == Some(&*self.name)
-            && compared.get(..2) == wanted.get(..2)
+            && triggers::compares_first(table, &USERS_TRIGGERS, stamp, &own)
     }
+}
+
+/// How the status column is read, by what the table's update trigger compares: what the table's
+/// owner has agreed to, whatever the guard's row says now.
+pub fn agreed_active_when(table: &Relation, stamp: Oid) -> Option<ActiveWhen> {
+    let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp)?;
+    let (id, attno) = (*compared.first()?, *compared.get(1)?);
+    [ActiveWhen::True, ActiveWhen::False, ActiveWhen::Null].into_iter().find(|form| {
+        let status = StatusColumn { attno, active_when: *form };
+        let own = [Comparison::Value(id), status.comparison()];
+        triggers::compares_first(table, &USERS_TRIGGERS, stamp, &own)
+    })
 }
 
 /// What `attach` asks of the columns, checked in the order in which a user would correct them.

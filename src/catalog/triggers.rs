@@ -60,6 +60,17 @@ pub fn compared_columns(table: &Relation, set: &TriggerSet, function: Oid) -> Op
     find(table, set[0].0, function)?.compared_columns()
 }
 
+/// Whether the update trigger's clause begins with these comparisons.
+pub fn compares_first(
+    table: &Relation,
+    set: &TriggerSet,
+    function: Oid,
+    comparisons: &[Comparison],
+) -> bool {
+    find(table, set[0].0, function)
+        .is_some_and(|trigger| trigger.compares_first(table, comparisons))
+}
+
 /// Why the triggers are not all in place and `ENABLE ALWAYS`: each of them that is not.
 pub fn problems(
     table: &Relation,

@@ -106,6 +106,12 @@ impl Trigger<'_> {
         // SAFETY: as above.
         unsafe { when_clause::is_made_of(self.0.tgqual, table, comparisons) }
     }
+
+    /// Whether its WHEN clause begins with these comparisons.
+    pub fn compares_first(&self, table: &Relation, comparisons: &[Comparison]) -> bool {
+        // SAFETY: as above.
+        unsafe { when_clause::begins_with(self.0.tgqual, table, comparisons) }
+    }
 }
 
 impl Relation {

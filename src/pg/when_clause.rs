@@ -14,6 +14,9 @@ pub enum Comparison {
     Value(i16),
     /// `(OLD.column IS TRUE) IS DISTINCT FROM (NEW.column IS TRUE)`, for booleans.
     IsTrue(i16),
+    /// The same with `IS NOT TRUE`: as it says which accounts are active, the clause shows whether the
+    /// column is read the one way or the other.
+    IsNotTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
     /// `pg_catalog.record_image_ne(ROW(OLD.column), ROW(NEW.column))`, for any type: what is stored
@@ -33,6 +36,7 @@ impl Comparison {
         match self {
             Comparison::Value(_) => both(&|row| format!("{row}.{column}")),
             Comparison::IsTrue(_) => both(&|row| format!("({row}.{column} IS TRUE)")),
+            Comparison::IsNotTrue(_) => both(&|row| format!("({row}.{column} IS NOT TRUE)")),
             Comparison::IsNull(_) => both(&|row| format!("({row}.{column} IS NULL)")),
             Comparison::Image(_) => {
                 format!("pg_catalog.record_image_ne(ROW(OLD.{column}), ROW(NEW.{column}))")
@@ -73,6 +77,28 @@ pub(super) unsafe fn is_made_of(
     let Some(expected) = build(table, comparisons) else { return false };
     // SAFETY: two trees; places in a query text do not count.
     unsafe { pg_sys::equal(tree.cast(), expected.cast()) }
+}
+
+/// Whether a clause begins with these comparisons, one OR the other.
+///
+/// # Safety
+/// As above.
+pub(super) unsafe fn begins_with(
+    clause: *mut std::ffi::c_char,
+    table: &Relation,
+    comparisons: &[Comparison],
+) -> bool {
+    // SAFETY: the caller says so.
+    let Some(tree) = (unsafe { tree_of(clause) }) else { return false };
+    let Some(expected) = build(table, comparisons) else { return false };
+    // SAFETY: a tree of PostgreSQL's.
+    let Some(arms) = (unsafe { arms_of(tree) }) else { return false };
+    // SAFETY: a tree that was built as PostgreSQL's are.
+    let Some(expected) = (unsafe { arms_of(expected) }) else { return false };
+    let mut both = arms.iter().zip(&expected);
+    // SAFETY: nodes of two trees; places in a query text do not count.
+    arms.len() >= expected.len()
+        && both.all(|(arm, other)| unsafe { pg_sys::equal(arm.cast(), other.cast()) })
 }
 
 unsafe fn tree_of(clause: *mut std::ffi::c_char) -> Option<*mut Node> {
@@ -161,7 +187,11 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
         }),
         Comparison::IsTrue(attno) => are_distinct(|row| {
             let (column, _) = column(table, row, attno)?;
-            Some((is_true(column), pg_sys::BOOLOID))
+            Some((boolean_test(column, pg_sys::BoolTestType::IS_TRUE), pg_sys::BOOLOID))
+        }),
+        Comparison::IsNotTrue(attno) => are_distinct(|row| {
+            let (column, _) = column(table, row, attno)?;
+            Some((boolean_test(column, pg_sys::BoolTestType::IS_NOT_TRUE), pg_sys::BOOLOID))
         }),
         Comparison::IsNull(attno) => are_distinct(|row| {
             let (column, type_oid) = column(table, row, attno)?;
@@ -283,11 +313,11 @@ fn coerce_implicitly(node: *mut Node, from: Oid, to: Oid) -> Option<*mut Node> {
     (!coerced.is_null()).then_some(coerced)
 }
 
-fn is_true(node: *mut Node) -> *mut Node {
+fn boolean_test(node: *mut Node, what: pg_sys::BoolTestType::Type) -> *mut Node {
     let test = pg_sys::BooleanTest {
         xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_BooleanTest },
         arg: node.cast(),
-        booltesttype: pg_sys::BoolTestType::IS_TRUE,
+        booltesttype: what,
         location: NOWHERE,
     };
     allocate(test).cast()
