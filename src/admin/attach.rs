@@ -13,9 +13,7 @@ use crate::cache::guard_cache::{
 };
 use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_columns};
 use crate::catalog::location;
-use crate::catalog::privileges::{
-    as_tables_owner, check_administration, check_ownership, is_extension_owner,
-};
+use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
 use crate::catalog::triggers::{self, USERS_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
@@ -24,7 +22,7 @@ use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
 use crate::pg::names::{quote_literal, shown_identifier};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
-use crate::pg::roles::role_name;
+use crate::pg::roles::{has_rights_of, role_name};
 use crate::pg::spi::run_once;
 use crate::stamp::backfill;
 use pgrx::Array;
@@ -98,7 +96,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     let table = open_own(relid, Lock::Read)?;
     let known = inherit::guard_of(&table, &guard_cache::relations())?;
     let was_here = triggers::served_guard(&table, stamp_function()).is_some();
-    let known = known.map(|row| match was_here || is_own_row(&row, relid) {
+    let known = known.map(|row| match was_here || is_own_row(&row, &table) {
         true => row,
         false => without_columns(row),
     });
@@ -180,11 +178,13 @@ pub fn put_in_place(
     Ok(stamped)
 }
 
-/// Whether a guard's row is what an owner has once given to `attach`, or the caller may have
-/// written it.
-fn is_own_row(row: &GuardRow, relid: Oid) -> bool {
-    is_extension_owner()
-        || TriggerState::of_users(&row.name, relid, stamp_function()).was_recorded()
+/// Whether a guard's row is what an owner of the table has once given to `attach`, or who may have
+/// written it, the extension's owner, has that role's rights. Who calls does not count: a superuser
+/// knows no more of it than anybody.
+fn is_own_row(row: &GuardRow, table: &Relation) -> bool {
+    let relations = guard_cache::relations();
+    has_rights_of(relations.owner, table.owner())
+        || TriggerState::of_users(&row.name, table.oid(), relations.stamp).was_recorded()
 }
 
 /// A row that somebody else has written names columns that the table's owner has not agreed to. Its

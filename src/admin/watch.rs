@@ -52,7 +52,11 @@ fn watch(
     }
     lock_guards();
     let rows = related::read_rows();
-    let known = rows.iter().find(|known| known.locate() == Some(related));
+    let known = rows.iter().find(|known| known.locate() == Some(related)).or_else(|| {
+        // A table that was made again, or restored as another role's.
+        let name = table.name();
+        rows.iter().find(|known| known.table == name && known.locate().is_none())
+    });
     let row = WatchRow {
         guard,
         name: known.map_or_else(|| new_name(&table, &rows), |known| known.name.clone()),
@@ -138,12 +142,17 @@ fn check_triggers(related: Oid, function: Oid, expected: usize) -> Result<(), Gu
 /// Takes the triggers of a watch off; its row stays for the next attach, by the names that table
 /// and columns have now, unless it is to be forgotten.
 pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
+    // Only its triggers give the right to lock the table: the row alone may name somebody else's.
     let related = row.locate();
-    let table = related.and_then(|related| Relation::open(related, Lock::Exclusive));
+    let table = related.and_then(|related| Relation::open(related, Lock::Read));
+    let has_triggers = table.as_ref().is_some_and(|table| row.has_triggers_on(table));
+    drop(table);
+    let lock = if has_triggers { Lock::Exclusive } else { Lock::Read };
+    let table = related.and_then(|related| Relation::open(related, lock));
     // Without its triggers, only the row says which table it is.
     let renamed = table.as_ref().map(|table| row.renamed(table));
     drop(table);
-    related.map_or(Ok(()), drop_from)?;
+    related.filter(|_| has_triggers).map_or(Ok(()), drop_from)?;
     match renamed {
         _ if forget => delete_row(row),
         Some(renamed) if renamed != *row => {

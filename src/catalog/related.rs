@@ -1,12 +1,15 @@
 //! A watch: a table beside a users table whose rows belong to users, too.
 
+use super::extension;
 use super::guard::{self, IdColumn};
 use super::triggers::{self, RELATED_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::names::{RelationName, extension_function, extension_relation, quote_literal};
+use crate::pg::names::{
+    RelationName, extension_function, extension_relation, quote_literal, shown_identifier,
+};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles;
+use crate::pg::roles::{self, shown_role};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::triggers::relations_with_trigger_of;
 use crate::pg::when_clause::Comparison;
@@ -66,8 +69,8 @@ impl WatchRow {
     }
 
     /// The table of the recorded name, if its triggers serve the watch. Else another table whose
-    /// triggers do. Else the table of the recorded name, if it is the recorded owner's and serves
-    /// none.
+    /// triggers do. Else the table of the recorded name, if it is the recorded owner's, serves none,
+    /// and its owner has agreed to be watched.
     pub fn locate(&self) -> Option<Oid> {
         let function = stamp_related();
         let serves = |relid: &Oid| {
@@ -77,6 +80,7 @@ impl WatchRow {
             Relation::open(*relid, Lock::Read).is_some_and(|table| {
                 triggers::served(&table, function).is_none()
                     && roles::role_name(table.owner()) == self.table_owner
+                    && self.has_consent(&table)
             })
         };
         let by_name = self.table.find();
@@ -91,13 +95,26 @@ impl WatchRow {
     /// that may call their function can make triggers on a table of its own that say so, too.
     fn is_served_by(&self, table: &Relation) -> bool {
         let function = stamp_related();
-        if triggers::served(table, function).is_none_or(|served| served != self.arguments()) {
-            return false;
-        }
-        let owner = table.owner();
-        roles::role_name(owner) == self.table_owner
-            || roles::tables_owner().is_some_and(|extension| roles::has_rights_of(owner, extension))
-            || TriggerState::of_related(self.arguments(), table.oid(), function).is_recorded()
+        self.has_triggers_on(table)
+            && (roles::role_name(table.owner()) == self.table_owner
+                || extension::owner()
+                    .is_some_and(|extension| roles::has_rights_of(table.owner(), extension))
+                || TriggerState::of_related(self.arguments(), table.oid(), function).is_recorded())
+    }
+
+    /// Whether the table's triggers say that they serve the watch.
+    pub fn has_triggers_on(&self, table: &Relation) -> bool {
+        triggers::served(table, stamp_related()).is_some_and(|served| served == self.arguments())
+    }
+
+    /// Whether a table without triggers may get those of the watch: it had them, or who may have
+    /// written the row, the extension's owner, has the rights of the table's owner. Else a row that
+    /// names somebody else's table would have its ids recorded.
+    fn has_consent(&self, table: &Relation) -> bool {
+        extension::owner()
+            .is_some_and(|extension| roles::has_rights_of(extension, table.owner()))
+            || TriggerState::of_related(self.arguments(), table.oid(), stamp_related())
+                .was_recorded_here()
     }
 
     /// What the update trigger compares, by the names that there are now.
@@ -135,7 +152,7 @@ impl WatchRow {
         let name = self.table.shown();
         let opened = self.locate().and_then(|relid| Relation::open(relid, Lock::Read));
         let Some(table) = opened else {
-            return vec![(format!("watched table {name} is gone"), self.unwatch_hint())];
+            return vec![self.not_found(users)];
         };
         let row = self.renamed(&table);
         let comparisons = match row.comparisons(&table) {
@@ -198,17 +215,36 @@ impl WatchRow {
         Hint::run("To put the triggers back, run", statement)
     }
 
-    fn unwatch_hint(&self) -> Hint {
-        let statement = format!(
-            "DELETE FROM session_guard.watch WHERE schema_name = {} AND table_name = {};",
-            quote_literal(&self.table.schema),
-            quote_literal(&self.table.name)
-        );
-        Hint::run(
-            "Create the table again and call session_guard.watch. If it is not wanted any \
-             more, the extension's owner runs",
-            statement,
-        )
+    /// Why no table is found: the one of its name is another role's, or there is none.
+    fn not_found(&self, users: &RelationName) -> (String, Hint) {
+        let name = self.table.shown();
+        let there = self.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
+        let Some(table) = there.filter(|table| guard::check_kind(table).is_ok()) else {
+            // It may be restored yet, and then needs the row: no statement that would delete it.
+            let hint = Hint::advice(
+                "Create or restore the table and call session_guard.watch. If it is not wanted any \
+                 more, the extension's owner deletes its row of session_guard.watch.",
+            );
+            return (format!("watched table {name} is gone"), hint);
+        };
+        let owner = shown_role(table.owner());
+        let hint = match self.has_consent(&table) {
+            true => self.watch_hint(users),
+            false => Hint::advice(format!(
+                "If that is the table to watch, {owner} calls session_guard.watch({}, ...) with the \
+                 column that names the user.",
+                self.table.literal()
+            )),
+        };
+        let detail = match roles::role_name(table.owner()) == self.table_owner {
+            true => format!("{name} is not watched: {owner} has not agreed to it"),
+            false => format!(
+                "{name} is not watched: the table that has the name now belongs to {owner}, and the \
+                 watched one belonged to {}",
+                shown_identifier(&self.table_owner)
+            ),
+        };
+        (detail, hint)
     }
 
     /// Not watched.

@@ -99,6 +99,12 @@ impl TriggerState {
         is_same_table && now.any(|one| then.clone().any(|other| other == one))
     }
 
+    /// Whether `attach` or `watch` has made any on this very table, be they there or not.
+    pub fn was_recorded_here(&self) -> bool {
+        let recorded = self.recorded();
+        recorded.is_some_and(|then| then.split(' ').next() == self.state.split(' ').next())
+    }
+
     /// Whether `attach` or `watch` has ever made any.
     pub fn was_recorded(&self) -> bool {
         self.recorded().is_some()
