@@ -57,6 +57,8 @@ pub enum ErrorKind {
     CannotUseSchema,
     /// An id that no account has.
     UnknownUser,
+    /// A right that was taken back, and that the role has by another way.
+    StillGranted,
     /// Something that writes, on a standby.
     OnStandby,
     /// The catalog is of a later version than the library.
@@ -95,6 +97,7 @@ impl ErrorKind {
             AttachedOtherwise | TriggerNameTaken => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             TableInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, // 55006
             CannotUseSchema => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED, // 01007
+            StillGranted => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_REVOKED, // 01006
             UnknownUser => PgSqlErrorCode::ERRCODE_NO_DATA,      // 02000
             OnStandby => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, // 25006
             InvalidValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023

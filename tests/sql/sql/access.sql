@@ -55,6 +55,27 @@ SELECT statement, m.* FROM unnest(ARRAY[$$grant_access('regress_stranger')$$, $$
 RESET ROLE;
 SELECT schema_name, may_call FROM may('regress_stranger');
 
+-- What is left by another way is told, with its reason: a membership, PUBLIC, another grantor, all rights.
+CREATE ROLE regress_group;
+GRANT regress_group TO :role;
+SELECT session_guard.grant_access('regress_group'), session_guard.grant_access(:'role');
+SELECT session_guard.revoke_access(:'role');
+SELECT session_guard.revoke_access('regress_group');
+SELECT session_guard.revoke_access(current_user::regrole);
+GRANT EXECUTE ON FUNCTION "the app's".session_start(uuid) TO PUBLIC;
+SELECT session_guard.revoke_access('regress_group');
+REVOKE EXECUTE ON FUNCTION "the app's".session_start(pg_catalog.uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION "the app's".token_valid(text, text, timestamp) TO regress_stranger WITH GRANT OPTION;
+GRANT USAGE ON SCHEMA "the app's" TO regress_stranger;
+SET ROLE regress_stranger;
+GRANT EXECUTE ON FUNCTION "the app's".token_valid(text, text, timestamp) TO regress_group;
+RESET ROLE;
+SELECT session_guard.revoke_access('regress_group');
+SET ROLE regress_stranger; REVOKE EXECUTE ON FUNCTION "the app's".token_valid(pg_catalog.text, pg_catalog.text, pg_catalog."timestamp") FROM regress_group; RESET ROLE;
+SELECT session_guard.revoke_access('regress_group'), session_guard.revoke_access('regress_stranger');
+DROP OWNED BY regress_group;
+DROP ROLE regress_group;
+
 -- PUBLIC's rights are nobody's business here.
 SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = '"the app''s"'::regnamespace AND has_function_privilege('regress_stranger', p.oid, 'EXECUTE');
 DROP EXTENSION pg_session_guard;
