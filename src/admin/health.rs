@@ -1,75 +1,25 @@
 //! SQL: what an operator wants to know: each check each time, and all that is wrong.
 
+use super::health_finding::{Finding, Row};
+use super::{health_own_tables, health_privileges};
 use crate::cache::guard_cache::{self, attached_rows, check_library, check_names};
-use crate::catalog::extension;
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
 use crate::core::epoch::Epoch;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::datum::{ServerText, Value};
+use crate::pg::datum::ServerText;
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::{role_name, shown_role};
+use crate::pg::roles::role_name;
 use crate::pg::server::{clock, is_standby, setting};
-use crate::pg::spi::{query, query_one, string};
+use crate::pg::spi::query_one;
 use crate::pg::triggers::relations_with_trigger_of;
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
-
-/// A check's result.
-struct Finding {
-    guard: Option<String>,
-    check: &'static str,
-    problem: Option<Hint>,
-    detail: String,
-}
-
-impl Finding {
-    fn ok(check: &'static str, detail: impl Into<String>) -> Finding {
-        Finding { guard: None, check, problem: None, detail: detail.into() }
-    }
-
-    fn wrong(check: &'static str, detail: impl Into<String>, hint: Hint) -> Finding {
-        Finding { guard: None, check, problem: Some(hint), detail: detail.into() }
-    }
-
-    fn of_error(check: &'static str, error: GuardError) -> Finding {
-        Finding::wrong(check, error.message, error.hint)
-    }
-
-    fn of_guard(mut self, row: &GuardRow) -> Finding {
-        self.guard = Some(row.name.clone());
-        self
-    }
-}
-
-type Row = (Option<ServerText>, String, bool, ServerText, Option<ServerText>);
-
-impl From<Finding> for Row {
-    fn from(finding: Finding) -> Row {
-        let is_ok = finding.problem.is_none();
-        // What to do where there is no statement stands in the detail.
-        let (advice, remedy) = match finding.problem {
-            Some(hint) => (Some(hint.text()), hint.statement()),
-            None => (None, None),
-        };
-        let detail = match (&remedy, advice) {
-            (None, Some(advice)) => format!("{}. {advice}", finding.detail),
-            _ => finding.detail,
-        };
-        (
-            finding.guard.map(ServerText),
-            finding.check.to_owned(),
-            is_ok,
-            ServerText(detail),
-            remedy.map(ServerText),
-        )
-    }
-}
 
 /// One row or more for each thing that can be wrong.
 #[pg_extern(sql = false)]
@@ -94,13 +44,16 @@ fn health() -> TableIterator<
     }
     let rows = attached_rows();
     findings.push(default_guard(&rows));
-    findings.push(trigger_owner());
+    findings.extend(health_privileges::trigger_owner());
     findings.extend(unknown_guards());
-    findings.push(own_tables());
-    findings.push(replication());
+    findings.push(health_own_tables::own_tables());
+    findings.push(health_own_tables::replication());
     findings.push(replica());
     findings.push(timeline_changed(&rows));
-    findings.push(privileges());
+    findings.push(health_privileges::owners());
+    findings.push(health_privileges::privileges());
+    findings.extend(health_privileges::writers());
+    findings.extend(health_privileges::other_functions());
     for row in &rows {
         let of_guard =
             check_guard(row).unwrap_or_else(|error| vec![Finding::of_error("table", error)]);
@@ -146,51 +99,6 @@ fn unknown_guards() -> Vec<Finding> {
         findings.push(Finding::ok(CHECK, "all triggers serve guards that are there"));
     }
     findings
-}
-
-/// Edits by hand are noticed by triggers on the extension's own tables.
-fn own_tables() -> Finding {
-    const CHECK: &str = "own_tables";
-    match guard_cache::relations().untracked_table {
-        None => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
-        Some(table) => {
-            let detail = format!(
-                "edits of session_guard.{table} by hand are not noticed: each call reads the tables"
-            );
-            let statement = format!(
-                "ALTER TABLE session_guard.{table} ENABLE ALWAYS TRIGGER session_guard_changed, \
-                 ENABLE ALWAYS TRIGGER session_guard_emptied;"
-            );
-            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", statement))
-        }
-    }
-}
-
-/// What logical replication brings is merged by a trigger on each of the extension's own tables.
-fn replication() -> Finding {
-    const CHECK: &str = "logical_replication";
-    const MISSING: &str = "
-        SELECT pg_catalog.string_agg(
-                   CASE WHEN t.oid IS NULL THEN pg_catalog.format(
-                       'CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE '
-                       'ON session_guard.%1$I FOR EACH ROW '
-                       'EXECUTE FUNCTION session_guard.apply_replicated(); ', c.relname) ELSE '' END
-                   || pg_catalog.format('ALTER TABLE session_guard.%1$I '
-                       'ENABLE ALWAYS TRIGGER session_guard_apply;', c.relname),
-                   ' ' ORDER BY c.relname)
-        FROM pg_catalog.pg_class c
-        LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
-             AND t.tgfoid = pg_catalog.to_regproc('session_guard.apply_replicated')
-        WHERE c.relnamespace = pg_catalog.to_regnamespace('session_guard') AND c.relkind = 'r'
-          AND c.relname <> 'invalidation' AND (t.oid IS NULL OR t.tgenabled <> 'A')";
-    let remedy = query(MISSING, &[], |row| string(row, 1)).into_iter().flatten().next();
-    match remedy {
-        Some(remedy) => {
-            let detail = "replicated rows are not merged with those that are there";
-            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", remedy))
-        }
-        None => Finding::ok(CHECK, "replicated rows raise epochs"),
-    }
 }
 
 /// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether
@@ -265,84 +173,11 @@ fn timeline_changed(rows: &[GuardRow]) -> Finding {
     Finding::wrong(CHECK, detail, Hint::run(sentence, statements.join(" ")))
 }
 
-/// The triggers write with the rights of their function's owner.
-fn trigger_owner() -> Finding {
-    const CHECK: &str = "trigger_owner";
-    const OWNER: &str = "
-        SELECT r.rolname::text,
-               p.prosecdef
-               -- With quote_all_identifiers the value has quotes.
-               AND pg_catalog.replace(p.proconfig[1], '\"', '') = 'search_path=pg_catalog, pg_temp'
-               AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'INSERT')
-               AND pg_catalog.has_table_privilege(p.proowner, 'session_guard.epoch', 'UPDATE'),
-               (SELECT o.rolname::text FROM pg_catalog.pg_class c
-                JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
-                WHERE c.oid = 'session_guard.epoch'::pg_catalog.regclass)
-        FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
-        WHERE p.oid = 'session_guard.stamp()'::pg_catalog.regprocedure";
-    let found = query(OWNER, &[], |row| {
-        let can_write = row.get::<bool>(2).ok().flatten() == Some(true);
-        (string(row, 1).unwrap_or_default(), can_write, string(row, 3).unwrap_or_default())
-    });
-    let (owner, can_write, table_owner) = found.into_iter().next().unwrap_or_default();
-    let owner = shown_identifier(&owner);
-    if can_write {
-        return Finding::ok(CHECK, format!("the triggers stamp as {owner}"));
-    }
-    let detail = format!("the triggers' function, owned by {owner}, cannot write epochs");
-    let statement = format!(
-        "ALTER FUNCTION session_guard.stamp() OWNER TO {}; \
-         ALTER FUNCTION session_guard.stamp() SECURITY DEFINER \
-         SET search_path = pg_catalog, pg_temp;",
-        shown_identifier(&table_owner)
-    );
-    Finding::wrong(CHECK, detail, Hint::run("To give them their rights back, run", statement))
-}
-
-/// The extension's owner administers it, which takes rights that DROP OWNED takes away.
-fn privileges() -> Finding {
-    const CHECK: &str = "privileges";
-    let Some(owner) = extension::owner() else {
-        return Finding::wrong(CHECK, "the extension has no owner", hints::list_guards());
-    };
-    const LACKED: &str = "
-        SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
-                   pg_catalog.pg_get_function_identity_arguments(p.oid)), ', ' ORDER BY p.oid)
-        FROM pg_catalog.pg_depend d
-        JOIN pg_catalog.pg_proc p ON p.oid = d.objid
-        JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-        WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-          AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension
-                            WHERE extname = 'pg_session_guard')
-          AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-          AND p.proname NOT IN ('guard_changed', 'epoch_changed', 'apply_replicated')
-          AND NOT pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE')";
-    let owner_value = [Value::Oid(owner)];
-    let lacked = query(LACKED, &owner_value, |row| string(row, 1)).into_iter().flatten().next();
-    const CAN_USE: &str = "SELECT pg_catalog.has_schema_privilege($1, 'session_guard', 'USAGE')";
-    let can_use = query_one::<bool>(CAN_USE, &owner_value) == Some(true);
-    let role = shown_role(owner);
-    if lacked.is_none() && can_use {
-        return Finding::ok(CHECK, format!("{role} administers the extension"));
-    }
-    let detail = format!("{role}, who owns the extension, lacks rights to administer it");
-    let functions = lacked.map_or(String::new(), |functions| {
-        format!(" GRANT EXECUTE ON FUNCTION {functions} TO {role} WITH GRANT OPTION;")
-    });
-    let statement = format!(
-        "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
-         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
-         REVOKE INSERT ON session_guard.trigger_state FROM {role}; \
-         GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
-         GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
-    );
-    Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))
-}
-
 fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     let open = guard_cache::open_row(row)?;
     let name = open.users.name();
     let mut findings = vec![table(row, &open, &name)];
+    findings.extend(health_privileges::access(row, &open));
     if open.guard.disarmed.is_empty() {
         findings.push(Finding::ok("armed", "all triggers are in place"));
     }

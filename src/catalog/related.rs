@@ -69,8 +69,8 @@ impl WatchRow {
     }
 
     /// The table of the recorded name, if its triggers serve the watch. Else another table whose
-    /// triggers do. Else the table of the recorded name, if it is the recorded owner's, serves none,
-    /// and its owner has agreed to be watched.
+    /// triggers do. Else the table of the recorded name, if it is the recorded owner's, serves
+    /// none, and its owner has agreed to be watched.
     pub fn locate(&self) -> Option<Oid> {
         let function = stamp_related();
         let serves = |relid: &Oid| {
@@ -111,8 +111,7 @@ impl WatchRow {
     /// written the row, the extension's owner, has the rights of the table's owner. Else a row that
     /// names somebody else's table would have its ids recorded.
     fn has_consent(&self, table: &Relation) -> bool {
-        extension::owner()
-            .is_some_and(|extension| roles::has_rights_of(extension, table.owner()))
+        extension::owner().is_some_and(|extension| roles::has_rights_of(extension, table.owner()))
             || TriggerState::of_related(self.arguments(), table.oid(), stamp_related())
                 .was_recorded_here()
     }
@@ -231,16 +230,16 @@ impl WatchRow {
         let hint = match self.has_consent(&table) {
             true => self.watch_hint(users),
             false => Hint::advice(format!(
-                "If that is the table to watch, {owner} calls session_guard.watch({}, ...) with the \
-                 column that names the user.",
+                "If that is the table to watch, {owner} calls session_guard.watch({}, ...) with \
+                 the column that names the user.",
                 self.table.literal()
             )),
         };
         let detail = match roles::role_name(table.owner()) == self.table_owner {
             true => format!("{name} is not watched: {owner} has not agreed to it"),
             false => format!(
-                "{name} is not watched: the table that has the name now belongs to {owner}, and the \
-                 watched one belonged to {}",
+                "{name} is not watched: the table that has the name now belongs to {owner}, and \
+                 the watched one belonged to {}",
                 shown_identifier(&self.table_owner)
             ),
         };

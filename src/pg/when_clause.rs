@@ -14,8 +14,8 @@ pub enum Comparison {
     Value(i16),
     /// `(OLD.column IS TRUE) IS DISTINCT FROM (NEW.column IS TRUE)`, for booleans.
     IsTrue(i16),
-    /// The same with `IS NOT TRUE`: as it says which accounts are active, the clause shows whether the
-    /// column is read the one way or the other.
+    /// The same with `IS NOT TRUE`: as it says which accounts are active, the clause shows whether
+    /// the column is read the one way or the other.
     IsNotTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 root = Path(__file__).parents[3]
-source = (root / "src" / "admin" / "health.rs").read_text()
+source = "".join(path.read_text() for path in sorted((root / "src" / "admin").glob("health*.rs")))
 page = (root / "docs" / "operations.md").read_text()
 section = page.partition("## What health() says")[2].partition("\n## ")[0]
 checks = set(re.findall(r'(?:CHECK: &str = |Finding::\w+\(\s*)"(\w+)"', source))

@@ -1,0 +1,87 @@
+//! What of `health()` is about the triggers on the extension's own tables.
+
+use super::health_finding::Finding;
+use crate::cache::guard_cache;
+use crate::error::Hint;
+use crate::pg::spi::{query, string};
+
+/// The triggers that are to be there: the table, the trigger, its kind as `pg_trigger` has it
+/// (PostgreSQL source, pg_trigger.h), as CREATE TRIGGER says that, and the function.
+const CHANGE_TRIGGERS: &str = "
+    SELECT w.relation, v.* FROM (VALUES
+        ('epoch', 'epoch_changed'), ('guard_epoch', 'epoch_changed'), ('guard', 'guard_changed'),
+        ('policy', 'guard_changed')) AS w (relation, function)
+    CROSS JOIN LATERAL (VALUES
+        ('session_guard_changed', 29, 'AFTER INSERT OR UPDATE OR DELETE', 'ROW', w.function),
+        ('session_guard_emptied', 32, 'AFTER TRUNCATE', 'STATEMENT', w.function)) AS v
+    UNION ALL VALUES ('timeline', 'session_guard_changed', 60,
+        'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE', 'STATEMENT', 'guard_changed')";
+
+const APPLY_TRIGGERS: &str = "
+    SELECT r, 'session_guard_apply', 31, 'BEFORE INSERT OR UPDATE OR DELETE', 'ROW',
+           'apply_replicated'
+    FROM (VALUES ('guard'), ('watch'), ('unwatched'), ('trigger_state'), ('policy'), ('epoch'),
+        ('guard_epoch'), ('token_epoch'), ('event'), ('timeline')) AS t (r)";
+
+/// The tables whose triggers are not all in place and `ENABLE ALWAYS`, and the statements that put
+/// them back. Only the extension's own: what else lies in its schema has none.
+fn misplaced(wanted: &str) -> Option<(String, String)> {
+    let misplaced = format!(
+        "SELECT pg_catalog.string_agg(DISTINCT 'session_guard.' || w.relation, ', '),
+                pg_catalog.string_agg(CASE WHEN s.is_as_made THEN '' ELSE
+                    CASE WHEN t.oid IS NULL THEN '' ELSE pg_catalog.format(
+                        'DROP TRIGGER %I ON session_guard.%I; ', w.trigger, w.relation) END
+                    || pg_catalog.format('CREATE TRIGGER %I %s ON session_guard.%I FOR EACH %s '
+                        'EXECUTE FUNCTION session_guard.%I(); ',
+                        w.trigger, w.events, w.relation, w.level, w.function) END
+                    || pg_catalog.format('ALTER TABLE session_guard.%I ENABLE ALWAYS TRIGGER %I;',
+                        w.relation, w.trigger),
+                    ' ' ORDER BY w.relation, w.trigger)
+         FROM ({wanted}) AS w (relation, trigger, type, events, level, function)
+         JOIN pg_catalog.pg_class c ON c.relname = w.relation AND c.relkind = 'r'
+              AND c.relnamespace = pg_catalog.to_regnamespace('session_guard')
+         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.objid = c.oid AND d.deptype = 'e'
+         LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND t.tgname = w.trigger
+         CROSS JOIN LATERAL (
+             SELECT coalesce(t.tgtype = w.type AND t.tgqual IS NULL AND NOT t.tgdeferrable
+                 AND pg_catalog.cardinality(t.tgattr::pg_catalog.int2[]) = 0
+                 AND t.tgfoid = pg_catalog.to_regproc('session_guard.' || w.function), false)
+         ) AS s (is_as_made)
+         WHERE NOT s.is_as_made OR t.tgenabled <> 'A'"
+    );
+    let found = query(&misplaced, &[], |row| string(row, 1).zip(string(row, 2)));
+    found.into_iter().next().flatten()
+}
+
+/// Edits by hand are noticed by triggers.
+pub fn own_tables() -> Finding {
+    const CHECK: &str = "own_tables";
+    let untracked = guard_cache::relations().untracked_table;
+    match (misplaced(CHANGE_TRIGGERS), untracked) {
+        (None, None) => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
+        (None, Some(table)) => {
+            let detail = format!("table session_guard.{table} is gone, or has another name");
+            let advice = "Give the tables of the schema session_guard their names back.";
+            Finding::wrong(CHECK, detail, Hint::advice(advice))
+        }
+        (Some((tables, statements)), untracked) => {
+            let consequence = untracked.map_or("", |_| ": each call reads the tables");
+            let detail = format!("edits of {tables} by hand are not noticed{consequence}");
+            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", statements))
+        }
+    }
+}
+
+/// What logical replication brings is merged by a trigger.
+pub fn replication() -> Finding {
+    const CHECK: &str = "logical_replication";
+    match misplaced(APPLY_TRIGGERS) {
+        Some((tables, statements)) => {
+            let detail =
+                format!("replicated rows of {tables} are not merged with those that are there");
+            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", statements))
+        }
+        None => Finding::ok(CHECK, "replicated rows raise epochs"),
+    }
+}
