@@ -60,6 +60,8 @@ const ATTACH: &str = r#"
            session_guard.attach('accounts'),
            session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', revoke_on => '{"Pass word"}');
     SELECT session_guard.watch('ab_user_role', 'user_id', '{role_id}', 'ab_user');
+    -- Some role that each cluster has: a copy without any grant is one that an app cannot use.
+    SELECT session_guard.grant_access('pg_monitor');
 "#;
 
 /// Other policies than the built-in ones.
