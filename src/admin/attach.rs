@@ -96,9 +96,14 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     let table = open_own(relid, Lock::Read)?;
     let known = inherit::guard_of(&table, &guard_cache::relations())?;
     let was_here = triggers::served_guard(&table, stamp_function()).is_some();
-    let known = known.map(|row| match was_here || is_own_row(&row, &table) {
-        true => row,
-        false => without_columns(row),
+    // Where the update trigger names the columns, they are the owner's whatever the row says.
+    let stamp = stamp_function();
+    let has_columns = triggers::compared_columns(&table, &USERS_TRIGGERS, stamp).is_some();
+    let known = known.map(|row| {
+        match was_here && has_columns || guard::is_row_trusted(&row, &table, stamp) {
+            true => row,
+            false => without_columns(row),
+        }
     });
     let row = requested_row(&table, known.as_ref(), request);
     let columns = columns_of(&table, &row)?;
@@ -178,15 +183,6 @@ pub fn put_in_place(
     Ok(stamped)
 }
 
-/// Whether a guard's row is what an owner of the table has once given to `attach`, or who may have
-/// written it, the extension's owner, has that role's rights. Who calls does not count: a superuser
-/// knows no more of it than anybody.
-fn is_own_row(row: &GuardRow, table: &Relation) -> bool {
-    let relations = guard_cache::relations();
-    has_rights_of(relations.owner, table.owner())
-        || TriggerState::of_users(&row.name, table.oid(), relations.stamp).was_recorded()
-}
-
 /// A row that somebody else has written names columns that the table's owner has not agreed to. Its
 /// epochs only make answers stricter.
 fn without_columns(row: GuardRow) -> GuardRow {
@@ -247,8 +243,9 @@ pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Reque
             .active_when
             .clone()
             .or_else(|| {
+                let is_trusted = has_rights_of(guard_cache::relations().owner, table.owner());
                 let agreed = guard::agreed_active_when(table, stamp_function());
-                known.map(|row| match agreed {
+                known.map(|row| match agreed.filter(|_| !is_trusted) {
                     Some(agreed) => agreed.name().into(),
                     None => row.active_when.clone(),
                 })

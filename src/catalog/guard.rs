@@ -1,14 +1,15 @@
 //! A guard: what was last given to `attach`, and what it means in the catalogs now.
 
-use super::extension::ExtensionRelations;
+use super::extension::{self, ExtensionRelations};
 use super::hints;
 use super::triggers::{self, USERS_TRIGGERS};
+use super::unwatched::TriggerState;
 use crate::core::status::ActiveWhen;
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::names::{RelationName, shown_identifier, shown_type};
+use crate::pg::names::{RelationName, extension_function, shown_identifier, shown_type};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
-use crate::pg::roles::shown_role;
+use crate::pg::roles::{has_rights_of, shown_role};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::when_clause::Comparison;
 use pgrx::pg_sys::{self, Oid};
@@ -448,6 +449,14 @@ pub fn no_such_table(relid: Oid, hint: Hint) -> GuardError {
     GuardError::new(ErrorKind::TableGone, message, hint)
 }
 
+/// Whether a row's columns are what an owner of the table has once given to `attach`, or who may
+/// have written the row, the extension's owner, has that role's rights. Who calls does not count: a
+/// superuser knows no more of it than anybody.
+pub fn is_row_trusted(row: &GuardRow, table: &Relation, stamp: Oid) -> bool {
+    extension::owner().is_some_and(|owner| has_rights_of(owner, table.owner()))
+        || TriggerState::of_users(&row.name, table.oid(), stamp).was_recorded()
+}
+
 /// A guard whose table is nowhere. A table of its name that the recorded owner owns would be it.
 pub fn table_gone(row: &GuardRow) -> GuardError {
     let message = format!("guarded table {} is gone", row.table.shown());
@@ -455,7 +464,11 @@ pub fn table_gone(row: &GuardRow) -> GuardError {
     let Some(other) = other.filter(|other| check_kind(other).is_ok()) else {
         return GuardError::new(ErrorKind::TableGone, message, hints::restore_table());
     };
-    let hint = hints::attach_with("If that is the table to guard, run", &row.table, &[]);
+    let stamp = extension_function(c"stamp").unwrap_or(pg_sys::InvalidOid);
+    let hint = match is_row_trusted(row, &other, stamp) {
+        true => hints::attach_with("If that is the table to guard, run", &row.table, &[]),
+        false => hints::attach_table(&row.table),
+    };
     let owner = shown_role(other.owner());
     GuardError::new(ErrorKind::TableGone, message, hint)
         .detail(format!("The table that has its name now is owned by {owner}."))
