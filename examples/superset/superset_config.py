@@ -99,7 +99,7 @@ def FLASK_APP_MUTATOR(app):
 
     def token_login_at(token):
         # An epoch is rounded up, so the `iat` of a token made right after its account was enabled
-        # again can lie before it; what session_start gave out does not. `iat` serves for the tokens
+        # again can lie before it; what session_start returned does not. `iat` serves for the tokens
         # from before this code alone.
         return token.get("login_at") or datetime.fromtimestamp(token["iat"], timezone.utc).isoformat()
 
