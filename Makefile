@@ -1,4 +1,4 @@
-# A newcomer needs three of these: make demo, make check, make test.
+# The first two to try: make demo, make test.
 # PG_CONFIG=… chooses the PostgreSQL to build for.
 
 ifdef PG_CONFIG
@@ -14,11 +14,11 @@ major = $(shell scripts/major $(pg_config))
   test-matrix histories fuzz valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
-	@echo 'make demo           the whole story on a private throw-away cluster'
+	@echo 'make demo           a demonstration on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
 	@echo 'make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
-	@echo 'make test           all tests, on private clusters'
+	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
