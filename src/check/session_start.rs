@@ -2,7 +2,7 @@
 
 use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
-use crate::cache::stamped_users;
+use crate::cache::stamped;
 use crate::catalog::epochs::{self, lock_account};
 use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
@@ -35,7 +35,7 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
         return None;
     }
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
-    stamped_users::forget_all();
+    stamped::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
     TimestampWithTimeZone::try_from(login.0).ok()
 }

@@ -3,7 +3,7 @@
 use super::audit::{self, Subject};
 use super::pending;
 use crate::cache::generations::{Generation, epoch_generation};
-use crate::cache::{guard_cache, stamped_users};
+use crate::cache::{guard_cache, stamped};
 use crate::catalog::epochs;
 use crate::catalog::extension::{self, ExtensionRelations};
 use crate::catalog::guard::OpenGuard;
@@ -18,8 +18,10 @@ use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::{Statement, make_visible};
+use crate::pg::transaction::is_repeatable_read;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Why an epoch was raised, as the tables record it.
@@ -120,7 +122,7 @@ thread_local! {
           WHERE ctid = ANY (ARRAY(
               SELECT ctid FROM session_guard.epoch
               WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'
-              FOR NO KEY UPDATE SKIP LOCKED))",
+              ORDER BY user_id, is_related FOR NO KEY UPDATE))",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
     ) };
     static WRITE_TOKEN: Statement = const { Statement::new(
@@ -178,11 +180,8 @@ pub fn stamp_key(
     floor: Option<Epoch>,
 ) -> Epoch {
     let policy = guard_cache::policy();
-    let reason = reason.parts();
-    if let Some(epoch) = stamped_users::find(guard, key, reason)
-        && epoch.is_after(stamping_clock(), policy.margin())
-        && floor.is_none_or(|floor| floor < epoch)
-    {
+    let (subject, reason) = (Subject::User(guard, key), reason.parts());
+    if let Some(epoch) = stamped_already(relations, &policy, subject, reason, floor) {
         return epoch;
     }
     // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile
@@ -214,8 +213,8 @@ pub fn stamp_key(
             is_first.get() && epochs.insert(epoch_table(relations), &row) || write_user(&row)
         },
     );
-    stamped_users::note(guard, key, reason, stamp.0);
-    audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
+    stamped::note(subject, reason, stamp.0);
+    audit::record(relations, &policy, subject, stamp, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();
     stamp.0
@@ -224,14 +223,41 @@ pub fn stamp_key(
 /// Raises the epoch of everybody whom the guard guards. Before this transaction commits, the epoch
 /// is raised once more if a login may have been given out since.
 pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
-    let epoch = raise_guard(relations, guard, reason.parts());
-    pending::add_guard(guard, Some(epoch), reason.parts());
+    let reason = reason.parts();
+    let (policy, subject) = (guard_cache::policy(), Subject::AllUsers(guard));
+    if let Some(epoch) = stamped_already(relations, &policy, subject, reason, None) {
+        return epoch;
+    }
+    let epoch = raise_guard(relations, guard, reason);
+    pending::add_guard(guard, Some(epoch), reason);
+    stamped::note(subject, reason, epoch);
     epoch
 }
 
+/// The epoch that this transaction has raised the subject's to, if no login was given out since
+/// that it does not end. Another reason is recorded.
+fn stamped_already(
+    relations: &ExtensionRelations,
+    policy: &Policy,
+    subject: Subject,
+    reason: [&[u8]; 2],
+    floor: Option<Epoch>,
+) -> Option<Epoch> {
+    let now = stamping_clock();
+    let found = stamped::find(subject, reason).filter(|found| {
+        found.epoch.is_after(now, policy.margin()) && floor.is_none_or(|floor| floor < found.epoch)
+    })?;
+    if !found.has_reason {
+        audit::record(relations, policy, subject, (found.epoch, now), reason);
+        stamped::note(subject, reason, found.epoch);
+    }
+    Some(found.epoch)
+}
+
 /// Raises the guard's epoch past every login that was given out since this transaction raised it,
-/// and past it those epochs of users that lie further ahead. Logins wait for the guard's lock,
-/// which the caller keeps: nobody who waits for one of these rows has it.
+/// and those epochs of users that lie further ahead, as after a clock that was wrong. Logins wait
+/// for the guard's lock, which the caller keeps. This waits for who has one of these rows: a stamp
+/// that is rolled back would leave its epoch as it was.
 pub fn restamp_guard(
     relations: &ExtensionRelations,
     guard: &str,
@@ -244,8 +270,27 @@ pub fn restamp_guard(
     if !is_past {
         epoch = raise_guard(relations, guard, reason);
     }
+    lock_epochs_ahead(relations, guard, epoch);
     let guard = to_server(guard);
     RAISE_USERS.with(|raise| raise.run(&[Value::Text(guard.to_bytes()), Value::Time(epoch.0)]));
+}
+
+/// In REPEATABLE READ a row has to be waited for before it is written.
+fn lock_epochs_ahead(relations: &ExtensionRelations, guard: &str, than: Epoch) {
+    if !is_repeatable_read() {
+        return;
+    }
+    let Some(epochs) = Relation::open(relations.epoch, Lock::Write) else { return };
+    let mut ahead = BTreeSet::new();
+    epochs::each_epoch(relations, guard, |row| {
+        if row.epoch >= than && row.epoch.0 != Instant::INFINITY {
+            ahead.insert(row.key.to_vec());
+        }
+    });
+    for key in ahead {
+        epochs::lock_user_epoch(&epochs, guard, &key, false);
+        epochs::lock_user_epoch(&epochs, guard, &key, true);
+    }
 }
 
 /// Raises the guard's epoch, for the first time in this transaction or once more.
@@ -296,6 +341,10 @@ pub fn stamp_token(
     let policy = guard_cache::policy();
     let reason = reason.parts();
     let (scope, subject) = (indexable(scope), indexable(subject));
+    let token = Subject::Token(&scope, &subject);
+    if let Some(epoch) = stamped_already(relations, &policy, token, reason, None) {
+        return epoch;
+    }
     let stamp = rise(
         &policy,
         || epochs::token_epoch(&scope, Some(&subject)).or_raise(),
@@ -309,7 +358,8 @@ pub fn stamp_token(
             ])
         },
     );
-    audit::record(relations, &policy, Subject::Token(&scope, &subject), stamp, reason);
+    stamped::note(token, reason, stamp.0);
+    audit::record(relations, &policy, token, stamp, reason);
     stamp.0
 }
 
@@ -318,6 +368,10 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
     let policy = guard_cache::policy();
     let reason = reason.parts();
     let scope = indexable(scope);
+    let tokens = Subject::AllTokens(&scope);
+    if let Some(epoch) = stamped_already(relations, &policy, tokens, reason, None) {
+        return epoch;
+    }
     let stamp = rise(
         &policy,
         || epochs::token_epoch(&scope, None).or_raise(),
@@ -332,7 +386,8 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
         },
     );
     RAISE_TOKENS.with(|raise| raise.run(&[Value::Text(&scope), Value::Time(stamp.0.0)]));
-    audit::record(relations, &policy, Subject::AllTokens(&scope), stamp, reason);
+    stamped::note(tokens, reason, stamp.0);
+    audit::record(relations, &policy, tokens, stamp, reason);
     stamp.0
 }
 
