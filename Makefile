@@ -11,7 +11,7 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
-  test-matrix histories fuzz valgrind bench lint deny install installcheck all deb test-deb dist clean
+  test-matrix histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
 	@echo 'make demo           a demonstration on a private throw-away cluster'
@@ -29,6 +29,7 @@ help:
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
+	@echo 'make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
 	@echo 'make valgrind       the SQL tests on a server that valgrind watches'
 	@echo 'make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
 	@echo 'make lint           rustfmt, layers, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
@@ -85,6 +86,9 @@ histories:
 
 fuzz:
 	@scripts/fuzz
+
+sqlsmith:
+	@scripts/sqlsmith
 
 valgrind:
 	@scripts/valgrind

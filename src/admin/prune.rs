@@ -132,15 +132,19 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };
     let mut tombstones = Vec::new();
-    epochs::each_epoch(&open.relations, &row.name, |EpochRow { key, epoch, stamped_at }| {
-        if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
-            return;
-        }
-        let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
-        if user.is_none_or(|user| reader.account(&user) == Account::Unknown) {
-            tombstones.push(key.to_vec());
-        }
-    });
+    epochs::each_epoch(
+        &open.relations,
+        &row.name,
+        |EpochRow { key, epoch, stamped_at, .. }| {
+            if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
+                return;
+            }
+            let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+            if user.is_none_or(|user| reader.account(&user) == Account::Unknown) {
+                tombstones.push(key.to_vec());
+            }
+        },
+    );
     if dry_run {
         return i64::try_from(tombstones.len()).unwrap_or(i64::MAX);
     }

@@ -12,9 +12,7 @@ use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, par
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::server::{clock, prevent_if_read_only};
-use crate::pg::transaction::{
-    GuardLock, HeldGuardLock, hold_guard_lock, in_rolled_back_subtransaction,
-};
+use crate::pg::transaction::{GuardLock, HeldGuardLock, hold_guard_lock, in_subtransaction};
 use crate::pg::tuple::{RowLock, Wait};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
@@ -52,8 +50,9 @@ fn lock_for_login(open: &OpenGuard, id: &UserId) -> (Account, HeldGuardLock) {
             return (account, lock);
         }
         drop(lock);
-        in_rolled_back_subtransaction(AssertUnwindSafe(|| {
+        in_subtransaction(AssertUnwindSafe(|| {
             lock_account(open, id, RowLock::Share, Wait::Yes);
+            false
         }));
     }
 }

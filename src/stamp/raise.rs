@@ -18,10 +18,11 @@ use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::{Statement, make_visible};
-use crate::pg::transaction::is_repeatable_read;
+use crate::pg::transaction::in_subtransaction;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 /// Why an epoch was raised, as the tables record it.
@@ -122,7 +123,7 @@ thread_local! {
           WHERE ctid = ANY (ARRAY(
               SELECT ctid FROM session_guard.epoch
               WHERE guard = $1 AND epoch >= $2 AND epoch <> 'infinity'
-              ORDER BY user_id, is_related FOR NO KEY UPDATE))",
+              FOR NO KEY UPDATE SKIP LOCKED))",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID],
     ) };
     static WRITE_TOKEN: Statement = const { Statement::new(
@@ -255,9 +256,8 @@ fn stamped_already(
 }
 
 /// Raises the guard's epoch past every login that was given out since this transaction raised it,
-/// and those epochs of users that lie further ahead, as after a clock that was wrong. Logins wait
-/// for the guard's lock, which the caller keeps. This waits for who has one of these rows: a stamp
-/// that is rolled back would leave its epoch as it was.
+/// and past it those epochs of users that lie further ahead, as after a clock that was wrong.
+/// Logins wait for the guard's lock, which the caller keeps.
 pub fn restamp_guard(
     relations: &ExtensionRelations,
     guard: &str,
@@ -270,27 +270,49 @@ pub fn restamp_guard(
     if !is_past {
         epoch = raise_guard(relations, guard, reason);
     }
-    lock_epochs_ahead(relations, guard, epoch);
-    let guard = to_server(guard);
-    RAISE_USERS.with(|raise| raise.run(&[Value::Text(guard.to_bytes()), Value::Time(epoch.0)]));
+    raise_users(relations, guard, epoch, epoch.max(Epoch(latest_just_ahead(&policy))));
 }
 
-/// In REPEATABLE READ a row has to be waited for before it is written.
-fn lock_epochs_ahead(relations: &ExtensionRelations, guard: &str, than: Epoch) {
-    if !is_repeatable_read() {
-        return;
+/// Raises what lies past the guard's epoch. A row that somebody else has is past it when that
+/// transaction commits, unless it lies far ahead: this waits for such rows, without one of its own.
+fn raise_users(relations: &ExtensionRelations, guard: &str, epoch: Epoch, far: Epoch) {
+    let in_server = to_server(guard);
+    let raise = || {
+        let arguments = [Value::Text(in_server.to_bytes()), Value::Time(epoch.0)];
+        RAISE_USERS.with(|raise| raise.run(&arguments));
+        make_visible();
+    };
+    loop {
+        let before = rows_far_ahead(relations, guard, far);
+        if before.is_empty() {
+            return raise();
+        }
+        for (key, is_related, _) in &before {
+            epochs::wait_for_user_epoch(relations, guard, key, *is_related);
+        }
+        let are_raised = in_subtransaction(AssertUnwindSafe(|| {
+            raise();
+            rows_far_ahead(relations, guard, far).is_disjoint(&before)
+        }));
+        if are_raised {
+            return;
+        }
     }
-    let Some(epochs) = Relation::open(relations.epoch, Lock::Write) else { return };
-    let mut ahead = BTreeSet::new();
+}
+
+/// The keys of users' epochs from this one on, their sources and epochs.
+fn rows_far_ahead(
+    relations: &ExtensionRelations,
+    guard: &str,
+    far: Epoch,
+) -> BTreeSet<(Vec<u8>, bool, Epoch)> {
+    let mut rows = BTreeSet::new();
     epochs::each_epoch(relations, guard, |row| {
-        if row.epoch >= than && row.epoch.0 != Instant::INFINITY {
-            ahead.insert(row.key.to_vec());
+        if row.epoch >= far && row.epoch.0 != Instant::INFINITY {
+            rows.insert((row.key.to_vec(), row.is_related, row.epoch));
         }
     });
-    for key in ahead {
-        epochs::lock_user_epoch(&epochs, guard, &key, false);
-        epochs::lock_user_epoch(&epochs, guard, &key, true);
-    }
+    rows
 }
 
 /// Raises the guard's epoch, for the first time in this transaction or once more.
@@ -322,13 +344,17 @@ fn greatest_epoch_just_ahead(
     guard: &str,
     policy: &Policy,
 ) -> Option<Epoch> {
-    const JUST: i64 = 10_000_000;
-    let latest = stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST));
+    let latest = latest_just_ahead(policy);
     let mut greatest = None;
     epochs::each_epoch(relations, guard, |row| {
         greatest = greatest.max(Some(row.epoch).filter(|epoch| epoch.0 <= latest));
     });
     greatest
+}
+
+fn latest_just_ahead(policy: &Policy) -> Instant {
+    const JUST: i64 = 10_000_000;
+    stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST))
 }
 
 /// Raises the epoch of one subject's tokens.
