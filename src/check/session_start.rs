@@ -1,6 +1,6 @@
 //! SQL: the login time to store with a new session, and the epoch that one must not predate.
 
-use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
+use super::evaluate::{guard_ref, is_refusing_disarmed, latest_given_out, refusal_reason};
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
 use crate::cache::stamped;
 use crate::catalog::epochs::{self, lock_account};
@@ -35,6 +35,9 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
     stamped::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
+    if login > latest_given_out(open.guard.max_session_age, &policy) {
+        return None;
+    }
     TimestampWithTimeZone::try_from(login.0).ok()
 }
 
