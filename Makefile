@@ -1,4 +1,4 @@
-# A newcomer needs three of these: make demo, make check, make test.
+# The first two to try: make demo, make test.
 # PG_CONFIG=… chooses the PostgreSQL to build for.
 
 ifdef PG_CONFIG
@@ -11,14 +11,14 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
-  test-matrix histories fuzz valgrind bench lint deny install installcheck all deb test-deb dist clean
+  test-matrix histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
-	@echo 'make demo           the whole story on a private throw-away cluster'
+	@echo 'make demo           a demonstration on a private throw-away cluster'
 	@echo 'make psql           a psql on the cluster of the demo'
 	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
 	@echo 'make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
-	@echo 'make test           all tests, on private clusters'
+	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
@@ -29,6 +29,7 @@ help:
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
+	@echo 'make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
 	@echo 'make valgrind       the SQL tests on a server that valgrind watches'
 	@echo 'make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
 	@echo 'make lint           rustfmt, layers, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
@@ -85,6 +86,9 @@ histories:
 
 fuzz:
 	@scripts/fuzz
+
+sqlsmith:
+	@scripts/sqlsmith
 
 valgrind:
 	@scripts/valgrind

@@ -20,7 +20,7 @@ SELECT session_valid(1, :'login_at'), session_verdict(1, :'login_at');
 \echo :story'She cannot log in.':answer
 SELECT session_start(1) IS NULL AS refused;
 
-\echo :story'Enabled again, her old session stays dead: the stamp is past its login time.':answer
+\echo :story'Enabled again, her old session stays ended: the stamp is later than its login time.':answer
 UPDATE ab_user SET active = true WHERE username = 'ada';
 SELECT session_valid(1, :'login_at'), session_verdict(1, :'login_at');
 SELECT user_id, epoch, reason FROM session_guard.epoch ORDER BY user_id;

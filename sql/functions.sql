@@ -314,27 +314,27 @@ COMMENT ON FUNCTION session_guard.epoch_of(users regclass, user_id text) IS
 CREATE FUNCTION session_guard.revoke_sessions(user_id bigint, reason text DEFAULT NULL, users regclass DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_sessions_int8_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_sessions(user_id bigint, reason text, users regclass) IS
-    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.revoke_sessions(user_id integer, reason text DEFAULT NULL, users regclass DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_sessions_int4_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_sessions(user_id integer, reason text, users regclass) IS
-    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.revoke_sessions(user_id smallint, reason text DEFAULT NULL, users regclass DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_sessions_int2_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_sessions(user_id smallint, reason text, users regclass) IS
-    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.revoke_sessions(user_id uuid, reason text DEFAULT NULL, users regclass DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_sessions_uuid_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_sessions(user_id uuid, reason text, users regclass) IS
-    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.revoke_sessions(user_id text, reason text DEFAULT NULL, users regclass DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_sessions_text_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_sessions(user_id text, reason text, users regclass) IS
-    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of this user; returns the epoch that logins must not predate from now on; an unknown user: NULL and a warning; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.event_key(user_id bigint, users regclass) RETURNS text[]
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'event_key_int8_wrapper';
@@ -369,7 +369,7 @@ CREATE FUNCTION session_guard.history(user_id bigint, users regclass DEFAULT NUL
         ORDER BY e.at DESC, e.id DESC
     $$;
 COMMENT ON FUNCTION session_guard.history(user_id bigint, users regclass) IS
-    'a user''s events, the newest first; takes SELECT on session_guard.event; without a table: of the default guard';
+    'a user''s events, the newest first; requires SELECT on session_guard.event; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.history(user_id integer, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -379,7 +379,7 @@ CREATE FUNCTION session_guard.history(user_id integer, users regclass DEFAULT NU
         ORDER BY e.at DESC, e.id DESC
     $$;
 COMMENT ON FUNCTION session_guard.history(user_id integer, users regclass) IS
-    'a user''s events, the newest first; takes SELECT on session_guard.event; without a table: of the default guard';
+    'a user''s events, the newest first; requires SELECT on session_guard.event; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.history(user_id smallint, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -389,7 +389,7 @@ CREATE FUNCTION session_guard.history(user_id smallint, users regclass DEFAULT N
         ORDER BY e.at DESC, e.id DESC
     $$;
 COMMENT ON FUNCTION session_guard.history(user_id smallint, users regclass) IS
-    'a user''s events, the newest first; takes SELECT on session_guard.event; without a table: of the default guard';
+    'a user''s events, the newest first; requires SELECT on session_guard.event; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.history(user_id uuid, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -399,7 +399,7 @@ CREATE FUNCTION session_guard.history(user_id uuid, users regclass DEFAULT NULL)
         ORDER BY e.at DESC, e.id DESC
     $$;
 COMMENT ON FUNCTION session_guard.history(user_id uuid, users regclass) IS
-    'a user''s events, the newest first; takes SELECT on session_guard.event; without a table: of the default guard';
+    'a user''s events, the newest first; requires SELECT on session_guard.event; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.history(user_id text, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -409,37 +409,37 @@ CREATE FUNCTION session_guard.history(user_id text, users regclass DEFAULT NULL)
         ORDER BY e.at DESC, e.id DESC
     $$;
 COMMENT ON FUNCTION session_guard.history(user_id text, users regclass) IS
-    'a user''s events, the newest first; takes SELECT on session_guard.event; without a table: of the default guard';
+    'a user''s events, the newest first; requires SELECT on session_guard.event; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT NULL, active_column name DEFAULT NULL, active_when text DEFAULT NULL, revoke_on name[] DEFAULT NULL, max_session_age interval DEFAULT NULL, is_default boolean DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'attach_wrapper';
 COMMENT ON FUNCTION session_guard.attach(users regclass, id_column name, active_column name, active_when text, revoke_on name[], max_session_age interval, is_default boolean) IS
-    'guards a users table, or changes how; NULL leaves what is, or on a new guard takes id, active, true, no further columns, sessions without end, and the default if no other table is guarded; returns how many disabled accounts it stamped; takes ownership of the table';
+    'guards a users table, or changes how; NULL leaves what is, or on a new guard takes id, active, true, no further columns, sessions without end, and the default if no other table is guarded; returns how many disabled accounts it stamped; requires ownership of the table';
 
 CREATE FUNCTION session_guard.detach(users regclass, forget boolean DEFAULT false) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'detach_wrapper';
 COMMENT ON FUNCTION session_guard.detach(users regclass, forget boolean) IS
-    'takes the triggers off a users table; epochs, options and watches stay for the next attach, unless they are to be forgotten; takes ownership of the table';
+    'takes the triggers off a users table; epochs, options and watches stay for the next attach, unless they are to be forgotten; requires ownership of the table';
 
 CREATE FUNCTION session_guard.watch(related regclass, user_id_column name, columns name[] DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'watch_wrapper';
 COMMENT ON FUNCTION session_guard.watch(related regclass, user_id_column name, columns name[], users regclass) IS
-    'has changes of a related table end the sessions of the user that the row names; takes ownership of the related table, and UPDATE on the users table; without a users table: of the default guard';
+    'has changes of a related table end the sessions of the user that the row names; requires ownership of the related table, and UPDATE on the users table; without a users table: of the default guard';
 
 CREATE FUNCTION session_guard.unwatch(related regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'unwatch_wrapper';
 COMMENT ON FUNCTION session_guard.unwatch(related regclass) IS
-    'has changes of a related table end no sessions any more; takes ownership of the related table';
+    'has changes of a related table end no sessions any more; requires ownership of the related table';
 
 CREATE FUNCTION session_guard.reconcile(users regclass DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'reconcile_wrapper';
 COMMENT ON FUNCTION session_guard.reconcile(users regclass) IS
-    'puts the triggers of a guard, or of all, back and stamps the accounts that were disabled meanwhile; returns how many; takes ownership of the tables';
+    'puts the triggers of a guard, or of all, back and stamps the accounts that were disabled meanwhile; returns how many; requires ownership of the tables';
 
 CREATE FUNCTION session_guard.revoke_all_sessions(users regclass DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_all_sessions_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_all_sessions(users regclass, reason text) IS
-    'ends all sessions of a guard; returns the epoch that logins must not predate from now on; takes UPDATE on the users table; without a table: of the default guard';
+    'ends all sessions of a guard; returns the epoch that logins must not predate from now on; requires UPDATE on the users table; without a table: of the default guard';
 
 CREATE FUNCTION session_guard.revoke_tokens(scope text, subject text DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_tokens_wrapper';
@@ -449,17 +449,17 @@ COMMENT ON FUNCTION session_guard.revoke_tokens(scope text, subject text, reason
 CREATE FUNCTION session_guard.configure(future_login_tolerance interval DEFAULT NULL, stamp_margin interval DEFAULT NULL, when_disarmed text DEFAULT NULL, audit boolean DEFAULT NULL, notify boolean DEFAULT NULL, revocation_durability text DEFAULT NULL, max_standby_staleness interval DEFAULT NULL, when_timeline_changed text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'configure_wrapper';
 COMMENT ON FUNCTION session_guard.configure(future_login_tolerance interval, stamp_margin interval, when_disarmed text, audit boolean, notify boolean, revocation_durability text, max_standby_staleness interval, when_timeline_changed text) IS
-    'changes policies: see session_guard.policy; NULL leaves one as it is; takes ownership of the extension';
+    'changes policies: see session_guard.policy; NULL leaves one as it is; requires ownership of the extension';
 
 CREATE FUNCTION session_guard.grant_access(role regrole) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'grant_access_wrapper';
 COMMENT ON FUNCTION session_guard.grant_access(role regrole) IS
-    'lets a role call what apps call, which covers every guard of the database; takes ownership of the extension';
+    'lets a role call what apps call, which covers every guard of the database; requires ownership of the extension';
 
 CREATE FUNCTION session_guard.revoke_access(role regrole) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
 COMMENT ON FUNCTION session_guard.revoke_access(role regrole) IS
-    'takes back what session_guard.grant_access gave, but for USAGE on the schema; takes ownership of the extension';
+    'takes back what session_guard.grant_access gave, but for USAGE on the schema; requires ownership of the extension';
 
 CREATE FUNCTION session_guard.health()
     RETURNS TABLE (guard text, check_name text, ok boolean, detail text, remedy text)
@@ -471,7 +471,7 @@ CREATE FUNCTION session_guard.prune(events_older_than interval DEFAULT NULL, epo
     RETURNS TABLE (relation text, removed bigint)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'prune_wrapper';
 COMMENT ON FUNCTION session_guard.prune(events_older_than interval, epochs_older_than interval, dry_run boolean) IS
-    'removes old events, and old epochs of users who are there no more and of single tokens, or only counts them; refuses epochs younger than a day, or than a guard''s max_session_age; takes ownership of the extension';
+    'removes old events, and old epochs of users who are there no more and of single tokens, or only counts them; refuses epochs younger than a day, or than a guard''s max_session_age; requires ownership of the extension';
 
 CREATE FUNCTION session_guard.security_event(event_id bigint) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'security_event_wrapper';
@@ -481,7 +481,7 @@ COMMENT ON FUNCTION session_guard.security_event(event_id bigint) IS
 CREATE FUNCTION session_guard.acknowledge_timeline() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'acknowledge_timeline_wrapper';
 COMMENT ON FUNCTION session_guard.acknowledge_timeline() IS
-    'says that no stamp is missing in the server''s timeline: none was lost in a failover or a restore, or everybody has been put out since; takes ownership of the extension';
+    'says that no stamp is missing in the server''s timeline: none was lost in a failover or a restore, or everybody has been put out since; requires ownership of the extension';
 
 CREATE FUNCTION session_guard.stamp() RETURNS trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'stamp_wrapper';

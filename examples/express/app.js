@@ -1,9 +1,10 @@
 // A small Express app that is protected by pg_session_guard. Its sessions are signed cookies: nothing of them is on the
 // server, so that nothing but the guard could end them.
 //
+//     createuser --pwprompt express && createdb --owner=express express     # as a superuser
 //     npm ci
-//     export PGHOST=localhost PGUSER=express PGDATABASE=express SECRET_KEY=…
-//     psql -f schema.sql                            # as the owner of the database
+//     export PGHOST=localhost PGUSER=express PGPASSWORD=… PGDATABASE=express SECRET_KEY=…
+//     psql -f schema.sql                            # here the app's role owns the database and the table
 //     PASSWORD=… node add-user.js alice
 //     PORT=3000 node app.js
 //

@@ -27,9 +27,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash, generate_password_hash
 
 # A session's id is never used again, so its time is given as NULL, which predates every epoch: once revoked is revoked.
-# Its login time would not do. session_start gives out a time ahead of the clock just after a stamp, and a
+# Its login time would not do. session_start returns a time ahead of the clock just after a stamp, and a
 # logout in that second would not reach it. Nor may all of the scope be revoked, since no session would
-# ever count again: revoke_all_sessions puts everybody out.
+# ever count again: revoke_all_sessions ends all sessions.
 VALID = "SELECT session_valid(%s::bigint, %s::timestamptz) AND token_valid('session', %s::text, NULL::timestamptz)"
 START = "SELECT session_start(%s::bigint)"
 END_THIS = "SELECT session_guard.revoke_tokens('session', %s::text, 'logout')"
@@ -94,7 +94,7 @@ def create_app():
 
     @app.errorhandler(psycopg.Error)
     def fail_closed(error):
-        """A database that cannot answer lets nobody in. The cookie survives for when it can."""
+        """If the database cannot answer, all sessions are refused. The cookie survives for when it can."""
         app.logger.error("cannot ask pg_session_guard", exc_info=error)
         return {"error": "Service Unavailable"}, 503
 

@@ -1,7 +1,7 @@
 """Connects a Flask-AppBuilder app, or one built on it, to pg_session_guard.
 
 An account that is disabled, by whatever path, loses its sessions and its tokens at their next
-request, and they stay dead when it is enabled again. Call `protect` once, after
+request, and they stay ended when it is enabled again. Call `protect` once, after
 `appbuilder.init_app`.
 
 FAB's API keys are left alone: like a password, they are no session, and work again once the
@@ -29,7 +29,7 @@ def protect(app, appbuilder):
 
     @contextmanager
     def failing_closed():
-        """A database that cannot answer lets nobody in. The cookie survives for when it can."""
+        """If the database cannot answer, all sessions are refused. The cookie survives for when it can."""
         try:
             yield
         except SQLAlchemyError:
@@ -90,7 +90,7 @@ def protect(app, appbuilder):
 
     def token_login_at(token):
         # An epoch is rounded up, so the `iat` of a token made right after its account was enabled
-        # again can lie before it; what session_start gave out does not. `iat` serves for the tokens
+        # again can lie before it; what session_start returned does not. `iat` serves for the tokens
         # from before this code alone.
         return token.get("login_at") or datetime.fromtimestamp(token["iat"], timezone.utc).isoformat()
 

@@ -1,7 +1,11 @@
--- The least that queries.yaml needs, to be run by a superuser in each database that has a guard. Give the role a way to log in.
+-- The least that queries.yaml needs. Give the role a way to log in.
+
+-- Once for the cluster, as a superuser. In a second database, leave these two out.
 CREATE ROLE guard_monitor LOGIN;
 -- Which standbys there are, and how far they are behind. pg_monitor has it, and more.
 GRANT pg_read_all_stats TO guard_monitor;
+
+-- In each database that has a guard, as the owner of the database or a superuser.
 GRANT USAGE ON SCHEMA session_guard TO guard_monitor;
 GRANT EXECUTE ON FUNCTION session_guard.health() TO guard_monitor;
 -- Neither whose epoch it is, nor who caused an event.

@@ -1,12 +1,17 @@
 -- An app that forgets to ask gets no rows: the database asks, by a policy of row-level security.
 --
+-- First the extension must be there, with a guarded table of users whose id is an integer, and the app's role:
+--
+--     createuser document_app
+--
+-- Run this once, as the owner of the extension: psql -1 -v ON_ERROR_STOP=1 -f rls.sql. A second run fails, since the table is there.
+--
 -- The app says at the beginning of each transaction whose it is, as it knows from the session's cookie or token:
 --
 --     SELECT set_config('app.user_id', '42', true), set_config('app.login_at', '2026-01-31 10:00:00.123+00', true);
 --
--- Where it says nothing, or the session has ended, there are no rows; and no errors. The app's role, here document_app
--- (createuser document_app), must not own the table (or FORCE ROW LEVEL SECURITY), and superusers and roles with
--- BYPASSRLS see all. Run this as the owner of the extension.
+-- If it says nothing, or the session has ended, there are no rows, and no errors. The app's role must not own the table
+-- (or FORCE ROW LEVEL SECURITY). Superusers and roles with BYPASSRLS see all rows.
 --
 -- Whoever can run SQL of their own as the app's role can set these, too: the policy is for the app that forgets, not
 -- against one that is taken over.

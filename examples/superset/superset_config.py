@@ -1,18 +1,19 @@
 """Connects Superset to pg_session_guard: what to add to your superset_config.py.
 
 An account that is disabled, by whatever path, loses its sessions and its tokens at their next
-request, and they stay dead when it is enabled again. The metadata database must be PostgreSQL:
+request, and they stay ended when it is enabled again. The metadata database must be PostgreSQL.
+As its owner, with the address of SQLALCHEMY_DATABASE_URI, but without `+psycopg2`:
 
     superset db upgrade && superset init
-    psql "$METADATA_DATABASE" -c 'CREATE EXTENSION pg_session_guard'
+    psql "postgresql://OWNER@HOST/DATABASE" -c 'CREATE EXTENSION pg_session_guard'
 
-as the owner of the database. If Superset connects as another role than the owner of its tables:
+If Superset connects as another role than the owner of its tables:
 SELECT session_guard.grant_access('that role').
 
 Until the extension is there, nobody can log in. A login waits for a change of its account that is
 not committed yet. So that none waits for ever: ALTER ROLE superset SET lock_timeout = '2s'.
 
-The guests of an embedded dashboard are put out by
+To end the sessions of an embedded dashboard's guests:
 SELECT session_guard.revoke_tokens('embedded_dashboard', 'the id that their tokens name'),
 and without an id those of all dashboards. FAB's API keys are left alone: like a password, they are
 no session.
@@ -27,7 +28,7 @@ from flask_login import logout_user, user_logged_in
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-# A guard that cannot answer lets nobody in (503; cookies survive). True: it is passed over.
+# If the guard cannot answer, all requests with a session are refused (503; cookies survive). True: it is passed over.
 SESSION_GUARD_FAIL_OPEN = False
 
 
@@ -98,7 +99,7 @@ def FLASK_APP_MUTATOR(app):
 
     def token_login_at(token):
         # An epoch is rounded up, so the `iat` of a token made right after its account was enabled
-        # again can lie before it; what session_start gave out does not. `iat` serves for the tokens
+        # again can lie before it; what session_start returned does not. `iat` serves for the tokens
         # from before this code alone.
         return token.get("login_at") or datetime.fromtimestamp(token["iat"], timezone.utc).isoformat()
 

@@ -62,15 +62,7 @@ fn attach(
     is_default: Option<bool>,
 ) -> i64 {
     check_writable("attach()").or_raise();
-    let revoke_on = revoke_on.map(|names| {
-        let mut columns: Vec<String> = Vec::new();
-        for Name(name) in names.iter().flatten() {
-            if !columns.contains(&name) {
-                columns.push(name);
-            }
-        }
-        columns
-    });
+    let revoke_on = revoke_on.map(|names| guard::column_names(&names).or_raise());
     let request = Request {
         id_column: id_column.map(|name| name.0),
         active_column: active_column.map(|name| name.0),

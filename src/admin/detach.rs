@@ -5,7 +5,7 @@ use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers, renamed_meanwhile};
 use super::watch;
 use crate::cache::guard_cache::{self, check_writable, lock_guards, null_table};
-use crate::cache::stamped_users;
+use crate::cache::stamped;
 use crate::catalog::guard;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
@@ -17,6 +17,7 @@ use crate::pg::names::RelationName;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::spi::run_once;
+use crate::stamp::at_commit;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -56,6 +57,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     // Not by what the triggers say: their owner may have made them, and name another's guard.
     let name = row.map(|row| row.name);
     if let Some(name) = &name {
+        at_commit::stamp_users_now(name);
         for watch in related::rows_of(name) {
             watch::take_off(&watch, forget).or_raise();
         }
@@ -66,7 +68,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
         drop_triggers(&table_name, &old_triggers);
         let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];
         if forget {
-            stamped_users::forget_all();
+            stamped::forget_all();
             run_once("DELETE FROM session_guard.epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard_epoch WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);

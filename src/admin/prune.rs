@@ -61,7 +61,11 @@ fn prune(
                 guard_cache::all_rows().iter().map(|row| prune_guard(row, cutoff, dry_run)).sum();
             removed.push(("epoch", tombstones));
             let condition = "subject IS NOT NULL AND epoch < $1 AND stamped_at < $1";
-            let tokens = remove("token_epoch", condition, &[Value::Time(cutoff)], dry_run);
+            let cutoff = [Value::Time(cutoff)];
+            let tokens = match dry_run {
+                true => count("token_epoch", condition, &cutoff),
+                false => delete_free("token_epoch", condition, &cutoff),
+            };
             removed.push(("token_epoch", tokens));
         }
         removed
@@ -99,11 +103,24 @@ fn check_ages(events: Option<i64>, epochs: Option<i64>) -> Result<(), GuardError
 
 fn remove(table: &str, condition: &str, arguments: &[Value], dry_run: bool) -> i64 {
     if dry_run {
-        let count =
-            format!("SELECT pg_catalog.count(*) FROM session_guard.{table} WHERE {condition}");
-        return query_one(&count, arguments).unwrap_or_default();
+        return count(table, condition, arguments);
     }
     let delete = format!("DELETE FROM session_guard.{table} WHERE {condition}");
+    i64::try_from(run_once(&delete, arguments)).unwrap_or(i64::MAX)
+}
+
+fn count(table: &str, condition: &str, arguments: &[Value]) -> i64 {
+    let count = format!("SELECT pg_catalog.count(*) FROM session_guard.{table} WHERE {condition}");
+    query_one(&count, arguments).unwrap_or_default()
+}
+
+/// Deletes but what somebody raises meanwhile: it counts again, and to wait for who has it, with
+/// other rows deleted, could be to wait for one another.
+fn delete_free(table: &str, condition: &str, arguments: &[Value]) -> i64 {
+    let delete = format!(
+        "DELETE FROM session_guard.{table} WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM session_guard.{table} WHERE {condition} FOR UPDATE SKIP LOCKED))"
+    );
     i64::try_from(run_once(&delete, arguments)).unwrap_or(i64::MAX)
 }
 
@@ -115,15 +132,19 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::new(&open) else { return 0 };
     let mut tombstones = Vec::new();
-    epochs::each_epoch(&open.relations, &row.name, |EpochRow { key, epoch, stamped_at }| {
-        if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
-            return;
-        }
-        let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
-        if user.is_none_or(|user| reader.account(&user) == Account::Unknown) {
-            tombstones.push(key.to_vec());
-        }
-    });
+    epochs::each_epoch(
+        &open.relations,
+        &row.name,
+        |EpochRow { key, epoch, stamped_at, .. }| {
+            if epoch.0 >= cutoff || stamped_at >= cutoff || is_digest(key) {
+                return;
+            }
+            let user = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+            if user.is_none_or(|user| reader.account(&user) == Account::Unknown) {
+                tombstones.push(key.to_vec());
+            }
+        },
+    );
     if dry_run {
         return i64::try_from(tombstones.len()).unwrap_or(i64::MAX);
     }
@@ -131,13 +152,8 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let delete = |keys: &[Vec<u8>]| {
         let mut context = PgMemoryContexts::new("session_guard prune");
         let arguments = [Value::Text(guard.to_bytes()), Value::Texts(keys), Value::Time(cutoff)];
-        within(&mut context, || {
-            run_once(
-                "DELETE FROM session_guard.epoch
-                 WHERE guard = $1 AND user_id = ANY ($2) AND epoch < $3 AND stamped_at < $3",
-                &arguments,
-            )
-        })
+        let condition = "guard = $1 AND user_id = ANY ($2) AND epoch < $3 AND stamped_at < $3";
+        within(&mut context, || delete_free("epoch", condition, &arguments))
     };
-    i64::try_from(tombstones.chunks(BATCH).map(delete).sum::<u64>()).unwrap_or(i64::MAX)
+    tombstones.chunks(BATCH).map(delete).sum()
 }

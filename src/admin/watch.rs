@@ -63,7 +63,7 @@ fn watch(
         table: table.name(),
         table_owner: role_name(table.owner()),
         user_id_column: user_id_column.map(|name| name.0).unwrap_or_default(),
-        columns: columns.map(|names| names.iter().flatten().map(|name| name.0).collect()),
+        columns: columns.map(|names| guard::column_names(&names).or_raise()),
     };
     drop(table);
     if let Some(known) = known {

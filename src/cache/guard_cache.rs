@@ -9,7 +9,7 @@ use crate::catalog::timeline::{self, Timeline};
 use crate::catalog::{hints, triggers};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, extension_relation};
-use crate::pg::relation::{Lock, Relation};
+use crate::pg::relation::{FreeLocks, Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::roles;
 use crate::pg::{invalidation, server};
@@ -81,6 +81,20 @@ pub fn open_row(row: &GuardRow) -> Result<OpenGuard, GuardError> {
     open(GuardRef::Table(relid), Lock::Read)
 }
 
+/// An open guard that could be opened, and can be read, without waiting for anybody.
+pub struct FreeGuard {
+    /// The guard.
+    pub open: OpenGuard,
+    /// What has to be locked to read it.
+    pub locks: FreeLocks,
+}
+
+/// The same if nobody is in the way, who might be waiting for this transaction; else `None`.
+pub fn open_row_without_waiting(row: &GuardRow) -> Result<Option<FreeGuard>, GuardError> {
+    let Some(locks) = location::lock_without_waiting(row, &relations()) else { return Ok(None) };
+    Ok(Some(FreeGuard { open: open_row(row)?, locks }))
+}
+
 /// Opens a guarded table.
 pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
     // Looks again if an invalidation comes meanwhile, three times at the most: what was read since
@@ -137,6 +151,12 @@ pub fn all_rows() -> Vec<GuardRow> {
 pub fn relations() -> ExtensionRelations {
     refresh();
     catalog().or_raise().relations
+}
+
+/// The same where the extension may be gone.
+pub fn try_relations() -> Result<ExtensionRelations, GuardError> {
+    refresh();
+    Ok(catalog()?.relations)
 }
 
 /// The policies that hold now.

@@ -3,4 +3,4 @@
 pub mod epoch_cache;
 pub mod generations;
 pub mod guard_cache;
-pub mod stamped_users;
+pub mod stamped;

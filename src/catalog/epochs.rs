@@ -13,8 +13,9 @@ use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::snapshot::Snapshot;
-use crate::pg::transaction::{is_repeatable_read, wait_for};
+use crate::pg::transaction::{in_subtransaction, is_repeatable_read, wait_for};
 use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
+use std::panic::AssertUnwindSafe;
 
 // The columns by their numbers in sql/tables.sql.
 const USER_GUARD: i16 = 1;
@@ -167,7 +168,32 @@ pub fn lock_user_epoch(epochs: &Relation, guard: &str, key: &[u8], is_related: b
     lock_rows(epochs, &keys, |row| (row.bool(USER_IS_RELATED) == Some(true)) == is_related);
 }
 
-/// The same of a guard's row.
+/// Waits for who has the row, and lets go of it at once: whoever that is may be waiting for another
+/// row that this transaction would have.
+pub fn wait_for_user_epoch(
+    relations: &ExtensionRelations,
+    guard: &str,
+    key: &[u8],
+    is_related: bool,
+) {
+    let guard = to_server(guard);
+    let keys = [Key::text(USER_ID, key), Key::text(USER_GUARD, guard.to_bytes())];
+    let Some(epochs) = Relation::open(relations.epoch, Lock::Write) else { return };
+    let mut versions = Vec::new();
+    epochs.scan_keys(&Snapshot::latest(&epochs), &keys, |row| {
+        if (row.bool(USER_IS_RELATED) == Some(true)) == is_related {
+            versions.push(row.tid());
+        }
+    });
+    in_subtransaction(AssertUnwindSafe(|| {
+        for tid in versions {
+            let _ = epochs.lock_row(tid, RowLock::NoKeyUpdate, Wait::Yes);
+        }
+        false
+    }));
+}
+
+/// Locks a guard's row as that of a user.
 pub fn lock_guard_epoch(relations: &ExtensionRelations, guard: &str) {
     if let Some(table) = Relation::open(relations.guard_epoch, Lock::Write) {
         let guard = to_server(guard);
@@ -216,6 +242,8 @@ pub struct EpochRow<'a> {
     pub epoch: Epoch,
     /// When it was last raised.
     pub stamped_at: Instant,
+    /// Whether watched tables raised it.
+    pub is_related: bool,
 }
 
 /// Calls `visit` with each row of a guard's users.
@@ -228,7 +256,8 @@ pub fn each_epoch(relations: &ExtensionRelations, guard: &str, mut visit: impl F
             && let Some(epoch) = row.time(USER_EPOCH).map(Epoch)
             && let Some(stamped_at) = row.time(USER_STAMPED_AT)
         {
-            visit(EpochRow { key, epoch, stamped_at });
+            let is_related = row.bool(USER_IS_RELATED) == Some(true);
+            visit(EpochRow { key, epoch, stamped_at, is_related });
         }
     });
 }

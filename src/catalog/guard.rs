@@ -7,11 +7,13 @@ use super::unwatched::TriggerState;
 use crate::core::status::ActiveWhen;
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::datum::Name;
 use crate::pg::names::{RelationName, extension_function, shown_identifier, shown_type};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
 use crate::pg::roles::{has_rights_of, shown_role};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::when_clause::Comparison;
+use pgrx::Array;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
 
@@ -248,6 +250,23 @@ pub fn check_columns(
         further.push(column.attno);
     }
     Ok(GuardColumns { id, status, revoke_on: further })
+}
+
+/// The names, each once. No table has more columns (PostgreSQL manual, appendix K).
+pub fn column_names(names: &Array<Name>) -> Result<Vec<String>, GuardError> {
+    const MAX_COLUMNS: usize = 1600;
+    if names.len() > MAX_COLUMNS {
+        let message = "too many columns are named";
+        let hint = Hint::advice("Name each column once. A table has 1600 at the most.");
+        return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
+    }
+    let mut columns: Vec<String> = Vec::new();
+    for Name(name) in names.iter().flatten() {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
+    Ok(columns)
 }
 
 /// A column by its name.

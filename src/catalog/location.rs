@@ -10,7 +10,7 @@ use super::guard::GuardRow;
 use super::triggers::served_guard;
 use super::unwatched::TriggerState;
 use crate::pg::names::RelationName;
-use crate::pg::relation::{Lock, Relation, RelationKind};
+use crate::pg::relation::{FreeLocks, Lock, Relation, RelationKind};
 use crate::pg::roles;
 use crate::pg::triggers::relations_with_trigger_of;
 use pgrx::pg_sys::Oid;
@@ -18,13 +18,29 @@ use pgrx::pg_sys::Oid;
 /// The table that the guard is on; `None` where it is gone.
 pub fn locate(row: &GuardRow, relations: &ExtensionRelations) -> Option<Oid> {
     let by_name = row.table.find().filter(|relid| is_storage(*relid));
-    let serves = |relid: &Oid| {
-        Relation::open(*relid, Lock::Read).is_some_and(|table| serves(&table, row, relations))
-    };
+    let serves = |relid: &Oid| is_served(*relid, row, relations);
     by_name
         .filter(serves)
         .or_else(|| relations_with_trigger_of(relations.stamp).into_iter().find(serves))
         .or_else(|| by_name.filter(|relid| is_recorded_owners(row, *relid, relations)))
+}
+
+/// Locks what has to be opened to find and to read the guard's table; `None` where somebody is in
+/// the way.
+pub fn lock_without_waiting(row: &GuardRow, relations: &ExtensionRelations) -> Option<FreeLocks> {
+    let mut locks = FreeLocks::default();
+    let is_locked = match row.table.find() {
+        Some(relid) if !locks.add_table(relid) => false,
+        Some(relid) if is_served(relid, row, relations) => true,
+        _ => relations_with_trigger_of(relations.stamp)
+            .into_iter()
+            .all(|relid| locks.add_table(relid)),
+    };
+    is_locked.then_some(locks)
+}
+
+fn is_served(relid: Oid, row: &GuardRow, relations: &ExtensionRelations) -> bool {
+    Relation::open(relid, Lock::Read).is_some_and(|table| serves(&table, row, relations))
 }
 
 /// Whether the triggers of a table serve this guard, with the consent of who recorded it: a role

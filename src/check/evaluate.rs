@@ -8,7 +8,7 @@ use crate::catalog::guard::OpenGuard;
 use crate::catalog::policy::Policy;
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::user_id::UserId;
-use crate::core::verdict::{Account, Verdict};
+use crate::core::verdict::{Account, FAR_AHEAD, Verdict};
 use crate::fault_injection::{self, Fault};
 use crate::pg::call_args::{SessionArgs, UsersArg};
 use crate::pg::invalidation;
@@ -135,7 +135,17 @@ pub fn decide(
         epoch = epoch.map(|Epoch(epoch)| Epoch(epoch.plus_micros(1)));
     }
     let oldest_login = || max_session_age.map(|age| clock().plus_micros(-age));
-    Verdict::of(account, epoch, login, oldest_login, || latest_login(login, policy))
+    let given_out = || latest_given_out(max_session_age, policy);
+    Verdict::of(account, epoch, login, oldest_login, || latest_login(login, policy), given_out)
+}
+
+/// The latest login time that `session_start` gives out: at whatever epoch, but where sessions may
+/// only last so long.
+pub fn latest_given_out(max_session_age: Option<i64>, policy: &Policy) -> Instant {
+    match max_session_age {
+        Some(_) => clock().plus_micros(policy.stamp_margin.saturating_add(FAR_AHEAD)),
+        None => Instant::INFINITY,
+    }
 }
 
 /// The latest login time that is not yet in the future: the clock plus the tolerance.

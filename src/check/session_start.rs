@@ -1,8 +1,8 @@
 //! SQL: the login time to store with a new session, and the epoch that one must not predate.
 
-use super::evaluate::{guard_ref, is_refusing_disarmed, refusal_reason};
+use super::evaluate::{guard_ref, is_refusing_disarmed, latest_given_out, refusal_reason};
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
-use crate::cache::stamped_users;
+use crate::cache::stamped;
 use crate::catalog::epochs::{self, lock_account};
 use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
@@ -12,9 +12,7 @@ use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, par
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::server::{clock, prevent_if_read_only};
-use crate::pg::transaction::{
-    GuardLock, HeldGuardLock, hold_guard_lock, in_rolled_back_subtransaction,
-};
+use crate::pg::transaction::{GuardLock, HeldGuardLock, hold_guard_lock, in_subtransaction};
 use crate::pg::tuple::{RowLock, Wait};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
@@ -35,8 +33,11 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
         return None;
     }
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
-    stamped_users::forget_all();
+    stamped::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
+    if login > latest_given_out(open.guard.max_session_age, &policy) {
+        return None;
+    }
     TimestampWithTimeZone::try_from(login.0).ok()
 }
 
@@ -52,8 +53,9 @@ fn lock_for_login(open: &OpenGuard, id: &UserId) -> (Account, HeldGuardLock) {
             return (account, lock);
         }
         drop(lock);
-        in_rolled_back_subtransaction(AssertUnwindSafe(|| {
+        in_subtransaction(AssertUnwindSafe(|| {
             lock_account(open, id, RowLock::Share, Wait::Yes);
+            false
         }));
     }
 }

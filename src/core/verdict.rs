@@ -4,6 +4,11 @@
 
 use super::epoch::{Epoch, Instant};
 
+/// How far past the margin an epoch may lie ahead of the clock, in microseconds. One that lies
+/// further ahead was stamped by a clock that was wrong. A login time that is given out at it tells
+/// nothing of the session's age.
+pub const FAR_AHEAD: i64 = 60_000_000;
+
 /// What the users table says of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
@@ -45,8 +50,9 @@ impl Verdict {
     /// `epoch` is the greater of the user's and the guard's. A `login` of `None` counts as before
     /// every epoch, so a session that is older than the installation goes on until its user is
     /// stamped. `oldest_login` is the clock less the age that a session may have, if that is
-    /// limited, and `latest_login` the clock with the tolerance added. They are asked only when
-    /// nothing else has decided: reading a clock costs more than comparing.
+    /// limited, and `latest_login` the clock with the tolerance added. `latest_given_out` is how
+    /// far ahead `session_start` gives out a login time. They are asked only when nothing else has
+    /// decided: reading a clock costs more than comparing.
     #[inline]
     pub fn of(
         account: Account,
@@ -54,6 +60,7 @@ impl Verdict {
         login: Option<Instant>,
         oldest_login: impl FnOnce() -> Option<Instant>,
         latest_login: impl FnOnce() -> Instant,
+        latest_given_out: impl FnOnce() -> Instant,
     ) -> Verdict {
         match account {
             Account::Unknown => return Verdict::UnknownUser,
@@ -71,8 +78,8 @@ impl Verdict {
             return Verdict::Expired;
         }
         // A login at its epoch is what `session_start` gives out when the epoch is ahead.
-        let is_given_out = epoch == Some(Epoch(login));
-        if !is_given_out && login > latest_login() {
+        let is_given_out = || epoch == Some(Epoch(login)) && login <= latest_given_out();
+        if login > latest_login() && !is_given_out() {
             return Verdict::LoginInFuture;
         }
         Verdict::Valid
@@ -109,13 +116,15 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
 
     fn verdict_of(account: Account, epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
-        Verdict::of(account, epoch.map(Epoch), login, || None, || CLOCK.plus_micros(TOLERANCE))
+        let latest = || CLOCK.plus_micros(TOLERANCE);
+        Verdict::of(account, epoch.map(Epoch), login, || None, latest, || Instant::INFINITY)
     }
 
     fn verdict_at_most_an_hour(epoch: Option<Instant>, login: Option<Instant>) -> Verdict {
         let oldest = || Some(CLOCK.plus_micros(-HOUR));
         let latest = || CLOCK.plus_micros(TOLERANCE);
-        Verdict::of(Account::Active, epoch.map(Epoch), login, oldest, latest)
+        let given_out = || CLOCK.plus_micros(FAR_AHEAD);
+        Verdict::of(Account::Active, epoch.map(Epoch), login, oldest, latest, given_out)
     }
 
     fn later(micros: i64) -> Option<Instant> {
@@ -175,6 +184,14 @@ mod tests {
         assert_eq!(verdict_at_most_an_hour(None, None), Verdict::Expired);
         assert_eq!(verdict_at_most_an_hour(later(-1), later(-2 * HOUR)), Verdict::Revoked);
         assert_eq!(verdict_at_most_an_hour(None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
+    }
+
+    #[test]
+    fn where_sessions_have_an_age_none_begins_far_ahead() {
+        let near = later(FAR_AHEAD);
+        assert_eq!(verdict_at_most_an_hour(near, near), Verdict::Valid);
+        let far = later(FAR_AHEAD + 1);
+        assert_eq!(verdict_at_most_an_hour(far, far), Verdict::LoginInFuture);
     }
 
     #[test]

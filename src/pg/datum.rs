@@ -151,6 +151,30 @@ impl FromDatum for ServerText {
     }
 }
 
+/// A JSON text, as a `jsonb`.
+pub struct Json(pub String);
+
+impl_sql_translatable!(Json, "jsonb");
+
+// SAFETY: returns a jsonb.
+unsafe impl BoxRet for Json {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        let text = names::to_server(&self.0);
+        // SAFETY: the input function takes a text in the database's encoding, and raises an error
+        // for one that is no JSON.
+        let datum = unsafe {
+            pg_sys::OidInputFunctionCall(
+                pg_sys::Oid::from(pg_sys::F_JSONB_IN),
+                text.as_ptr().cast_mut(),
+                pg_sys::JSONBOID,
+                -1,
+            )
+        };
+        // SAFETY: a jsonb that was made just now.
+        unsafe { fcinfo.return_raw_datum(datum) }
+    }
+}
+
 /// Two texts in the database's encoding, as a `text[]`.
 pub struct TextPair(pub [Vec<u8>; 2]);
 

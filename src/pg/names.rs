@@ -9,6 +9,9 @@ const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 /// A text of the server's as UTF-8. What the database's encoding cannot say (an SQL_ASCII database
 /// takes any byte) becomes a replacement character.
 pub fn from_server(text: &[u8]) -> String {
+    if has_no_conversion() {
+        return String::from_utf8_lossy(text).into_owned();
+    }
     let Ok(length) = c_int::try_from(text.len()) else { return String::new() };
     // SAFETY: as many bytes as are given; the result is the argument, or NUL-terminated.
     let converted = unsafe { pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8) };
@@ -21,12 +24,7 @@ pub fn from_server(text: &[u8]) -> String {
 
 /// A text in the database's encoding. A character that this does not have is an error (22P05).
 pub fn to_server(text: &str) -> CString {
-    let is_sayable = text.is_ascii() || {
-        // SAFETY: reads a variable of this backend.
-        let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-        encoding == UTF8 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as c_int
-    };
-    if is_sayable {
+    if text.is_ascii() || has_no_conversion() {
         return CString::new(text).unwrap_or_default();
     }
     let Ok(length) = c_int::try_from(text.len()) else { return CString::default() };
@@ -37,6 +35,13 @@ pub fn to_server(text: &str) -> CString {
     }
     // SAFETY: as above.
     unsafe { CStr::from_ptr(converted) }.to_owned()
+}
+
+/// Whether texts of the database are UTF-8, or bytes of which nobody knows what they mean.
+fn has_no_conversion() -> bool {
+    // SAFETY: reads a variable of this backend.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    encoding == UTF8 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as c_int
 }
 
 /// A name that the catalogs gave out; `None` for NULL.

@@ -119,13 +119,7 @@ impl Relation {
         (!relation.is_null()).then(|| Relation { relation, lock })
     }
 
-    /// Locks a relation until the transaction ends, if nobody is in the way.
-    pub fn lock_without_waiting(relid: Oid, lock: Lock) -> bool {
-        // SAFETY: any OID may be locked.
-        unsafe { pg_sys::ConditionalLockRelationOid(relid, lock.mode()) }
-    }
-
-    /// The same of an index of a table that is locked, so that it is there.
+    /// Opens an index of a table that is locked, so that it is there.
     pub(super) fn open_index(index: Oid, lock: Lock) -> Option<Relation> {
         // SAFETY: any OID may be asked for; one that is no relation raises an error.
         let relation = unsafe { pg_sys::relation_open(index, lock.mode()) };
@@ -270,6 +264,43 @@ impl Relation {
         // SAFETY: a list of OIDs.
         let indexes = unsafe { pgrx::PgList::<Oid>::from_pg(list) };
         indexes.iter_oid().collect()
+    }
+}
+
+/// Locks for reading that were free; given back when this is dropped.
+#[derive(Default)]
+pub struct FreeLocks {
+    relids: Vec<Oid>,
+}
+
+impl FreeLocks {
+    /// Locks a table and its indexes, unless somebody is in the way.
+    pub fn add_table(&mut self, relid: Oid) -> bool {
+        self.add(relid)
+            && Relation::open(relid, Lock::Read)
+                .is_none_or(|table| table.indexes().into_iter().all(|index| self.add(index)))
+    }
+
+    fn add(&mut self, relid: Oid) -> bool {
+        // SAFETY: any OID may be locked.
+        let is_locked = unsafe { pg_sys::ConditionalLockRelationOid(relid, Lock::Read.mode()) };
+        if is_locked {
+            self.relids.push(relid);
+        }
+        is_locked
+    }
+}
+
+impl Drop for FreeLocks {
+    fn drop(&mut self) {
+        // While an error unwinds, the transaction's abort gives all locks back.
+        if std::thread::panicking() {
+            return;
+        }
+        for relid in &self.relids {
+            // SAFETY: locked so above.
+            unsafe { pg_sys::UnlockRelationOid(*relid, Lock::Read.mode()) };
+        }
     }
 }
 

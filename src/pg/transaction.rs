@@ -130,9 +130,9 @@ pub fn notify(channel: &std::ffi::CStr) -> bool {
     true
 }
 
-/// Runs `work` in a subtransaction that is rolled back then: the row locks that it takes are
-/// released.
-pub fn in_rolled_back_subtransaction(work: impl FnOnce() + std::panic::UnwindSafe) {
+/// Runs `work` in a subtransaction. If it returns false that is rolled back then, and the row locks
+/// that it took are released. Returns what it returned.
+pub fn in_subtransaction(work: impl FnOnce() -> bool + std::panic::UnwindSafe) -> bool {
     // SAFETY: a variable of this backend.
     let context = unsafe { pg_sys::CurrentMemoryContext };
     // SAFETY: as above.
@@ -141,22 +141,27 @@ pub fn in_rolled_back_subtransaction(work: impl FnOnce() + std::panic::UnwindSaf
     unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
     // SAFETY: the context outlives the subtransaction.
     unsafe { pg_sys::MemoryContextSwitchTo(context) };
-    let roll_back = || {
-        // SAFETY: begun above.
-        unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
+    let end = |keeps: bool| {
+        match keeps {
+            // SAFETY: begun above.
+            true => unsafe { pg_sys::ReleaseCurrentSubTransaction() },
+            // SAFETY: as above.
+            false => unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() },
+        }
         // SAFETY: what was there before.
         unsafe { pg_sys::MemoryContextSwitchTo(context) };
         // SAFETY: as above.
         unsafe { pg_sys::CurrentResourceOwner = owner };
     };
     // An error goes on to the caller's handler, which knows nothing of the subtransaction.
-    pgrx::PgTryBuilder::new(work)
+    let keeps = pgrx::PgTryBuilder::new(work)
         .catch_others(|error| {
-            roll_back();
+            end(false);
             error.rethrow()
         })
         .execute();
-    roll_back();
+    end(keeps);
+    keeps
 }
 
 /// Who waits for whom at a guard's lock.

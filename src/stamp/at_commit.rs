@@ -5,17 +5,18 @@
 //! without the watch they would not. So those users are stamped here, sorted by id. And a guard's
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
-use super::pending::{self, GuardStamp, PendingGuard, UserStamp};
+use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, PendingUsers, UserStamp};
 use super::raise::{Reason, Source, raise_guard, restamp_guard, stamp_key};
-use crate::cache::guard_cache;
+use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::EpochReader;
+use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::privileges::as_tables_owner;
+use crate::catalog::unwatched;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::to_server;
-use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
     self, Callbacks, GuardLock, allow_writes, keep_guard_lock, with_pinned_search_path,
@@ -56,23 +57,48 @@ fn stamp_pending() {
     if pending.is_empty() {
         return;
     }
-    let stamp_all = || {
-        for (guard, pending) in pending {
-            stamp_guard_and_users(&guard, pending);
-        }
+    let relations = match guard_cache::try_relations() {
+        Ok(relations) => relations,
+        // The transaction may have dropped the extension.
+        Err(error) => return error.warn(),
     };
-    allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp_all)));
+    write(|| stamp_all(&relations, pending));
 }
 
-fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: PendingGuard) {
-    let guard_stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
-    if let Some(GuardStamp { epoch, reason: [reason, more], .. }) = guard_stamp {
-        let (relations, reason): (_, [&[u8]; 2]) = (guard_cache::relations(), [&reason, &more]);
-        // The row comes before the lock, as where a guard is stamped at once.
-        let epoch = epoch.unwrap_or_else(|| raise_guard(&relations, guard, reason));
-        keep_guard_lock(guard, GuardLock::StampGuard);
-        restamp_guard(&relations, guard, epoch, reason);
+/// Stamps a guard's users who wait for it: from now on the guard may not be there to be asked.
+pub fn stamp_users_now(guard: &str) {
+    let users = pending::take_users(guard);
+    if !users.is_empty() {
+        write(|| stamp_users(&guard_cache::relations(), guard, users));
     }
+}
+
+fn write(work: impl FnOnce()) {
+    allow_writes(|| with_pinned_search_path(|| as_tables_owner(work)));
+}
+
+/// First the rows of all guards, then their locks: who stamps two guards by hand has the rows
+/// before COMMIT, and the locks from then on.
+fn stamp_all(relations: &ExtensionRelations, pending: PendingGuards) {
+    let mut guards = Vec::new();
+    for (guard, PendingGuard { guard_stamps, users, .. }) in pending {
+        let stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
+        let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| {
+            let raise = || raise_guard(relations, &guard, reason.each_ref().map(Vec::as_slice));
+            (epoch.unwrap_or_else(raise), reason)
+        });
+        guards.push((guard, stamp, users));
+    }
+    for (guard, stamp, users) in guards {
+        if let Some((epoch, reason)) = stamp {
+            keep_guard_lock(&guard, GuardLock::StampGuard);
+            restamp_guard(relations, &guard, epoch, reason.each_ref().map(Vec::as_slice));
+        }
+        stamp_users(relations, &guard, users);
+    }
+}
+
+fn stamp_users(relations: &ExtensionRelations, guard: &str, users: PendingUsers) {
     let mut users = users
         .into_iter()
         .filter(|(_, stamp)| stamp.asked_in.iter().any(|asked_in| asked_in.counts()))
@@ -82,36 +108,51 @@ fn stamp_guard_and_users(guard: &str, PendingGuard { guard_stamps, users }: Pend
     }
     let open = match open_guard(guard) {
         Ok(open) => open,
-        Err(error) => return error.warn(),
+        Err(error) => {
+            unwatched::note_once(guard, &error.message);
+            return error.warn();
+        }
     };
     // Logins wait until this transaction has committed: one that is given out meanwhile would not
     // see the epoch.
     keep_guard_lock(guard, GuardLock::StampUsers);
-    let (relations, name) = (guard_cache::relations(), Rc::from(guard));
-    for (key, UserStamp { related, .. }) in users {
-        if open.as_ref().is_none_or(|open| is_there(open, &key)) {
-            let related = to_server(&related);
-            let reason = Reason::Related(related.to_bytes());
-            stamp_key(&relations, &name, &key, reason, Source::Related, None);
+    let name = Rc::from(guard);
+    for (key, UserStamp { related, is_canonical, .. }) in users {
+        let related = to_server(&related);
+        let reason = Reason::Related(related.to_bytes());
+        match &open {
+            Some(guard) => {
+                if let Some(key) = key_of_account(&guard.open, &key) {
+                    stamp_key(relations, &name, &key, reason, Source::Related, None);
+                }
+            }
+            None if is_canonical => {
+                stamp_key(relations, &name, &key, reason, Source::Related, None);
+            }
+            // Whose account it is cannot be told.
+            None => {
+                let epoch = raise_guard(relations, guard, reason.parts());
+                keep_guard_lock(guard, GuardLock::StampGuard);
+                return restamp_guard(relations, guard, epoch, reason.parts());
+            }
         }
     }
 }
 
 /// `None` where somebody changes the users table, who may be waiting for this transaction. Then
 /// nobody looks whether there is such an account.
-fn open_guard(guard: &str) -> Result<Option<OpenGuard>, GuardError> {
+fn open_guard(guard: &str) -> Result<Option<FreeGuard>, GuardError> {
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);
     let row = row.ok_or_else(guard_cache::no_guard)?;
-    if row.table.find().is_some_and(|relid| !Relation::lock_without_waiting(relid, Lock::Read)) {
-        return Ok(None);
-    }
-    guard_cache::open_row(&row).map(Some)
+    guard_cache::open_row_without_waiting(&row)
 }
 
-/// An id that no account has needs no epoch.
-fn is_there(open: &OpenGuard, key: &[u8]) -> bool {
-    let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
-    id.is_some_and(|id| {
-        is_digest(key) || EpochReader::new(open).or_raise().account(&id) != Account::Unknown
-    })
+/// The key of the account's epoch. An id that no account has needs no epoch.
+fn key_of_account(open: &OpenGuard, key: &[u8]) -> Option<Vec<u8>> {
+    if is_digest(key) {
+        return Some(key.to_vec());
+    }
+    let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)?;
+    let reader = EpochReader::new(open).or_raise();
+    (reader.account(&id) != Account::Unknown).then(|| id.into_key().into_owned())
 }

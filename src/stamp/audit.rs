@@ -16,7 +16,7 @@ use crate::pg::spi::Statement;
 use pgrx::pg_sys;
 
 /// What a stamp ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject<'a> {
     /// One user's sessions: of the guard, the user's key.
     User(&'a str, &'a [u8]),

@@ -2,7 +2,7 @@
 
 use super::users_trigger::not_a_trigger;
 use crate::cache::generations::{self, Bucket};
-use crate::cache::{guard_cache, stamped_users};
+use crate::cache::{guard_cache, stamped};
 use crate::pg::spi;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
@@ -25,7 +25,7 @@ fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
     const USER_ID: i16 = 2;
     if !spi::is_running() {
         // By hand: what was stamped may have been taken away.
-        stamped_users::forget_all();
+        stamped::forget_all();
     }
     let relations = guard_cache::relations();
     if call.relid() != relations.epoch || !call.is_row_level() {

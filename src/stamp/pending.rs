@@ -1,6 +1,7 @@
 //! What this transaction has stamped, and what it is to stamp before it commits.
 
 use crate::core::epoch::Epoch;
+use crate::pg::memory::ensure_available;
 use crate::pg::server::Subtransaction;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,13 +11,18 @@ use std::rc::Rc;
 /// one another.
 pub type PendingGuards = BTreeMap<String, PendingGuard>;
 
+/// Users of a guard, by the key of the user's epoch: sorted, for the same reason.
+pub type PendingUsers = BTreeMap<Vec<u8>, UserStamp>;
+
 /// What is to be stamped of one guard.
 #[derive(Default)]
 pub struct PendingGuard {
     /// Of the whole guard: the stamps that were made, in their order.
     pub guard_stamps: Vec<GuardStamp>,
-    /// Of users, because of related tables: by the key of the user's epoch.
-    pub users: BTreeMap<Vec<u8>, UserStamp>,
+    /// Of users, because of related tables.
+    pub users: PendingUsers,
+    /// How much memory these take.
+    bytes: usize,
 }
 
 /// A stamp of a whole guard.
@@ -35,13 +41,21 @@ pub struct UserStamp {
     pub related: Rc<str>,
     /// If all that asked for it is rolled back, nothing is stamped.
     pub asked_in: Vec<Subtransaction>,
+    /// Whether the key is that of the user's epoch, or may write the same id otherwise.
+    pub is_canonical: bool,
 }
 
 const LONGEST_REASON: usize = 1000;
 
-/// Of one guard, about 40 MB. They cannot be stamped before COMMIT: two transactions would take
-/// their rows in different orders.
+/// Of one guard. They cannot be stamped before COMMIT: two transactions would take their rows in
+/// different orders.
 const MAX_USERS: usize = 250_000;
+/// The same in bytes, for keys that are long.
+const MAX_BYTES: usize = 64 << 20;
+/// What a user takes beside the key.
+const USER_BYTES: usize = 160;
+/// Memory is asked for in such pieces, so that the lack of it is an error.
+const PIECE: usize = 1 << 20;
 
 thread_local! {
     static HAS_STAMPED: Cell<bool> = const { Cell::new(false) };
@@ -72,7 +86,13 @@ pub fn add_guard(guard: &str, epoch: Option<Epoch>, reason: [&[u8]; 2]) {
 
 /// The transaction has changed a row of a related table that belongs to this user. If there are too
 /// many, the whole guard is to be stamped in their place.
-pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>, reason: [&[u8]; 2]) {
+pub fn add_user(
+    guard: &str,
+    key: Vec<u8>,
+    is_canonical: bool,
+    related: &Rc<str>,
+    reason: [&[u8]; 2],
+) {
     let here = Subtransaction::current();
     PENDING.with_borrow_mut(|pending| {
         if !pending.contains_key(guard) {
@@ -84,21 +104,30 @@ pub fn add_user(guard: &str, key: Vec<u8>, related: &Rc<str>, reason: [&[u8]; 2]
         {
             return;
         }
-        let stamp = pending
-            .users
-            .entry(key)
-            .or_insert_with(|| UserStamp { related: Rc::clone(related), asked_in: Vec::new() });
+        let bytes = bytes_of(&key);
+        let stamp = pending.users.entry(key).or_insert_with(|| {
+            if pending.bytes / PIECE != (pending.bytes + bytes) / PIECE {
+                ensure_available(4 * PIECE);
+            }
+            pending.bytes += bytes;
+            UserStamp { related: Rc::clone(related), asked_in: Vec::new(), is_canonical }
+        });
         if stamp.asked_in.last() != Some(&here) {
             stamp.asked_in.push(here);
         }
-        if pending.users.len() > MAX_USERS {
+        if pending.users.len() > MAX_USERS || pending.bytes > MAX_BYTES {
             let reason = reason.map(<[u8]>::to_vec);
             pending.add(GuardStamp { epoch: None, reason, made_in: here });
             // Who was asked for before this savepoint is still to be stamped if it is rolled back.
             let is_nested = Subtransaction::is_nested();
             pending.users.retain(|_, stamp| is_nested && stamp.asked_in[..] != [here]);
+            pending.bytes = pending.users.keys().map(|key| bytes_of(key)).sum();
         }
     });
+}
+
+fn bytes_of(key: &[u8]) -> usize {
+    key.len() + USER_BYTES
 }
 
 impl PendingGuard {
@@ -112,6 +141,14 @@ impl PendingGuard {
 /// Takes what is to be stamped.
 pub fn take() -> PendingGuards {
     PENDING.take()
+}
+
+/// Takes what is to be stamped of one guard's users.
+pub fn take_users(guard: &str) -> PendingUsers {
+    PENDING.with_borrow_mut(|pending| {
+        let pending = pending.get_mut(guard);
+        pending.map(|pending| std::mem::take(&mut pending.users)).unwrap_or_default()
+    })
 }
 
 /// The transaction has ended.

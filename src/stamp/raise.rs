@@ -3,7 +3,7 @@
 use super::audit::{self, Subject};
 use super::pending;
 use crate::cache::generations::{Generation, epoch_generation};
-use crate::cache::{guard_cache, stamped_users};
+use crate::cache::{guard_cache, stamped};
 use crate::catalog::epochs;
 use crate::catalog::extension::{self, ExtensionRelations};
 use crate::catalog::guard::OpenGuard;
@@ -18,8 +18,11 @@ use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::{Statement, make_visible};
+use crate::pg::transaction::in_subtransaction;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 /// Why an epoch was raised, as the tables record it.
@@ -178,11 +181,8 @@ pub fn stamp_key(
     floor: Option<Epoch>,
 ) -> Epoch {
     let policy = guard_cache::policy();
-    let reason = reason.parts();
-    if let Some(epoch) = stamped_users::find(guard, key, reason)
-        && epoch.is_after(stamping_clock(), policy.margin())
-        && floor.is_none_or(|floor| floor < epoch)
-    {
+    let (subject, reason) = (Subject::User(guard, key), reason.parts());
+    if let Some(epoch) = stamped_already(relations, &policy, subject, reason, floor) {
         return epoch;
     }
     // Locked before the snapshot that the write takes: else what a VACUUM FULL has moved meanwhile
@@ -214,8 +214,8 @@ pub fn stamp_key(
             is_first.get() && epochs.insert(epoch_table(relations), &row) || write_user(&row)
         },
     );
-    stamped_users::note(guard, key, reason, stamp.0);
-    audit::record(relations, &policy, Subject::User(guard, key), stamp, reason);
+    stamped::note(subject, reason, stamp.0);
+    audit::record(relations, &policy, subject, stamp, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();
     stamp.0
@@ -224,14 +224,40 @@ pub fn stamp_key(
 /// Raises the epoch of everybody whom the guard guards. Before this transaction commits, the epoch
 /// is raised once more if a login may have been given out since.
 pub fn stamp_guard(relations: &ExtensionRelations, guard: &str, reason: Reason) -> Epoch {
-    let epoch = raise_guard(relations, guard, reason.parts());
-    pending::add_guard(guard, Some(epoch), reason.parts());
+    let reason = reason.parts();
+    let (policy, subject) = (guard_cache::policy(), Subject::AllUsers(guard));
+    if let Some(epoch) = stamped_already(relations, &policy, subject, reason, None) {
+        return epoch;
+    }
+    let epoch = raise_guard(relations, guard, reason);
+    pending::add_guard(guard, Some(epoch), reason);
+    stamped::note(subject, reason, epoch);
     epoch
 }
 
+/// The epoch that this transaction has raised the subject's to, if no login was given out since
+/// that it does not end. Another reason is recorded.
+fn stamped_already(
+    relations: &ExtensionRelations,
+    policy: &Policy,
+    subject: Subject,
+    reason: [&[u8]; 2],
+    floor: Option<Epoch>,
+) -> Option<Epoch> {
+    let now = stamping_clock();
+    let found = stamped::find(subject, reason).filter(|found| {
+        found.epoch.is_after(now, policy.margin()) && floor.is_none_or(|floor| floor < found.epoch)
+    })?;
+    if !found.has_reason {
+        audit::record(relations, policy, subject, (found.epoch, now), reason);
+        stamped::note(subject, reason, found.epoch);
+    }
+    Some(found.epoch)
+}
+
 /// Raises the guard's epoch past every login that was given out since this transaction raised it,
-/// and past it those epochs of users that lie further ahead. Logins wait for the guard's lock,
-/// which the caller keeps: nobody who waits for one of these rows has it.
+/// and past it those epochs of users that lie further ahead, as after a clock that was wrong.
+/// Logins wait for the guard's lock, which the caller keeps.
 pub fn restamp_guard(
     relations: &ExtensionRelations,
     guard: &str,
@@ -244,8 +270,49 @@ pub fn restamp_guard(
     if !is_past {
         epoch = raise_guard(relations, guard, reason);
     }
-    let guard = to_server(guard);
-    RAISE_USERS.with(|raise| raise.run(&[Value::Text(guard.to_bytes()), Value::Time(epoch.0)]));
+    raise_users(relations, guard, epoch, epoch.max(Epoch(latest_just_ahead(&policy))));
+}
+
+/// Raises what lies past the guard's epoch. A row that somebody else has is past it when that
+/// transaction commits, unless it lies far ahead: this waits for such rows, without one of its own.
+fn raise_users(relations: &ExtensionRelations, guard: &str, epoch: Epoch, far: Epoch) {
+    let in_server = to_server(guard);
+    let raise = || {
+        let arguments = [Value::Text(in_server.to_bytes()), Value::Time(epoch.0)];
+        RAISE_USERS.with(|raise| raise.run(&arguments));
+        make_visible();
+    };
+    loop {
+        let before = rows_far_ahead(relations, guard, far);
+        if before.is_empty() {
+            return raise();
+        }
+        for (key, is_related, _) in &before {
+            epochs::wait_for_user_epoch(relations, guard, key, *is_related);
+        }
+        let are_raised = in_subtransaction(AssertUnwindSafe(|| {
+            raise();
+            rows_far_ahead(relations, guard, far).is_disjoint(&before)
+        }));
+        if are_raised {
+            return;
+        }
+    }
+}
+
+/// The keys of users' epochs from this one on, their sources and epochs.
+fn rows_far_ahead(
+    relations: &ExtensionRelations,
+    guard: &str,
+    far: Epoch,
+) -> BTreeSet<(Vec<u8>, bool, Epoch)> {
+    let mut rows = BTreeSet::new();
+    epochs::each_epoch(relations, guard, |row| {
+        if row.epoch >= far && row.epoch.0 != Instant::INFINITY {
+            rows.insert((row.key.to_vec(), row.is_related, row.epoch));
+        }
+    });
+    rows
 }
 
 /// Raises the guard's epoch, for the first time in this transaction or once more.
@@ -277,13 +344,17 @@ fn greatest_epoch_just_ahead(
     guard: &str,
     policy: &Policy,
 ) -> Option<Epoch> {
-    const JUST: i64 = 10_000_000;
-    let latest = stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST));
+    let latest = latest_just_ahead(policy);
     let mut greatest = None;
     epochs::each_epoch(relations, guard, |row| {
         greatest = greatest.max(Some(row.epoch).filter(|epoch| epoch.0 <= latest));
     });
     greatest
+}
+
+fn latest_just_ahead(policy: &Policy) -> Instant {
+    const JUST: i64 = 10_000_000;
+    stamping_clock().plus_micros(policy.stamp_margin.saturating_add(JUST))
 }
 
 /// Raises the epoch of one subject's tokens.
@@ -296,6 +367,10 @@ pub fn stamp_token(
     let policy = guard_cache::policy();
     let reason = reason.parts();
     let (scope, subject) = (indexable(scope), indexable(subject));
+    let token = Subject::Token(&scope, &subject);
+    if let Some(epoch) = stamped_already(relations, &policy, token, reason, None) {
+        return epoch;
+    }
     let stamp = rise(
         &policy,
         || epochs::token_epoch(&scope, Some(&subject)).or_raise(),
@@ -309,7 +384,8 @@ pub fn stamp_token(
             ])
         },
     );
-    audit::record(relations, &policy, Subject::Token(&scope, &subject), stamp, reason);
+    stamped::note(token, reason, stamp.0);
+    audit::record(relations, &policy, token, stamp, reason);
     stamp.0
 }
 
@@ -318,6 +394,10 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
     let policy = guard_cache::policy();
     let reason = reason.parts();
     let scope = indexable(scope);
+    let tokens = Subject::AllTokens(&scope);
+    if let Some(epoch) = stamped_already(relations, &policy, tokens, reason, None) {
+        return epoch;
+    }
     let stamp = rise(
         &policy,
         || epochs::token_epoch(&scope, None).or_raise(),
@@ -332,7 +412,8 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
         },
     );
     RAISE_TOKENS.with(|raise| raise.run(&[Value::Text(&scope), Value::Time(stamp.0.0)]));
-    audit::record(relations, &policy, Subject::AllTokens(&scope), stamp, reason);
+    stamped::note(tokens, reason, stamp.0);
+    audit::record(relations, &policy, tokens, stamp, reason);
     stamp.0
 }
 

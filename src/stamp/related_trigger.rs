@@ -1,13 +1,14 @@
 //! SQL: what a change of a related table stamps.
 //!
-//! It only notes which users are to be stamped: `at_commit` stamps them.
+//! It only notes which users are to be stamped: `at_commit` stamps them. Nor does it wait for who
+//! changes the users table: where that is locked, ids are noted as they are written.
 
 use super::pending;
 use super::raise::Reason;
 use super::users_trigger::not_a_trigger;
 use crate::cache::generations::{Generation, guard_generation, track_guards};
-use crate::cache::guard_cache;
-use crate::catalog::guard::{self, IdColumn, OpenGuard};
+use crate::cache::guard_cache::{self, FreeGuard};
+use crate::catalog::guard::{self, IdColumn};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::related::{self, WatchRow, stamp_related as stamp_related_oid};
 use crate::catalog::triggers::{self, RELATED_TRIGGERS};
@@ -20,11 +21,11 @@ use crate::pg::roles::role_name;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 thread_local! {
-    static WATCHED_TABLE: RefCell<Option<WatchedTable>> = const { RefCell::new(None) };
+    static WATCHED_TABLES: RefCell<HashMap<pg_sys::Oid, WatchedTable>> = RefCell::default();
     /// Tables whose triggers this backend has found broken, to warn of each once.
     static WARNED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
 }
@@ -81,8 +82,7 @@ fn collect(call: &TriggerCall) -> Result<(), GuardError> {
     }
     let rows = [call.old(), call.new_row()];
     for row in rows.iter().flatten() {
-        let user = row.user_id(watched.user_id.attno, watched.user_id.id_type);
-        if let Some(id) = user.and_then(|user| user.in_column(watched.id_type)) {
+        if let Some(id) = row.user_id(watched.user_id.attno, watched.user_id.id_type) {
             note(&watched, id);
         }
     }
@@ -92,12 +92,10 @@ fn collect(call: &TriggerCall) -> Result<(), GuardError> {
 /// What a related table's triggers have to know.
 #[derive(Clone)]
 struct WatchedTable {
-    /// The related table.
-    relid: pg_sys::Oid,
     name: Rc<str>,
-    /// The guard, and the type of its ids.
     guard: Rc<str>,
-    id_type: IdType,
+    /// The type of the guard's ids; `None` where it could not be looked up without waiting.
+    id_type: Option<IdType>,
     /// The column that names the user.
     user_id: IdColumn,
     /// When this held.
@@ -107,32 +105,29 @@ struct WatchedTable {
 /// Looked up once for many rows: until a guard, or the related table, is invalidated.
 fn watched_table(call: &TriggerCall) -> Result<WatchedTable, GuardError> {
     let relid = call.relid();
-    let known = WATCHED_TABLE.with_borrow(|known| {
-        let known = known.as_ref()?;
-        let holds = known.relid == relid && known.generation == guard_generation();
-        holds.then(|| known.clone())
+    let known = WATCHED_TABLES.with_borrow(|known| {
+        known.get(&relid).filter(|known| known.generation == guard_generation()).cloned()
     });
     if let Some(known) = known {
         return Ok(known);
     }
     track_guards([relid]);
     let generation = guard_generation();
-    let open = open_guard(call)?;
+    let (guard, id_type) = find_guard(call)?;
     let name = RelationName::of(relid).map(|name| name.name).unwrap_or_default();
-    let watched = WatchedTable {
-        relid,
-        name: name.into(),
-        guard: Rc::clone(&open.guard.name),
-        id_type: open.guard.columns.id.id_type,
-        user_id: user_id_column(call)?,
-        generation,
-    };
-    WATCHED_TABLE.set(Some(watched.clone()));
+    let user_id = user_id_column(call)?;
+    let watched = WatchedTable { name: name.into(), guard, id_type, user_id, generation };
+    if id_type.is_some() {
+        WATCHED_TABLES.with_borrow_mut(|known| {
+            known.retain(|_, known| known.generation == generation);
+            known.insert(relid, watched.clone());
+        });
+    }
     Ok(watched)
 }
 
-/// The guard that the trigger says.
-fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
+/// The guard that the trigger says, and the type of its ids.
+fn find_guard(call: &TriggerCall) -> Result<(Rc<str>, Option<IdType>), GuardError> {
     let not_watched = || {
         let nameless = RelationName { schema: String::new(), name: String::new() };
         WatchRow::not_watched(&RelationName::of(call.relid()).unwrap_or(nameless))
@@ -141,13 +136,19 @@ fn open_guard(call: &TriggerCall) -> Result<OpenGuard, GuardError> {
     let [name, watch] = &arguments[..] else { return Err(not_watched()) };
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == *name);
     let row = row.ok_or_else(not_watched)?;
-    let open = guard_cache::open_row(&row)?;
+    let is_recorded =
+        TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded();
+    let (open, _free) = match guard_cache::open_row_without_waiting(&row)? {
+        Some(FreeGuard { open, locks }) => (open, Some(locks)),
+        None if is_recorded => return Ok((row.name.as_str().into(), None)),
+        None => (guard_cache::open_row(&row)?, None),
+    };
     // A role that may call this function can make triggers on a table of its own that say so, too.
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
-    let may_end_sessions =
-        TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded()
-            || open.users.is_updatable_by(related.owner());
-    if may_end_sessions { Ok(open) } else { Err(not_watched()) }
+    if !is_recorded && !open.users.is_updatable_by(related.owner()) {
+        return Err(not_watched());
+    }
+    Ok((Rc::clone(&open.guard.name), Some(open.guard.columns.id.id_type)))
 }
 
 /// The column that names the user: the first that the update trigger compares, which follows a
@@ -161,7 +162,14 @@ fn user_id_column(call: &TriggerCall) -> Result<IdColumn, GuardError> {
 }
 
 fn note(watched: &WatchedTable, id: UserId) {
+    let own_type = watched.user_id.id_type;
+    let (id, is_canonical) = match watched.id_type {
+        Some(id_type) => (id.in_column(id_type), true),
+        // Numbers and UUIDs have one text each; a text may write either otherwise.
+        None => (Some(id), own_type != IdType::Text),
+    };
+    let Some(id) = id else { return };
     let (key, related) = (id.into_key().into_owned(), to_server(&watched.name));
     let reason = Reason::Related(related.to_bytes()).parts();
-    pending::add_user(&watched.guard, key, &watched.name, reason);
+    pending::add_user(&watched.guard, key, is_canonical, &watched.name, reason);
 }

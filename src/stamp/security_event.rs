@@ -1,10 +1,9 @@
 //! SQL: an event as the claims of a security event token (the only user of serde).
 
 use crate::catalog::privileges::as_tables_owner;
-use crate::pg::datum::Value;
+use crate::pg::datum::{Json, Value};
 use crate::pg::server::{database, system_identifier};
 use crate::pg::spi;
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -56,9 +55,9 @@ fn opaque(id: String) -> Option<Box<SubjectId>> {
 /// An event as the claims of an OpenID CAEP `session-revoked` security event; NULL for an event
 /// that is not there, or whose subject is an empty text, which no subject identifier can name.
 #[pg_extern(sql = false)]
-fn security_event(event_id: i64) -> Option<JsonB> {
+fn security_event(event_id: i64) -> Option<Json> {
     let claims = as_tables_owner(|| read_event(event_id))?;
-    serde_json::to_value(claims).ok().map(JsonB)
+    serde_json::to_string(&claims).ok().map(Json)
 }
 
 fn read_event(id: i64) -> Option<SecurityEvent> {

@@ -69,7 +69,7 @@ fn note_broken(call: &TriggerCall, error: GuardError) {
 /// triggers on a table of its own that name any guard.
 fn note_gap(call: &TriggerCall, reason: &str) {
     let Some(guard) = call.arguments().into_iter().next() else { return };
-    let relations = guard_cache::relations();
+    let Ok(relations) = guard_cache::try_relations() else { return };
     let row = guard_cache::all_rows().into_iter().find(|row| row.name == guard);
     let table = Relation::open(call.relid(), Lock::Read);
     if let (Some(row), Some(table)) = (row, table)

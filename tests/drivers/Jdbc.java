@@ -62,13 +62,15 @@ public class Jdbc {
     }
 
     static boolean isValid(Connection db, Object userId, OffsetDateTime loginAt) throws SQLException {
+        boolean valid;
         try (PreparedStatement ask = db.prepareStatement("SELECT session_valid(?, ?)")) {
             ask.setObject(1, userId);
             ask.setObject(2, loginAt);
             ResultSet answer = ask.executeQuery();
             answer.next();
-            return answer.getBoolean(1);
+            valid = answer.getBoolean(1);
         }
+        return valid;
     }
 
     static String roundTrip(Connection db, Object userId) throws SQLException {

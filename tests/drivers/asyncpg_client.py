@@ -25,7 +25,8 @@ def way(statement_cache_size):
 
     async def there_and_back(user_id):
         async def is_valid():
-            return await connection.fetchval("SELECT session_valid($1, $2)", str(user_id), login_at)
+            valid = await connection.fetchval("SELECT session_valid($1, $2)", str(user_id), login_at)
+            return valid
 
         await connection.execute("SELECT stamp($1)", str(user_id))
         login_at = await connection.fetchval("SELECT session_start($1)", str(user_id))

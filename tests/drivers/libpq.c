@@ -42,7 +42,8 @@ static char *ask(int is_prepared, const char *call, int count, const char *const
 
 static char *is_valid(const char *user_id, const char *login_at) {
     const char *values[] = {user_id, login_at};
-    return answer_of(PQexecParams(db, "SELECT session_valid($1, $2)", 2, NULL, values, NULL, NULL, 0));
+    char *valid = answer_of(PQexecParams(db, "SELECT session_valid($1, $2)", 2, NULL, values, NULL, NULL, 0));
+    return valid;
 }
 
 static char *round_trip(const char *user_id) {

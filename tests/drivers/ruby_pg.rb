@@ -29,7 +29,8 @@ def ask(way, call, arguments, naive: false)
 end
 
 def valid?(user_id, login_at)
-  DB.exec_params("SELECT session_valid($1, $2)", [user_id, login_at]).getvalue(0, 0)
+  valid = DB.exec_params("SELECT session_valid($1, $2)", [user_id, login_at]).getvalue(0, 0)
+  valid
 end
 
 def round_trip(user_id)

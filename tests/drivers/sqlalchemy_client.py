@@ -22,7 +22,8 @@ def by_text(session):
 
     def round_trip(user_id):
         def is_valid():
-            return session.scalar(text("SELECT session_valid(:id, :at)"), {"id": str(user_id), "at": login_at})
+            valid = session.scalar(text("SELECT session_valid(:id, :at)"), {"id": str(user_id), "at": login_at})
+            return valid
 
         session.scalar(text("SELECT stamp(:id)"), {"id": str(user_id)})
         login_at = session.scalar(text("SELECT session_start(:id)"), {"id": str(user_id)})
@@ -39,7 +40,8 @@ def by_func(session):
 
     def round_trip(user_id):
         def is_valid():
-            return session.scalar(select(func.session_valid(user_id, login_at)))
+            valid = session.scalar(select(func.session_valid(user_id, login_at)))
+            return valid
 
         session.scalar(select(func.stamp(str(user_id))))
         login_at = session.scalar(select(func.session_start(user_id)))

@@ -179,7 +179,7 @@ CREATE TABLE by_int4 (id int);
 SELECT mistake('EXECUTE ask'), mistake($$SELECT session_valid('renamed', 1, now())$$);
 SELECT * FROM session_guard.health();
 DROP TABLE renamed CASCADE;
-SELECT mistake($$SELECT session_valid(1, now())$$), mistake('SELECT session_guard.reconcile(' || guard::oid || ')') FROM guarded;
+SELECT mistake($$SELECT session_valid(1, now())$$), mistake('SELECT session_guard.reconcile(' || quote_literal(guard) || ')') FROM guarded;
 SELECT * FROM session_guard.health();
 
 -- Everybody out, and the end.

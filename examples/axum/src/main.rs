@@ -1,8 +1,10 @@
 //! A small axum app that is protected by pg_session_guard. Its sessions are signed cookies: nothing of them is on the
 //! server, so that nothing but the guard could end them.
 //!
-//!     export DATABASE_URL=postgresql://axum@localhost/axum SECRET_KEY=…      # of 32 bytes or more
-//!     psql "$DATABASE_URL" -f schema.sql                  # as the owner of the database
+//!     createuser --pwprompt axum && createdb --owner=axum axum               # as a superuser
+//!     export DATABASE_URL=postgresql://axum:PASSWORD@localhost/axum
+//!     export SECRET_KEY=…                                 # of 32 bytes or more
+//!     psql "$DATABASE_URL" -f schema.sql                  # here the app's role owns the database and the table
 //!     PASSWORD=… cargo run --release add-user alice
 //!     PORT=3000 cargo run --release
 //!

@@ -1,7 +1,7 @@
 """Connects Django's sessions to pg_session_guard.
 
 An account that is disabled, by whatever path, loses its sessions at their next request, and they
-stay dead when it is enabled again. Django alone keeps them out only while it is disabled.
+stay ended when it is enabled again. Django alone keeps them out only while it is disabled.
 """
 
 import logging
@@ -74,7 +74,7 @@ class SessionGuard:
         return self.get_response(request)
 
     def process_exception(self, _request, exception):
-        """A database that cannot answer lets nobody in. The session survives for when it can."""
+        """If the database cannot answer, all sessions are refused. The session survives for when it can."""
         if isinstance(exception, CannotAsk):
             log.error("cannot ask pg_session_guard", exc_info=exception)
             return HttpResponse("Try again later\n", status=503, content_type="text/plain")

@@ -1,7 +1,7 @@
 //! Maintenance and DDL, on every table that the guard reads or writes, beside transactions that stamp: no session comes back,
 //! and nothing of the app's fails.
 
-use cluster::{Cluster, answer, answers, run, wait_until};
+use cluster::{Cluster, answer, answers, output_of, run, wait_until};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use std::thread::{scope, sleep};
@@ -265,10 +265,12 @@ fn maintain(cluster: &Cluster, first: u32, maintenance: &str) -> u32 {
     scope(|scope| {
         let mut maintainer = cluster.connect("postgres");
         let pid = answer(&mut maintainer, "SELECT pg_backend_pid()");
-        let worker = scope.spawn(move || {
-            for statement in maintenance.split("; ") {
-                run(&mut maintainer, statement);
+        let worker = scope.spawn(move || match maintenance.strip_prefix("pg_repack ") {
+            Some(arguments) => {
+                let mut repack = cluster.program("pg_repack");
+                output_of(repack.args(["-d", "postgres", "-D"]).args(arguments.split(' ')));
             }
+            None => maintenance.split("; ").for_each(|statement| run(&mut maintainer, statement)),
         });
         // Until it waits for these transactions, or is through.
         let began = Instant::now();
@@ -344,6 +346,37 @@ fn maintenance_of_all_tables_beside_open_stamps_loses_no_epoch() {
     ] {
         first = maintain(&cluster, first, exchange);
     }
+}
+
+/// It puts a trigger on the table, copies it, and exchanges the files below it.
+#[test]
+fn pg_repack_beside_open_stamps_loses_no_epoch() {
+    let cluster = cluster_with_guards();
+    let mut client = cluster.connect("postgres");
+    if client.batch_execute("CREATE EXTENSION pg_repack").is_err() {
+        println!("SKIPPED: pg_repack is not installed for this PostgreSQL");
+        return;
+    }
+    let _space = additional_tablespace(&cluster);
+    // Those that have a primary key, as it demands.
+    let of_each = [
+        "session_guard.epoch",
+        "session_guard.guard_epoch",
+        "session_guard.guard",
+        "session_guard.watch",
+        "public.ab_user",
+    ];
+    let mut first = 1;
+    for table in of_each {
+        let file = format!("SELECT pg_relation_filenode('{table}')");
+        for way in ["--no-order", "--only-indexes", "--tablespace=additional --moveidx"] {
+            let before = answer(&mut client, &file);
+            first = maintain(&cluster, first, &format!("pg_repack --table={table} {way}"));
+            let is_exchanged = answer(&mut client, &file) != before;
+            assert_eq!(is_exchanged, way != "--only-indexes", "{table} {way}");
+        }
+    }
+    maintain(&cluster, first, "pg_repack --no-order");
 }
 
 /// Who waits for a row while the index is replaced by which the row's epoch is looked up.

@@ -249,3 +249,45 @@ fn a_huge_text_where_memory_is_short_does_not_end_the_server() {
         }
     }
 }
+
+/// What a transaction has to remember until COMMIT: users of watched tables, with keys as long as they may be.
+#[test]
+fn many_users_where_memory_is_short_do_not_end_the_server() {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let cluster = Cluster::start(&["jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        "CREATE TABLE by_name (id text PRIMARY KEY, active boolean);
+         INSERT INTO by_name VALUES ('ann', true);
+         CREATE TABLE by_name_role (user_id text, role text);
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('by_name'), session_guard.watch('by_name_role', 'user_id');",
+    );
+    let mut witness = cluster.connect("postgres");
+    let statements = [
+        "INSERT INTO by_name_role SELECT repeat('x', 900) || n FROM generate_series(1, 120000) AS n",
+        "INSERT INTO by_name_role SELECT n FROM generate_series(1, 240000) AS n",
+        "SELECT session_guard.watch('by_name_role', 'user_id', (SELECT array_agg(('c' || n)::name) FROM generate_series(1, 100000) AS n))",
+        "SELECT session_guard.attach('by_name', revoke_on => (SELECT array_agg(('c' || n)::name) FROM generate_series(1, 100000) AS n))",
+    ];
+    for room in [20, 40, 60, 80, 100, 160] {
+        for statement in statements {
+            let mut short = Backend::new(&cluster);
+            run(&mut short.client, "SELECT session_valid('ann', now())");
+            limit_memory(short.pid, virtual_bytes(short.pid) + room * MEGABYTE);
+            let outcome = short.client.batch_execute(statement);
+            if let Err(error) = &outcome {
+                let error = error.as_db_error().unwrap_or_else(|| panic!("{statement}: {error:?}"));
+                let code = error.code().code();
+                assert!(["53200", "22023"].contains(&code), "{statement}: {error:?}");
+            }
+            println!("{room} MB: {statement}: {}", outcome.is_ok());
+            assert_eq!(
+                answer(&mut witness, "SELECT session_verdict('nobody', now())"),
+                "unknown_user"
+            );
+            run(&mut short.client, "SELECT session_valid('ann', now())");
+        }
+    }
+}

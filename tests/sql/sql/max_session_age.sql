@@ -62,5 +62,18 @@ SELECT session_guard.attach('users', max_session_age => '-1 d');
 \echo :LAST_ERROR_SQLSTATE
 SELECT max_session_age FROM session_guard.guard;
 
+-- An epoch far ahead, stamped by a clock that was wrong, gives out no login whose age nobody could tell; one that lies
+-- ahead by the margin does.
+SELECT session_guard.attach('users', max_session_age => '1 h');
+INSERT INTO session_guard.epoch VALUES ('public.users', '8', clock_timestamp() + interval '20 h', 'by hand'), ('public.users', '9', clock_timestamp() + interval '50 s', 'by hand');
+SELECT epoch AS ahead FROM session_guard.epoch WHERE user_id = '8' \gset
+SELECT session_start(8), session_verdict(8, :'ahead'), session_start(9) > now() AS is_ahead, session_verdict(9, session_start(9));
+SELECT ok FROM session_guard.health() WHERE check_name = 'epochs_ahead';
+SELECT session_guard.configure(stamp_margin => '1 day');
+SELECT session_start(8) = :'ahead' AS is_given, session_verdict(8, :'ahead');
+SELECT session_guard.configure(stamp_margin => '0');
+SELECT session_guard.attach('users', max_session_age => '0');
+SELECT session_start(8) = :'ahead' AS is_given, session_verdict(8, :'ahead');
+
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;

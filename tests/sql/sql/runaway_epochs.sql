@@ -116,6 +116,31 @@ SELECT session_guard.revoke_sessions(10, 'x') IS NOT NULL AS is_done;
 COMMIT;
 SELECT session_verdict(10, :'login');
 
+-- Nor do calls: of one user for a reason each, of a token, of a scope, and of everybody.
+CREATE FUNCTION ahead() RETURNS TABLE (is_near boolean, events bigint) LANGUAGE sql AS $$
+    SELECT greatest((SELECT max(epoch) FROM session_guard.epoch), (SELECT max(epoch) FROM session_guard.guard_epoch), (SELECT max(epoch) FROM session_guard.token_epoch))
+               < clock_timestamp() + interval '2 s',
+           (SELECT count(*) FROM session_guard.event);
+$$;
+DELETE FROM session_guard.event;
+SELECT count(session_guard.revoke_sessions(13, 'ticket ' || n)) FROM generate_series(1, 2000) AS n;
+SELECT * FROM ahead();
+DELETE FROM session_guard.event;
+SELECT count(session_guard.revoke_tokens('dashboard', 'd1')) FROM generate_series(1, 8000);
+SELECT is_near, events BETWEEN 1 AND 5 AS has_few_events FROM ahead();
+SELECT count(session_guard.revoke_tokens('dashboard')) FROM generate_series(1, 8000);
+SELECT is_near, events BETWEEN 2 AND 10 AS has_few_events FROM ahead();
+SELECT count(session_guard.revoke_all_sessions()) FROM generate_series(1, 8000);
+SELECT is_near, events BETWEEN 3 AND 15 AS has_few_events FROM ahead();
+-- What is undone with its savepoint is done again.
+BEGIN;
+SAVEPOINT here;
+SELECT count(session_guard.revoke_tokens('undone', 't')), count(session_guard.revoke_tokens('undone'));
+ROLLBACK TO here;
+SELECT count(session_guard.revoke_tokens('undone', 't')), count(session_guard.revoke_tokens('undone'));
+COMMIT;
+SELECT count(*) FROM session_guard.token_epoch WHERE scope = 'undone';
+
 -- The time grows linearly: four times the rows take less than eight times as long, and a while.
 CREATE FUNCTION time_of(statement text) RETURNS interval LANGUAGE plpgsql AS $$
 DECLARE started timestamptz := clock_timestamp();
@@ -135,5 +160,5 @@ SELECT check_name, ok FROM session_guard.health() WHERE check_name = 'epochs_ahe
 
 DROP EXTENSION pg_session_guard;
 DROP TABLE users, permission, took;
-DROP FUNCTION stamped, time_of;
+DROP FUNCTION stamped, time_of, ahead;
 DROP PROCEDURE toggle;

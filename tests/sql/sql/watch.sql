@@ -190,7 +190,24 @@ SELECT session_guard.detach('users', forget => true);
 SELECT count(*) FROM session_guard.watch;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'profile'::regclass AND NOT tgisinternal;
 
-DROP EXTENSION pg_session_guard;
+-- What was changed before detach() is stamped. What was changed before the extension is dropped is not, and COMMIT
+-- goes on.
+CREATE TABLE left_over (user_id int);
+INSERT INTO left_over VALUES (11);
+SELECT session_guard.attach('users'), session_guard.watch('left_over', 'user_id');
+SELECT session_start(11) AS login \gset
+BEGIN;
+DELETE FROM left_over;
+SELECT session_guard.detach('users');
+COMMIT;
+SELECT session_guard.attach('users');
+SELECT session_verdict(11, :'login');
+BEGIN;
+TRUNCATE left_over;
+SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_done;
+DROP EXTENSION pg_session_guard CASCADE;
+COMMIT;
+DROP TABLE left_over;
 DROP TABLE users, role, user_role, profile;
 DROP FUNCTION stamps, mistake;
 DROP ROLE regress_other;

@@ -41,7 +41,8 @@ async fn ask(db: &Client, is_prepared: bool, call: &str, values: &[Value]) -> Re
 
 async fn is_valid(db: &Client, user_id: &str, login_at: Option<DateTime<Utc>>) -> Result<bool, Error> {
     let rows = db.query_typed("SELECT session_valid($1, $2)", &[(&user_id, Type::TEXT), (&login_at, Type::TIMESTAMPTZ)]).await?;
-    Ok(rows[0].get(0))
+    let valid: bool = rows[0].get(0);
+    Ok(valid)
 }
 
 async fn round_trip(db: &Client, user_id: &str) -> Result<String, Error> {
