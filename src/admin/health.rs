@@ -4,12 +4,14 @@ use super::health_finding::{Finding, Row};
 use super::{health_own_tables, health_privileges};
 use crate::cache::guard_cache::{self, attached_rows, check_library, check_names};
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
+use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
-use crate::core::epoch::Epoch;
+use crate::core::epoch::{Epoch, Instant};
+use crate::core::verdict::FAR_AHEAD;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::datum::ServerText;
+use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::role_name;
@@ -50,6 +52,7 @@ fn health() -> TableIterator<
     findings.push(health_own_tables::replication());
     findings.push(replica());
     findings.push(timeline_changed(&rows));
+    findings.push(token_epochs_ahead());
     findings.push(health_privileges::owners());
     findings.push(health_privileges::privileges());
     findings.extend(health_privileges::writers());
@@ -294,30 +297,46 @@ fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> F
 /// A clock that was ahead, and was set right, leaves epochs ahead: nobody can log in by an app's
 /// own clock until they have passed.
 fn epochs_ahead(row: &GuardRow, open: &OpenGuard) -> Finding {
-    const CHECK: &str = "epochs_ahead";
-    const ALLOWANCE: i64 = 60_000_000;
-    let margin = guard_cache::policy().stamp_margin;
-    let latest = clock().plus_micros(margin.saturating_add(ALLOWANCE));
+    let latest = latest_epoch();
     let is_ahead = |Epoch(epoch): Epoch| epoch > latest;
     let of_guard = epochs::guard_epoch(&open.relations, &row.name);
     let mut count = i64::from(of_guard.is_some_and(is_ahead));
     epochs::each_epoch(&open.relations, &row.name, |row| count += i64::from(is_ahead(row.epoch)));
+    let guard = quote_literal(&row.name);
+    let of_guard = format!("guard OPERATOR(pg_catalog.=) {guard}::pg_catalog.text AND ");
+    ahead(count, &[lower("epoch", &of_guard), lower("guard_epoch", &of_guard)])
+}
+
+/// The same of tokens.
+fn token_epochs_ahead() -> Finding {
+    const COUNT: &str =
+        "SELECT pg_catalog.count(*) FROM session_guard.token_epoch WHERE epoch > $1";
+    let latest = [Value::Time(latest_epoch())];
+    let count = as_tables_owner(|| query_one::<i64>(COUNT, &latest)).unwrap_or_default();
+    ahead(count, &[lower("token_epoch", "")])
+}
+
+fn latest_epoch() -> Instant {
+    clock().plus_micros(guard_cache::policy().stamp_margin.saturating_add(FAR_AHEAD))
+}
+
+fn ahead(count: i64, statements: &[String]) -> Finding {
+    const CHECK: &str = "epochs_ahead";
     let detail = format!("epochs that lie ahead of the clock: {count}");
     if count == 0 {
         return Finding::ok(CHECK, detail);
     }
-    let guard = quote_literal(&row.name);
+    let sentence = "If the clock is right now, lower them: sessions that have ended stay so. As a \
+                    superuser, run";
+    Finding::wrong(CHECK, detail, Hint::run(sentence, statements.join(" ")))
+}
+
+/// Lowers what lies ahead, of the rows for which the condition holds.
+fn lower(table: &str, condition: &str) -> String {
     let soon = "pg_catalog.date_trunc('second'::pg_catalog.text, pg_catalog.clock_timestamp()) \
                 OPERATOR(pg_catalog.+) '3 s'::pg_catalog.interval";
-    let lower = |table: &str| {
-        format!(
-            "UPDATE session_guard.{table} SET epoch = {soon} \
-             WHERE guard OPERATOR(pg_catalog.=) {guard}::pg_catalog.text \
-             AND epoch OPERATOR(pg_catalog.>) ({soon});"
-        )
-    };
-    let statements = format!("{} {}", lower("epoch"), lower("guard_epoch"));
-    let sentence = "If the clock is right now, lower them: sessions that are dead stay dead. As a \
-                    superuser, run";
-    Finding::wrong(CHECK, detail, Hint::run(sentence, statements))
+    format!(
+        "UPDATE session_guard.{table} SET epoch = {soon} \
+         WHERE {condition}epoch OPERATOR(pg_catalog.>) ({soon});"
+    )
 }

@@ -19,6 +19,8 @@ struct ReplayFreshness {
     fresh_as_of: i64,
     /// Where replaying stood when it was last waited for in vain.
     stuck_at_lsn: u64,
+    /// When the last message was received that lay ahead of the clock.
+    received_ahead: i64,
 }
 
 thread_local! {
@@ -29,6 +31,7 @@ thread_local! {
             pending_lsn: None,
             fresh_as_of: i64::MIN,
             stuck_at_lsn: 0,
+            received_ahead: i64::MIN,
         })
     };
 }
@@ -43,15 +46,22 @@ fn message_time(status: WalReceiverStatus) -> i64 {
 }
 
 impl ReplayFreshness {
+    /// Whether the message was received by the clock that there is now. If it lies ahead of it, the
+    /// clock was set back. Its age cannot be told then, also when the clock has reached it again.
+    fn trusts(&mut self, status: WalReceiverStatus) -> bool {
+        let received_at = status.received_at.0;
+        if received_at > clock().0 {
+            (self.received_ahead, self.fresh_as_of, self.pending_lsn) =
+                (received_at, i64::MIN, None);
+        }
+        received_at != self.received_ahead
+    }
+
     /// Takes what the upstream server has sent last, and how much is replayed.
     fn update(&mut self, status: WalReceiverStatus) {
         if self.connection != status.connection {
             self.connection = status.connection;
             (self.latest_end_lsn, self.pending_lsn) = (0, None);
-        }
-        // A time ahead of the clock says nothing: the clock was set back.
-        if self.fresh_as_of > clock().0 {
-            self.fresh_as_of = i64::MIN;
         }
         let at = message_time(status);
         self.latest_end_lsn = self.latest_end_lsn.max(status.latest_end_lsn);
@@ -98,6 +108,10 @@ pub fn is_stale(max_staleness: i64) -> bool {
 fn is_standby_within(max_staleness: i64) -> bool {
     let Some(status) = WalReceiverStatus::last() else { return false };
     let mut freshness = FRESHNESS.get();
+    if !freshness.trusts(status) {
+        FRESHNESS.set(freshness);
+        return false;
+    }
     freshness.update(status);
     let oldest = clock().0 - max_staleness;
     let is_fresh = |freshness: &ReplayFreshness| {

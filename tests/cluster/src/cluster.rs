@@ -21,6 +21,7 @@ pub struct Cluster {
     installation: Installation,
     folder: TempDir,
     postmaster: Option<Child>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
@@ -76,7 +77,12 @@ impl Cluster {
     fn empty(installation: &Installation) -> Cluster {
         // A socket's path must be short, so it is not where TMPDIR may lead.
         let folder = tempfile::Builder::new().prefix("guard").tempdir_in("/tmp").expect("/tmp");
-        Cluster { installation: installation.clone(), folder, postmaster: None }
+        Cluster {
+            installation: installation.clone(),
+            folder,
+            postmaster: None,
+            environment: Vec::new(),
+        }
     }
 
     /// Appends settings; they take effect at the next start.
@@ -89,6 +95,11 @@ impl Cluster {
         }
     }
 
+    /// What the server is to find in its environment from its next start on.
+    pub fn set_environment(&mut self, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        self.environment.extend(variables);
+    }
+
     /// Starts the server, and waits until it answers.
     ///
     /// # Panics
@@ -99,6 +110,7 @@ impl Cluster {
         let errors = log.try_clone().expect("a log");
         let mut postgres = self.installation.program("postgres");
         postgres.arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(log).stderr(errors);
+        postgres.envs(self.environment.iter().cloned());
         self.postmaster = Some(postgres.spawn().expect("postgres"));
         self.wait_until_it_answers();
     }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod delaying_proxy;
+mod fake_clock;
 mod installation;
 mod process;
 mod query;
@@ -14,6 +15,7 @@ pub mod scenario;
 
 pub use cluster::{Cluster, output_of, try_output_of};
 pub use delaying_proxy::DelayingProxy;
+pub use fake_clock::FakeClock;
 pub use installation::Installation;
 pub use process::{kill, limit_memory, resident_bytes, virtual_bytes};
 pub use query::{
