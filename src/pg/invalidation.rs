@@ -16,9 +16,9 @@ use std::ffi::c_int;
 pub struct Callbacks {
     /// A relation may have changed.
     pub relation: fn(Oid),
-    /// A schema may have changed. One that is renamed takes its tables to another name without a
-    /// message for each.
-    pub schema: fn(),
+    /// A schema, a role or a membership in one may have changed. A schema that is renamed takes its
+    /// tables to another name without a message for each.
+    pub schema_or_role: fn(),
 }
 
 thread_local! {
@@ -32,13 +32,19 @@ pub fn register_callbacks(callbacks: Callbacks) {
     unsafe {
         pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::from(0));
     }
-    // SAFETY: as above.
-    unsafe {
-        pg_sys::CacheRegisterSyscacheCallback(
-            pg_sys::SysCacheIdentifier::NAMESPACEOID as _,
-            Some(on_schema_change),
-            pg_sys::Datum::from(0),
-        );
+    for cache in [
+        pg_sys::SysCacheIdentifier::NAMESPACEOID,
+        pg_sys::SysCacheIdentifier::AUTHOID,
+        pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+    ] {
+        // SAFETY: as above.
+        unsafe {
+            pg_sys::CacheRegisterSyscacheCallback(
+                cache as _,
+                Some(on_schema_or_role_change),
+                pg_sys::Datum::from(0),
+            );
+        }
     }
 }
 
@@ -55,9 +61,13 @@ type CacheId = c_int;
 type CacheId = pg_sys::SysCacheIdentifier::Type;
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn on_schema_change(_arg: pg_sys::Datum, _cache: CacheId, _hash: u32) {
+unsafe extern "C-unwind" fn on_schema_or_role_change(
+    _arg: pg_sys::Datum,
+    _cache: CacheId,
+    _hash: u32,
+) {
     if let Some(callbacks) = CALLBACKS.get() {
-        (callbacks.schema)();
+        (callbacks.schema_or_role)();
     }
 }
 
