@@ -44,6 +44,9 @@ fn health() -> TableIterator<
         }
         _ => findings.push(Finding::ok("version", "library and catalog fit")),
     }
+    if let Some(finding) = health_own_tables::missing() {
+        return TableIterator::new(vec![finding.into()]);
+    }
     let rows = attached_rows();
     findings.push(default_guard(&rows));
     findings.extend(health_privileges::trigger_owner());

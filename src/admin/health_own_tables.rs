@@ -3,7 +3,11 @@
 use super::health_finding::Finding;
 use crate::cache::guard_cache;
 use crate::error::Hint;
+use crate::pg::names::extension_relation;
 use crate::pg::spi::{query, string};
+use std::ffi::CStr;
+
+const CHECK_TABLES: &str = "own_tables";
 
 /// The triggers that are to be there: the table, the trigger, its kind as `pg_trigger` has it
 /// (PostgreSQL source, pg_trigger.h), as CREATE TRIGGER says that, and the function.
@@ -54,9 +58,41 @@ fn misplaced(wanted: &str) -> Option<(String, String)> {
     found.into_iter().next().flatten()
 }
 
+/// Without one of these nothing else can be told.
+pub fn missing() -> Option<Finding> {
+    const NAMES: [&CStr; 12] = [
+        c"guard",
+        c"watch",
+        c"policy",
+        c"epoch",
+        c"guard_epoch",
+        c"token_epoch",
+        c"event",
+        c"event_id_seq",
+        c"timeline",
+        c"unwatched",
+        c"trigger_state",
+        c"invalidation",
+    ];
+    let missing: Vec<String> = NAMES
+        .into_iter()
+        .filter(|name| extension_relation(name).is_none())
+        .map(|name| format!("session_guard.{}", name.to_string_lossy()))
+        .collect();
+    if missing.is_empty() {
+        let error = guard_cache::try_relations().err()?;
+        return Some(Finding::of_error(CHECK_TABLES, error));
+    }
+    let detail = format!("{} cannot be found", missing.join(", "));
+    let hint = Hint::advice(
+        "If they have other names, give them these again: ALTER TABLE ... RENAME TO ...;",
+    );
+    Some(Finding::wrong(CHECK_TABLES, detail, hint))
+}
+
 /// Edits by hand are noticed by triggers.
 pub fn own_tables() -> Finding {
-    const CHECK: &str = "own_tables";
+    const CHECK: &str = CHECK_TABLES;
     let untracked = guard_cache::relations().untracked_table;
     match (misplaced(CHANGE_TRIGGERS), untracked) {
         (None, None) => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),

@@ -50,6 +50,29 @@ ROLLBACK;
 SELECT count(*) FROM session_guard.epoch AS epoch
 LEFT JOIN session_guard.event AS event USING (guard, user_id)
 WHERE event.epoch IS NULL;
+-- Under other names they stop none of the app's writes, and health() says which are missing.
+CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+CREATE FUNCTION renamed(name text) RETURNS TABLE (writes text, checks text, wrong text) LANGUAGE plpgsql AS $$
+DECLARE kind text := (SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END FROM pg_class WHERE oid = ('session_guard.' || name)::regclass);
+BEGIN
+    EXECUTE format('ALTER %s session_guard.%I RENAME TO elsewhere', kind, name);
+    SELECT string_agg(DISTINCT outcome(statement), ' ') INTO writes FROM unnest(ARRAY['UPDATE users SET active = NOT active', 'DELETE FROM users WHERE id = 1', 'INSERT INTO users VALUES (1, true)']) AS statement;
+    checks := outcome('SELECT session_valid(2, now())');
+    SELECT string_agg(detail, ' ') INTO wrong FROM session_guard.health() WHERE check_name = 'own_tables';
+    RETURN NEXT;
+    EXECUTE format('ALTER %s session_guard.elsewhere RENAME TO %I', kind, name);
+END $$;
+SET client_min_messages = error;
+SELECT name, of.* FROM (SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'session_guard'::regnamespace AND relkind IN ('r', 'S')) AS own, renamed(name) AS of ORDER BY name COLLATE "C";
+RESET client_min_messages;
+DROP FUNCTION outcome, renamed;
+
 DROP EXTENSION pg_session_guard;
 DROP TABLE users, forwarded;
 DROP FUNCTION forward();
