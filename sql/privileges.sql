@@ -1,18 +1,19 @@
 -- Nothing for PUBLIC, and nothing by default privileges of others: what anybody but the objects' owner was
--- granted is taken back. Then the extension's owner is granted what administration and restoring a dump take
--- (INSERT: a row that is there cannot be replaced by it), and whoever owns the database what dumping takes,
--- and EXECUTE to grant on. If both are the same role, it is granted nothing by its name: what it grants on would
--- be lost with DROP OWNED, and where a superuser restores a dump and so owns the extension.
+-- granted is taken back. Then whoever owns the database is granted what dumping takes, and EXECUTE to grant on.
+-- So is the extension's owner, by its name if it is another role: what it grants on would be lost with DROP OWNED,
+-- and where a superuser restores a dump and so owns the extension. By its name it is granted what administration
+-- and restoring a dump take (INSERT: a row that is there cannot be replaced by it): who owns the database later
+-- does not own the extension.
 DO $do$
 DECLARE
     granted record;
-    administrator CONSTANT pg_catalog.text := (
-        SELECT CASE WHEN pg_catalog.pg_get_userbyid(d.datdba) OPERATOR(pg_catalog.=) e.rolname THEN 'pg_database_owner'
-                    ELSE pg_catalog.quote_ident(e.rolname) END
-        FROM pg_catalog.pg_database AS d, pg_catalog.pg_roles AS e
-        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-          AND e.oid OPERATOR(pg_catalog.=) (SELECT x.extowner FROM pg_catalog.pg_extension AS x
-                                            WHERE x.extname OPERATOR(pg_catalog.=) 'pg_session_guard'));
+    owner CONSTANT pg_catalog.text := (
+        SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.extowner)) FROM pg_catalog.pg_extension AS e
+        WHERE e.extname OPERATOR(pg_catalog.=) 'pg_session_guard');
+    granting CONSTANT pg_catalog.text := (
+        SELECT CASE WHEN pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.datdba)) OPERATOR(pg_catalog.=) owner
+                    THEN 'pg_database_owner' ELSE pg_catalog.format('pg_database_owner, %s', owner) END
+        FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
 BEGIN
     FOR granted IN
         SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,
@@ -44,22 +45,22 @@ BEGIN
     END LOOP;
 
     FOR granted IN
-        SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_database_owner, %s WITH GRANT OPTION',
-                   p.oid::pg_catalog.regprocedure, administrator) AS statement
+        SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION',
+                   p.oid::pg_catalog.regprocedure, granting) AS statement
         FROM pg_catalog.pg_proc AS p
         WHERE (p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
                OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace)
           AND p.proname OPERATOR(pg_catalog.<>) ALL (ARRAY['guard_changed', 'epoch_changed', 'apply_replicated'])
         UNION ALL
-        SELECT pg_catalog.format(g.statement, administrator)
+        SELECT pg_catalog.format(g.statement, g.grantees)
         FROM (VALUES
-            ('GRANT USAGE ON SCHEMA session_guard TO pg_database_owner, %s WITH GRANT OPTION'),
-            ('GRANT SELECT ON ALL TABLES IN SCHEMA session_guard TO pg_database_owner, %s WITH GRANT OPTION'),
-            ('GRANT SELECT ON ALL SEQUENCES IN SCHEMA session_guard TO pg_database_owner'),
-            ('GRANT INSERT ON ALL TABLES IN SCHEMA session_guard TO %s'),
-            ('REVOKE INSERT ON session_guard.trigger_state FROM %s'),
-            ('GRANT DELETE ON session_guard.guard, session_guard.watch TO %s'),
-            ('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO %s')) AS g (statement)
+            ('GRANT USAGE ON SCHEMA session_guard TO %s WITH GRANT OPTION', granting),
+            ('GRANT SELECT ON ALL TABLES IN SCHEMA session_guard TO %s WITH GRANT OPTION', granting),
+            ('GRANT SELECT ON ALL SEQUENCES IN SCHEMA session_guard TO %s', granting),
+            ('GRANT INSERT ON ALL TABLES IN SCHEMA session_guard TO %s', owner),
+            ('REVOKE INSERT ON session_guard.trigger_state FROM %s', owner),
+            ('GRANT DELETE ON session_guard.guard, session_guard.watch TO %s', owner),
+            ('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO %s', owner)) AS g (statement, grantees)
     LOOP
         EXECUTE granted.statement;
     END LOOP;

@@ -218,7 +218,7 @@ pub fn writers() -> Vec<Finding> {
                  SELECT t.* FROM pg_catalog.pg_attribute b
                  CROSS JOIN LATERAL pg_catalog.aclexplode(b.attacl) t
                  WHERE b.attrelid = c.oid AND NOT b.attisdropped) a
-             WHERE c.relkind = 'r' AND a.grantee NOT IN (c.relowner, $1, $2)
+             WHERE c.relkind = 'r' AND a.grantee NOT IN (c.relowner, $1)
                AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles s
                                WHERE s.oid = a.grantee AND s.rolsuper)
@@ -329,9 +329,9 @@ pub fn access(row: &GuardRow, open: &OpenGuard) -> Vec<Finding> {
     findings
 }
 
-/// Whether a guard is older than the extension here, and so came with a dump, and no role has
-/// EXECUTE that an app may connect as: those who have it anyway do not count, nor does a table's
-/// owner who cannot connect.
+/// Whether a guard is older than the extension here, and so came with a dump, and nobody can call
+/// `session_valid` whom an app may connect as: a role that was granted it, or an owner of a guarded
+/// table who can log in. Superusers do not count, nor does an owner who cannot log in.
 fn is_restored_without_grants(guard: &str) -> bool {
     let without_grants = format!(
         "SELECT EXISTS (
@@ -339,14 +339,15 @@ fn is_restored_without_grants(guard: &str) -> bool {
              AND g.attached_at < (SELECT pg_catalog.min(t.acknowledged_at)
                                   FROM session_guard.timeline t)
          ) AND NOT EXISTS (
+             SELECT FROM session_guard.guard u
+             JOIN pg_catalog.pg_roles r ON r.rolname = u.table_owner AND r.rolcanlogin
+         ) AND NOT EXISTS (
              SELECT {OBJECTS} {FUNCTIONS}
              CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl,
                  pg_catalog.acldefault('f', p.proowner))) a
              LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
              WHERE p.proname = 'session_valid' AND n.oid = e.extnamespace
-               AND a.grantee NOT IN (p.proowner, e.extowner, $2, (
-                   SELECT d.datdba FROM pg_catalog.pg_database d
-                   WHERE d.datname = pg_catalog.current_database()))
+               AND a.grantee NOT IN (p.proowner, $2)
                AND r.rolsuper IS NOT TRUE
                AND (r.rolcanlogin OR r.rolname IS NULL OR r.rolname NOT IN (
                    SELECT u.table_owner FROM session_guard.guard u))

@@ -91,6 +91,8 @@ SELECT check_name, detail, remedy FROM session_guard.health() WHERE check_name =
 \set ECHO none
 \o /dev/null
 SELECT remedy FROM remedy \gexec
+-- What a role was granted went when it became the owner.
+SELECT remedy FROM remedy \gexec
 \o
 \set ECHO all
 SELECT * FROM wrong();
