@@ -17,7 +17,6 @@ use crate::pg::names::RelationName;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::spi::run_once;
-use crate::stamp::at_commit;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -57,7 +56,6 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     // Not by what the triggers say: their owner may have made them, and name another's guard.
     let name = row.map(|row| row.name);
     if let Some(name) = &name {
-        at_commit::stamp_users_now(name);
         for watch in related::rows_of(name) {
             watch::take_off(&watch, forget).or_raise();
         }

@@ -86,13 +86,13 @@ pub struct FreeGuard {
     /// The guard.
     pub open: OpenGuard,
     /// What has to be locked to read it.
-    pub locks: FreeLocks,
+    _locks: FreeLocks,
 }
 
 /// The same if nobody is in the way, who might be waiting for this transaction; else `None`.
 pub fn open_row_without_waiting(row: &GuardRow) -> Result<Option<FreeGuard>, GuardError> {
     let Some(locks) = location::lock_without_waiting(row, &relations()) else { return Ok(None) };
-    Ok(Some(FreeGuard { open: open_row(row)?, locks }))
+    Ok(Some(FreeGuard { open: open_row(row)?, _locks: locks }))
 }
 
 /// Opens a guarded table.

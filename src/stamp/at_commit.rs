@@ -6,21 +6,26 @@
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
 use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, PendingUsers, UserStamp};
-use super::raise::{Reason, Source, raise_guard, restamp_guard, stamp_key};
+use super::raise::{
+    Reason, Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead,
+};
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::extension::ExtensionRelations;
-use crate::catalog::guard::OpenGuard;
+use crate::catalog::guard::{GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::unwatched;
+use crate::core::epoch::Epoch;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, allow_writes, keep_guard_lock, with_pinned_search_path,
+    self, Callbacks, GuardLock, allow_writes, hold_guard_lock, keep_guard_lock,
+    with_pinned_search_path,
 };
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Registers the callbacks. Called once, when the library is loaded.
@@ -62,97 +67,131 @@ fn stamp_pending() {
         // The transaction may have dropped the extension.
         Err(error) => return error.warn(),
     };
-    write(|| stamp_all(&relations, pending));
+    let work = || {
+        as_tables_owner(|| stamp_all(&relations, pending));
+    };
+    allow_writes(|| with_pinned_search_path(work));
 }
 
-/// Stamps a guard's users who wait for it: from now on the guard may not be there to be asked.
-pub fn stamp_users_now(guard: &str) {
-    let users = pending::take_users(guard);
-    if !users.is_empty() {
-        write(|| stamp_users(&guard_cache::relations(), guard, users));
-    }
-}
-
-fn write(work: impl FnOnce()) {
-    allow_writes(|| with_pinned_search_path(|| as_tables_owner(work)));
+/// What is to be stamped of one guard.
+struct Work {
+    guard: String,
+    /// The guard itself: the epoch that it has already, and why.
+    stamp: Option<(Option<Epoch>, [Vec<u8>; 2])>,
+    /// Users by their keys, and the related table of each.
+    users: BTreeMap<Vec<u8>, Rc<str>>,
 }
 
 /// First the rows of all guards, then their locks: who stamps two guards by hand has the rows
 /// before COMMIT, and the locks from then on.
 fn stamp_all(relations: &ExtensionRelations, pending: PendingGuards) {
-    let mut guards = Vec::new();
-    for (guard, PendingGuard { guard_stamps, users, .. }) in pending {
-        let stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
-        let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| {
-            let raise = || raise_guard(relations, &guard, reason.each_ref().map(Vec::as_slice));
-            (epoch.unwrap_or_else(raise), reason)
-        });
-        guards.push((guard, stamp, users));
-    }
-    for (guard, stamp, users) in guards {
+    let mut all: Vec<Work> = pending.into_iter().map(|(guard, of)| resolve(guard, of)).collect();
+    for Work { guard, stamp, .. } in &mut all {
         if let Some((epoch, reason)) = stamp {
-            keep_guard_lock(&guard, GuardLock::StampGuard);
-            restamp_guard(relations, &guard, epoch, reason.each_ref().map(Vec::as_slice));
+            epoch.get_or_insert_with(|| raise_guard(relations, guard, parts(reason)));
+            // Not under the lock: every login would wait, too.
+            wait_for_epochs_far_ahead(relations, guard);
+        }
+    }
+    for Work { guard, stamp, users } in all {
+        if let Some((Some(epoch), reason)) = stamp {
+            stamp_guard_under_lock(relations, &guard, epoch, parts(&reason));
         }
         stamp_users(relations, &guard, users);
     }
 }
 
-fn stamp_users(relations: &ExtensionRelations, guard: &str, users: PendingUsers) {
-    let mut users = users
-        .into_iter()
-        .filter(|(_, stamp)| stamp.asked_in.iter().any(|asked_in| asked_in.counts()))
-        .peekable();
-    if users.peek().is_none() {
-        return;
+fn stamp_guard_under_lock(
+    relations: &ExtensionRelations,
+    guard: &str,
+    epoch: Epoch,
+    reason: [&[u8]; 2],
+) {
+    loop {
+        let lock = hold_guard_lock(guard, GuardLock::StampGuard);
+        if restamp_guard(relations, guard, epoch, reason) {
+            return keep_guard_lock(guard, GuardLock::StampGuard);
+        }
+        drop(lock);
+        wait_for_epochs_far_ahead(relations, guard);
     }
-    let open = match open_guard(guard) {
+}
+
+fn parts(reason: &[Vec<u8>; 2]) -> [&[u8]; 2] {
+    reason.each_ref().map(Vec::as_slice)
+}
+
+/// Which rows are to be stamped is settled before any lock is taken. If it cannot be told whose
+/// accounts the ids are, everybody's.
+fn resolve(guard: String, PendingGuard { guard_stamps, users, .. }: PendingGuard) -> Work {
+    let stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
+    let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
+    let is_asked = |stamp: &UserStamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts());
+    let users: PendingUsers = users.into_iter().filter(|(_, stamp)| is_asked(stamp)).collect();
+    let mut work = Work { guard, stamp, users: BTreeMap::new() };
+    // A guard that was forgotten has no epochs.
+    let row = guard_cache::all_rows().into_iter().find(|row| row.name == work.guard);
+    let Some(row) = row.filter(|_| !users.is_empty()) else { return work };
+    let open = match open_if_free(&row) {
         Ok(open) => open,
         Err(error) => {
-            unwatched::note_once(guard, &error.message);
-            return error.warn();
+            unwatched::note_once(&work.guard, &error.message);
+            error.warn();
+            return work;
         }
     };
+    for (key, UserStamp { related, is_canonical, .. }) in users {
+        let key = match &open {
+            Some(FreeGuard { open, .. }) if !is_digest(&key) => {
+                let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+                id.map(|id| id.into_key().into_owned())
+            }
+            Some(_) => Some(key),
+            None if is_canonical => Some(key),
+            None => {
+                let related = to_server(&related);
+                let reason = Reason::Related(related.to_bytes()).parts();
+                work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
+                None
+            }
+        };
+        work.users.extend(key.map(|key| (key, related)));
+    }
+    work
+}
+
+/// `None` where somebody changes the users table, who may be waiting for this transaction, and
+/// where it is guarded no more. Then nobody looks whether there is such an account.
+fn open_if_free(row: &GuardRow) -> Result<Option<FreeGuard>, GuardError> {
+    match row.is_detached {
+        true => Ok(None),
+        false => guard_cache::open_row_without_waiting(row),
+    }
+}
+
+fn stamp_users(relations: &ExtensionRelations, guard: &str, users: BTreeMap<Vec<u8>, Rc<str>>) {
+    if users.is_empty() {
+        return;
+    }
     // Logins wait until this transaction has committed: one that is given out meanwhile would not
     // see the epoch.
     keep_guard_lock(guard, GuardLock::StampUsers);
+    let row = guard_cache::all_rows().into_iter().find(|row| row.name == guard);
+    let open = row.and_then(|row| open_if_free(&row).ok().flatten());
     let name = Rc::from(guard);
-    for (key, UserStamp { related, is_canonical, .. }) in users {
-        let related = to_server(&related);
-        let reason = Reason::Related(related.to_bytes());
-        match &open {
-            Some(guard) => {
-                if let Some(key) = key_of_account(&guard.open, &key) {
-                    stamp_key(relations, &name, &key, reason, Source::Related, None);
-                }
-            }
-            None if is_canonical => {
-                stamp_key(relations, &name, &key, reason, Source::Related, None);
-            }
-            // Whose account it is cannot be told.
-            None => {
-                let epoch = raise_guard(relations, guard, reason.parts());
-                keep_guard_lock(guard, GuardLock::StampGuard);
-                return restamp_guard(relations, guard, epoch, reason.parts());
-            }
+    for (key, related) in users {
+        if open.as_ref().is_none_or(|free| is_there(&free.open, &key)) {
+            let related = to_server(&related);
+            let reason = Reason::Related(related.to_bytes());
+            stamp_key(relations, &name, &key, reason, Source::Related, None);
         }
     }
 }
 
-/// `None` where somebody changes the users table, who may be waiting for this transaction. Then
-/// nobody looks whether there is such an account.
-fn open_guard(guard: &str) -> Result<Option<FreeGuard>, GuardError> {
-    let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);
-    let row = row.ok_or_else(guard_cache::no_guard)?;
-    guard_cache::open_row_without_waiting(&row)
-}
-
-/// The key of the account's epoch. An id that no account has needs no epoch.
-fn key_of_account(open: &OpenGuard, key: &[u8]) -> Option<Vec<u8>> {
-    if is_digest(key) {
-        return Some(key.to_vec());
-    }
-    let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)?;
-    let reader = EpochReader::new(open).or_raise();
-    (reader.account(&id) != Account::Unknown).then(|| id.into_key().into_owned())
+/// An id that no account has needs no epoch.
+fn is_there(open: &OpenGuard, key: &[u8]) -> bool {
+    let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+    id.is_some_and(|id| {
+        is_digest(key) || EpochReader::new(open).or_raise().account(&id) != Account::Unknown
+    })
 }

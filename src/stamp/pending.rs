@@ -143,14 +143,6 @@ pub fn take() -> PendingGuards {
     PENDING.take()
 }
 
-/// Takes what is to be stamped of one guard's users.
-pub fn take_users(guard: &str) -> PendingUsers {
-    PENDING.with_borrow_mut(|pending| {
-        let pending = pending.get_mut(guard);
-        pending.map(|pending| std::mem::take(&mut pending.users)).unwrap_or_default()
-    })
-}
-
 /// The transaction has ended.
 pub fn clear() {
     HAS_STAMPED.set(false);

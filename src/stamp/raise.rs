@@ -257,46 +257,46 @@ fn stamped_already(
 
 /// Raises the guard's epoch past every login that was given out since this transaction raised it,
 /// and past it those epochs of users that lie further ahead, as after a clock that was wrong.
-/// Logins wait for the guard's lock, which the caller keeps.
+/// Logins wait for the guard's lock, which the caller holds.
+///
+/// A row that somebody else has is past the guard's epoch when that transaction commits, unless it
+/// lies far ahead. If there is such a row, nothing of a user is raised, and false is returned.
 pub fn restamp_guard(
     relations: &ExtensionRelations,
     guard: &str,
     mut epoch: Epoch,
     reason: [&[u8]; 2],
-) {
+) -> bool {
     let policy = guard_cache::policy();
     let ahead = greatest_epoch_just_ahead(relations, guard, &policy);
     let is_past = epoch.is_after(stamping_clock(), policy.margin()) && ahead < Some(epoch);
     if !is_past {
         epoch = raise_guard(relations, guard, reason);
     }
-    raise_users(relations, guard, epoch, epoch.max(Epoch(latest_just_ahead(&policy))));
-}
-
-/// Raises what lies past the guard's epoch. A row that somebody else has is past it when that
-/// transaction commits, unless it lies far ahead: this waits for such rows, without one of its own.
-fn raise_users(relations: &ExtensionRelations, guard: &str, epoch: Epoch, far: Epoch) {
     let in_server = to_server(guard);
     let raise = || {
         let arguments = [Value::Text(in_server.to_bytes()), Value::Time(epoch.0)];
         RAISE_USERS.with(|raise| raise.run(&arguments));
         make_visible();
     };
-    loop {
-        let before = rows_far_ahead(relations, guard, far);
-        if before.is_empty() {
-            return raise();
-        }
-        for (key, is_related, _) in &before {
-            epochs::wait_for_user_epoch(relations, guard, key, *is_related);
-        }
-        let are_raised = in_subtransaction(AssertUnwindSafe(|| {
-            raise();
-            rows_far_ahead(relations, guard, far).is_disjoint(&before)
-        }));
-        if are_raised {
-            return;
-        }
+    let far = epoch.max(Epoch(latest_just_ahead(&policy)));
+    let before = rows_far_ahead(relations, guard, far);
+    if before.is_empty() {
+        raise();
+        return true;
+    }
+    in_subtransaction(AssertUnwindSafe(|| {
+        raise();
+        rows_far_ahead(relations, guard, far).is_disjoint(&before)
+    }))
+}
+
+/// Waits for who has such a row, one after the other and with none of its own: a stamp that is
+/// rolled back would leave its epoch as it was.
+pub fn wait_for_epochs_far_ahead(relations: &ExtensionRelations, guard: &str) {
+    let far = Epoch(latest_just_ahead(&guard_cache::policy()));
+    for (key, is_related, _) in rows_far_ahead(relations, guard, far) {
+        epochs::wait_for_user_epoch(relations, guard, &key, is_related);
     }
 }
 
@@ -368,22 +368,21 @@ pub fn stamp_token(
     let reason = reason.parts();
     let (scope, subject) = (indexable(scope), indexable(subject));
     let token = Subject::Token(&scope, &subject);
-    if let Some(epoch) = stamped_already(relations, &policy, token, reason, None) {
+    let now = || epochs::token_epoch(&scope, Some(&subject)).or_raise();
+    if let Some(epoch) = stamped_already(relations, &policy, token, reason, None)
+        && now() >= Some(epoch)
+    {
         return epoch;
     }
-    let stamp = rise(
-        &policy,
-        || epochs::token_epoch(&scope, Some(&subject)).or_raise(),
-        |epoch, now| {
-            write_token(&[
-                Value::Text(&scope),
-                Value::Text(&subject),
-                Value::Time(epoch.0),
-                Value::Joined(reason),
-                Value::Time(now),
-            ])
-        },
-    );
+    let stamp = rise(&policy, now, |epoch, now| {
+        write_token(&[
+            Value::Text(&scope),
+            Value::Text(&subject),
+            Value::Time(epoch.0),
+            Value::Joined(reason),
+            Value::Time(now),
+        ])
+    });
     stamped::note(token, reason, stamp.0);
     audit::record(relations, &policy, token, stamp, reason);
     stamp.0
@@ -395,22 +394,21 @@ pub fn stamp_scope(relations: &ExtensionRelations, scope: &[u8], reason: Reason)
     let reason = reason.parts();
     let scope = indexable(scope);
     let tokens = Subject::AllTokens(&scope);
-    if let Some(epoch) = stamped_already(relations, &policy, tokens, reason, None) {
+    let now = || epochs::token_epoch(&scope, None).or_raise();
+    if let Some(epoch) = stamped_already(relations, &policy, tokens, reason, None)
+        && now() >= Some(epoch)
+    {
         return epoch;
     }
-    let stamp = rise(
-        &policy,
-        || epochs::token_epoch(&scope, None).or_raise(),
-        |epoch, now| {
-            write_token(&[
-                Value::Text(&scope),
-                Value::Null,
-                Value::Time(epoch.0),
-                Value::Joined(reason),
-                Value::Time(now),
-            ])
-        },
-    );
+    let stamp = rise(&policy, now, |epoch, now| {
+        write_token(&[
+            Value::Text(&scope),
+            Value::Null,
+            Value::Time(epoch.0),
+            Value::Joined(reason),
+            Value::Time(now),
+        ])
+    });
     RAISE_TOKENS.with(|raise| raise.run(&[Value::Text(&scope), Value::Time(stamp.0.0)]));
     stamped::note(tokens, reason, stamp.0);
     audit::record(relations, &policy, tokens, stamp, reason);

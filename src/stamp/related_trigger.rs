@@ -138,13 +138,18 @@ fn find_guard(call: &TriggerCall) -> Result<(Rc<str>, Option<IdType>), GuardErro
     let row = row.ok_or_else(not_watched)?;
     let is_recorded =
         TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded();
-    let (open, _free) = match guard_cache::open_row_without_waiting(&row)? {
-        Some(FreeGuard { open, locks }) => (open, Some(locks)),
-        None if is_recorded => return Ok((row.name.as_str().into(), None)),
-        None => (guard_cache::open_row(&row)?, None),
-    };
-    // A role that may call this function can make triggers on a table of its own that say so, too.
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
+    // A role that may call this function can make triggers on a table of its own that say so, too.
+    let Some(FreeGuard { open, .. }) = guard_cache::open_row_without_waiting(&row)? else {
+        let owner = role_name(related.owner());
+        let mut watches = related::rows_of(name).into_iter();
+        return match is_recorded
+            || watches.any(|row| row.name == *watch && row.table_owner == owner)
+        {
+            true => Ok((row.name.as_str().into(), None)),
+            false => Err(not_watched()),
+        };
+    };
     if !is_recorded && !open.users.is_updatable_by(related.owner()) {
         return Err(not_watched());
     }

@@ -140,6 +140,13 @@ ROLLBACK TO here;
 SELECT count(session_guard.revoke_tokens('undone', 't')), count(session_guard.revoke_tokens('undone'));
 COMMIT;
 SELECT count(*) FROM session_guard.token_epoch WHERE scope = 'undone';
+-- So is what was deleted by hand.
+BEGIN;
+SELECT count(session_guard.revoke_tokens('by hand', 't')), count(session_guard.revoke_tokens('by hand'));
+DELETE FROM session_guard.token_epoch WHERE scope = 'by hand';
+SELECT count(session_guard.revoke_tokens('by hand', 't')), count(session_guard.revoke_tokens('by hand'));
+COMMIT;
+SELECT count(*) FROM session_guard.token_epoch WHERE scope = 'by hand';
 
 -- The time grows linearly: four times the rows take less than eight times as long, and a while.
 CREATE FUNCTION time_of(statement text) RETURNS interval LANGUAGE plpgsql AS $$

@@ -202,6 +202,15 @@ SELECT session_guard.detach('users');
 COMMIT;
 SELECT session_guard.attach('users');
 SELECT session_verdict(11, :'login');
+-- Also where it is undone with a savepoint, and the change is not.
+SELECT session_start(11) AS login \gset
+BEGIN;
+INSERT INTO left_over VALUES (11);
+SAVEPOINT here;
+SELECT session_guard.detach('users');
+ROLLBACK TO here;
+COMMIT;
+SELECT session_verdict(11, :'login');
 BEGIN;
 TRUNCATE left_over;
 SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_done;
