@@ -5,7 +5,7 @@
 //! without the watch they would not. So those users are stamped here, sorted by id. And a guard's
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
-use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, PendingUsers, UserStamp};
+use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, UserStamp};
 use super::raise::{
     Reason, Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead,
 };
@@ -19,6 +19,7 @@ use crate::core::epoch::Epoch;
 use crate::core::user_id::{UserId, is_digest};
 use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::memory::ensure_available;
 use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
 use crate::pg::transaction::{
@@ -123,11 +124,13 @@ fn parts(reason: &[Vec<u8>; 2]) -> [&[u8]; 2] {
 
 /// Which rows are to be stamped is settled before any lock is taken. If it cannot be told whose
 /// accounts the ids are, everybody's.
-fn resolve(guard: String, PendingGuard { guard_stamps, users, .. }: PendingGuard) -> Work {
+fn resolve(guard: String, pending: PendingGuard) -> Work {
+    // For the users' keys, once more.
+    ensure_available(pending.bytes);
+    let PendingGuard { guard_stamps, mut users, .. } = pending;
     let stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
     let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
-    let is_asked = |stamp: &UserStamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts());
-    let users: PendingUsers = users.into_iter().filter(|(_, stamp)| is_asked(stamp)).collect();
+    users.retain(|_, stamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts()));
     let mut work = Work { guard, stamp, users: BTreeMap::new() };
     // A guard that was forgotten has no epochs.
     let row = guard_cache::all_rows().into_iter().find(|row| row.name == work.guard);

@@ -22,7 +22,7 @@ pub struct PendingGuard {
     /// Of users, because of related tables.
     pub users: PendingUsers,
     /// How much memory these take.
-    bytes: usize,
+    pub bytes: usize,
 }
 
 /// A stamp of a whole guard.
