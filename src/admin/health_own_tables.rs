@@ -7,7 +7,7 @@ use crate::pg::names::extension_relation;
 use crate::pg::spi::{query, string};
 use std::ffi::CStr;
 
-const CHECK_TABLES: &str = "own_tables";
+const CHECK: &str = "own_tables";
 
 /// The triggers that are to be there: the table, the trigger, its kind as `pg_trigger` has it
 /// (PostgreSQL source, pg_trigger.h), as CREATE TRIGGER says that, and the function.
@@ -81,18 +81,17 @@ pub fn missing() -> Option<Finding> {
         .collect();
     if missing.is_empty() {
         let error = guard_cache::try_relations().err()?;
-        return Some(Finding::of_error(CHECK_TABLES, error));
+        return Some(Finding::of_error(CHECK, error));
     }
     let detail = format!("{} cannot be found", missing.join(", "));
     let hint = Hint::advice(
         "If they have other names, give them these again: ALTER TABLE ... RENAME TO ...;",
     );
-    Some(Finding::wrong(CHECK_TABLES, detail, hint))
+    Some(Finding::wrong(CHECK, detail, hint))
 }
 
 /// Edits by hand are noticed by triggers.
 pub fn own_tables() -> Finding {
-    const CHECK: &str = CHECK_TABLES;
     let untracked = guard_cache::relations().untracked_table;
     match (misplaced(CHANGE_TRIGGERS), untracked) {
         (None, None) => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
