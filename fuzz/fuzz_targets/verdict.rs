@@ -12,12 +12,12 @@ enum Seen {
     Active,
 }
 
-fuzz_target!(|input: (Seen, Option<i64>, Option<i64>, Option<i64>, i64)| {
-    let (seen, epoch, login, oldest, latest) = input;
+fuzz_target!(|input: (Seen, Option<i64>, Option<i64>, Option<i64>, [i64; 2])| {
+    let (seen, epoch, login, oldest, ahead) = input;
     let account = match seen {
         Seen::Unknown => Account::Unknown,
         Seen::Disabled => Account::Disabled,
         Seen::Active => Account::Active,
     };
-    check_verdict(account, epoch, login, oldest, latest);
+    check_verdict(account, epoch, login, oldest, ahead);
 });

@@ -106,24 +106,31 @@ pub fn check_stamp(now: i64, margin_millis: i32, old: Option<i64>) -> Option<i64
     Some(epoch)
 }
 
-/// Judges once.
+/// Judges once. `ahead`: the latest login that is not in the future, and the latest that is given out.
 pub fn check_verdict(
     account: Account,
     epoch: Option<i64>,
     login: Option<i64>,
     oldest: Option<i64>,
-    latest: i64,
+    ahead: [i64; 2],
 ) {
+    let [latest, given_out] = ahead;
     let is_clock_read = Cell::new(false);
     let read = |at| {
         is_clock_read.set(true);
         Instant(at)
     };
     let at_epoch = epoch.map(|epoch| Epoch(Instant(epoch)));
-    let verdict =
-        Verdict::of(account, at_epoch, login.map(Instant), || oldest.map(read), || read(latest));
-    let expected = oracle::verdict(account, epoch, login, oldest, latest);
-    assert_eq!(verdict, expected, "{account:?}, {epoch:?}, {login:?}, {oldest:?}, {latest}");
+    let verdict = Verdict::of(
+        account,
+        at_epoch,
+        login.map(Instant),
+        || oldest.map(read),
+        || read(latest),
+        || read(given_out),
+    );
+    let expected = oracle::verdict(account, epoch, login, oldest, ahead);
+    assert_eq!(verdict, expected, "{account:?}, {epoch:?}, {login:?}, {oldest:?}, {ahead:?}");
     assert_eq!(verdict.is_valid(), verdict.name() == "valid");
     let needs_clock = matches!(verdict, Verdict::Expired | Verdict::LoginInFuture | Verdict::Valid);
     assert!(needs_clock || !is_clock_read.get());

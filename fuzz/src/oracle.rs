@@ -194,7 +194,7 @@ pub fn verdict(
     epoch: Option<i64>,
     login: Option<i64>,
     oldest: Option<i64>,
-    latest: i64,
+    [latest, given_out]: [i64; 2],
 ) -> Verdict {
     let is_before_all = matches!(login, None | Some(i64::MIN));
     let at_or_past = |epoch| !is_before_all && login >= Some(epoch) && epoch != i64::MAX;
@@ -203,7 +203,10 @@ pub fn verdict(
         (account == Account::Disabled, Verdict::Disabled),
         (!epoch.is_none_or(at_or_past), Verdict::Revoked),
         (oldest.is_some_and(|oldest| login.unwrap_or(i64::MIN) < oldest), Verdict::Expired),
-        (login.is_some_and(|at| at > latest) && login > epoch, Verdict::LoginInFuture),
+        (
+            login.is_some_and(|at| at > latest && (Some(at) != epoch || at > given_out)),
+            Verdict::LoginInFuture,
+        ),
     ];
     table.into_iter().find(|(holds, _)| *holds).map_or(Verdict::Valid, |(_, verdict)| verdict)
 }

@@ -102,12 +102,15 @@ proptest! {
         login in proptest::option::of(instant()),
         oldest in proptest::option::of(instant()),
         latest in instant(),
+        given_out in instant(),
     ) {
-        check_verdict(account, epoch, login, oldest, latest);
+        let ahead = [latest, given_out];
+        check_verdict(account, epoch, login, oldest, ahead);
         // Equal values are the ones that decide.
-        check_verdict(account, epoch, epoch, oldest, latest);
-        check_verdict(account, epoch, Some(latest), oldest, latest);
-        check_verdict(account, Some(latest), login, oldest, latest);
-        check_verdict(account, epoch, oldest, oldest, latest);
+        check_verdict(account, epoch, epoch, oldest, ahead);
+        check_verdict(account, epoch, Some(latest), oldest, ahead);
+        check_verdict(account, Some(latest), login, oldest, ahead);
+        check_verdict(account, epoch, oldest, oldest, ahead);
+        check_verdict(account, Some(given_out), Some(given_out), oldest, ahead);
     }
 }
