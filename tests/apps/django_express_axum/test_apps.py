@@ -153,11 +153,11 @@ def test_a_login_does_not_wait_for_ever_for_a_disable(app, server):
 @contextmanager
 def revoked(app, signatures):
     functions = ", ".join(signatures)
-    app.sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {OWNER}")
+    app.sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {OWNER}, pg_database_owner")
     try:
         yield
     finally:
-        app.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}")
+        app.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}, pg_database_owner")
 
 
 def test_an_error_in_the_check_serves_no_page(app, server):

@@ -217,14 +217,14 @@ def test_an_error_in_the_check_refuses_sessions_and_tokens(server):
     cookie = logged_in(server)
     token = tokens(server)[0]
     check = "EXECUTE ON FUNCTION session_valid(text, timestamptz)"
-    psql(f"REVOKE {check} FROM {OWNER}")
+    psql(f"REVOKE {check} FROM {OWNER}, pg_database_owner")
     try:
         answer = page(server, cookie)
         assert (answer.status_code, "alice" in answer.text) == (503, False)
         assert api(server, cookie) == 503
         assert api(server, token=token) == 503
     finally:
-        psql(f"GRANT {check} TO {OWNER}")
+        psql(f"GRANT {check} TO {OWNER}, pg_database_owner")
     assert_served(server, logged_in(server))
     # Nobody was logged out: the check could not say that the session had ended.
     assert_served(server, cookie)
@@ -233,7 +233,7 @@ def test_an_error_in_the_check_refuses_sessions_and_tokens(server):
 
 def test_an_error_at_the_login_refuses_it(server):
     start = "EXECUTE ON FUNCTION session_start(text)"
-    psql(f"REVOKE {start} FROM {OWNER}")
+    psql(f"REVOKE {start} FROM {OWNER}, pg_database_owner")
     try:
         # Without a stamp, a session that had no login time would count.
         answer, cookie = log_in(server, "newcomer")
@@ -241,7 +241,7 @@ def test_an_error_at_the_login_refuses_it(server):
         assert_refused(server, cookie)
         assert api_login(server, "newcomer").status_code == 500
     finally:
-        psql(f"GRANT {start} TO {OWNER}")
+        psql(f"GRANT {start} TO {OWNER}, pg_database_owner")
     assert_served(server, logged_in(server))
 
 
