@@ -73,10 +73,8 @@ pub(super) unsafe fn is_made_of(
     comparisons: &[Comparison],
 ) -> bool {
     // SAFETY: the caller says so.
-    let Some(tree) = (unsafe { tree_of(clause) }) else { return false };
-    let Some(expected) = build(table, comparisons) else { return false };
-    // SAFETY: two trees; places in a query text do not count.
-    unsafe { pg_sys::equal(tree.cast(), expected.cast()) }
+    unsafe { arms_in_common(clause, table, comparisons) }
+        .is_some_and(|(arms, common)| arms == comparisons.len() && common == arms)
 }
 
 /// Whether a clause begins with these comparisons, one OR the other.
@@ -89,16 +87,31 @@ pub(super) unsafe fn begins_with(
     comparisons: &[Comparison],
 ) -> bool {
     // SAFETY: the caller says so.
-    let Some(tree) = (unsafe { tree_of(clause) }) else { return false };
-    let Some(expected) = build(table, comparisons) else { return false };
+    unsafe { arms_in_common(clause, table, comparisons) }
+        .is_some_and(|(_, common)| common == comparisons.len())
+}
+
+/// How many arms a clause has, and how many of them, from the first on, are these comparisons.
+///
+/// # Safety
+/// As above.
+unsafe fn arms_in_common(
+    clause: *mut std::ffi::c_char,
+    table: &Relation,
+    comparisons: &[Comparison],
+) -> Option<(usize, usize)> {
+    // SAFETY: the caller says so.
+    let tree = unsafe { tree_of(clause) }?;
     // SAFETY: a tree of PostgreSQL's.
-    let Some(arms) = (unsafe { arms_of(tree) }) else { return false };
+    let arms = unsafe { arms_of(tree) }?;
     // SAFETY: a tree that was built as PostgreSQL's are.
-    let Some(expected) = (unsafe { arms_of(expected) }) else { return false };
-    let mut both = arms.iter().zip(&expected);
+    let expected = unsafe { arms_of(build(table, comparisons)?) }?;
+    let both = arms.iter().zip(&expected);
     // SAFETY: nodes of two trees; places in a query text do not count.
-    arms.len() >= expected.len()
-        && both.all(|(arm, other)| unsafe { pg_sys::equal(arm.cast(), other.cast()) })
+    let is_equal = |(arm, expected): &(&*mut Node, &*mut Node)| unsafe {
+        pg_sys::equal(arm.cast(), expected.cast())
+    };
+    Some((arms.len(), both.take_while(is_equal).count()))
 }
 
 unsafe fn tree_of(clause: *mut std::ffi::c_char) -> Option<*mut Node> {
