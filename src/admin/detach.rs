@@ -4,16 +4,14 @@ use super::attach::{Request, requested_row};
 use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers, renamed_meanwhile};
 use super::watch;
-use crate::cache::guard_cache::{self, check_writable, lock_guards, null_table};
+use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
 use crate::cache::stamped;
-use crate::catalog::guard;
-use crate::catalog::guard::GuardRow;
+use crate::catalog::guard::{self, GuardRow};
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
 use crate::catalog::triggers;
 use crate::catalog::{hints, location, related};
-use crate::error::{ErrorKind, GuardError};
+use crate::error::GuardError;
 use crate::pg::datum::{RegClass, Value};
-use crate::pg::names::RelationName;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::spi::run_once;
@@ -31,7 +29,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     let table = open_own(relid, Lock::Read).or_raise();
     // Every statement of every backend would wait for the lock on a catalog.
     if table.is_system_catalog() {
-        not_guarded(&table.name()).raise();
+        not_guarded_error(&table.name(), hints::list_guards()).raise();
     }
     drop(table);
     lock_guards();
@@ -44,7 +42,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     let row = inherit::guard_of(&table, &relations).or_raise();
     let is_attached = row.as_ref().is_some_and(|row| !row.is_detached);
     if !is_attached && old_triggers.is_empty() && !(forget && row.is_some()) {
-        not_guarded(&table.name()).raise();
+        not_guarded_error(&table.name(), hints::list_guards()).raise();
     }
     // What was renamed is known by its new name from now on, unless another table has the old one:
     // the guard may be on its way there.
@@ -91,11 +89,6 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     if was_default && !guard_cache::attached_rows().is_empty() {
         pgrx::notice!("calls that name no table are refused until there is a default guard again");
     }
-}
-
-fn not_guarded(table: &RelationName) -> GuardError {
-    let message = format!("table {} is not guarded", table.shown());
-    GuardError::new(ErrorKind::NotGuarded, message, hints::list_guards())
 }
 
 fn write_names(row: &GuardRow) {

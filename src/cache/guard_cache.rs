@@ -89,7 +89,8 @@ pub struct FreeGuard {
     _locks: FreeLocks,
 }
 
-/// The same if nobody is in the way, who might be waiting for this transaction; else `None`.
+/// Opens the table that a guard is on; `None` where somebody is in the way, who might be waiting
+/// for this transaction.
 pub fn open_row_without_waiting(row: &GuardRow) -> Result<Option<FreeGuard>, GuardError> {
     let Some(locks) = location::lock_without_waiting(row, &relations()) else { return Ok(None) };
     Ok(Some(FreeGuard { open: open_row(row)?, _locks: locks }))
@@ -247,9 +248,9 @@ pub fn null_table() -> GuardError {
 }
 
 /// The table has no guard.
-pub fn not_guarded_error(table: &RelationName) -> GuardError {
+pub fn not_guarded_error(table: &RelationName, hint: Hint) -> GuardError {
     let message = format!("table {} is not guarded", table.shown());
-    GuardError::new(ErrorKind::NotGuarded, message, hints::attach_table(table))
+    GuardError::new(ErrorKind::NotGuarded, message, hint)
 }
 
 /// Empties the cache if an invalidation came since it was filled, and returns the generation.
@@ -380,7 +381,9 @@ fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
             .detail("The table is the first argument, before the user's id.");
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
-    let Some(row) = attached else { return not_guarded_error(&name) };
+    let Some(row) = attached else {
+        return not_guarded_error(&name, hints::attach_table(&name));
+    };
     let elsewhere = location::locate(row, &catalog.relations).and_then(RelationName::of);
     elsewhere.map_or_else(|| guard::table_gone(row), |now| table_replaced(&name, &now))
 }
