@@ -68,10 +68,8 @@ fn stamp_pending() {
         // The transaction may have dropped the extension.
         Err(error) => return error.warn(),
     };
-    let work = || {
-        as_tables_owner(|| stamp_all(&relations, pending));
-    };
-    allow_writes(|| with_pinned_search_path(work));
+    let stamp = || stamp_all(&relations, pending);
+    allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp)));
 }
 
 /// What is to be stamped of one guard.

@@ -11,16 +11,13 @@ use std::rc::Rc;
 /// one another.
 pub type PendingGuards = BTreeMap<String, PendingGuard>;
 
-/// Users of a guard, by the key of the user's epoch: sorted, for the same reason.
-pub type PendingUsers = BTreeMap<Vec<u8>, UserStamp>;
-
 /// What is to be stamped of one guard.
 #[derive(Default)]
 pub struct PendingGuard {
     /// Of the whole guard: the stamps that were made, in their order.
     pub guard_stamps: Vec<GuardStamp>,
-    /// Of users, because of related tables.
-    pub users: PendingUsers,
+    /// Of users, because of related tables: by the key of the user's epoch, for the same reason.
+    pub users: BTreeMap<Vec<u8>, UserStamp>,
     /// How much memory these take.
     pub bytes: usize,
 }
