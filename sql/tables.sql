@@ -26,7 +26,7 @@ COMMENT ON COLUMN session_guard.guard.table_name IS 'the table''s name when it w
 COMMENT ON COLUMN session_guard.guard.table_owner IS 'the table''s owner when it was last attached or reconciled';
 COMMENT ON COLUMN session_guard.guard.id_column IS 'the column that tells users apart';
 COMMENT ON COLUMN session_guard.guard.active_column IS 'the column that says whether an account is active';
-COMMENT ON COLUMN session_guard.guard.active_when IS 'how that column is read: an account is active while it is true, false, or null';
+COMMENT ON COLUMN session_guard.guard.active_when IS 'how that column is read: an account is active while it is true, false, null, past (a time that is not ahead of the clock), future (a time ahead of it), or one of a list of values';
 COMMENT ON COLUMN session_guard.guard.revoke_on IS 'further columns whose change ends the user''s sessions';
 COMMENT ON COLUMN session_guard.guard.max_session_age IS 'a session older than this has expired; NULL: sessions have no end';
 COMMENT ON COLUMN session_guard.guard.is_default IS 'whether calls that name no table mean this one';
@@ -198,7 +198,7 @@ COMMENT ON COLUMN session_guard.event.user_id IS 'the id''s text, or a digest of
 COMMENT ON COLUMN session_guard.event.scope IS 'what kind of thing, if tokens were stamped';
 COMMENT ON COLUMN session_guard.event.subject IS 'which of its kind; NULL: all';
 COMMENT ON COLUMN session_guard.event.epoch IS 'what logins, or tokens, must not predate from then on';
-COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, changed, deleted, id_changed, recreated, truncated, backfill, column: or related: and a name, admin, or admin: and what was said';
+COMMENT ON COLUMN session_guard.event.reason IS 'why: disabled, enabled, changed, deleted, id_changed, recreated, truncated, backfill, ban_ended, column: or related: and a name, admin, or admin: and what was said';
 COMMENT ON COLUMN session_guard.event.login_role IS 'who had logged in to the server';
 COMMENT ON COLUMN session_guard.event.acting_role IS 'whom SET ROLE had made of that';
 COMMENT ON COLUMN session_guard.event.application_name IS 'the client''s setting application_name';

@@ -36,7 +36,7 @@ pub enum ErrorKind {
     /// A column that the table does not have.
     NoSuchColumn,
     /// The status column does not fit how it is to be read.
-    StatusNotBoolean,
+    StatusMisfit,
     /// The id column is not of a type that the guard reads.
     UnsupportedIdType,
     /// The id column's collation calls different texts equal.
@@ -90,7 +90,7 @@ impl ErrorKind {
             // 0A000
             UnsupportedTable | NotPermanent => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             // 42804
-            StatusNotBoolean | UnsupportedIdType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            StatusMisfit | UnsupportedIdType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NondeterministicId => PgSqlErrorCode::ERRCODE_COLLATION_MISMATCH, // 42P21
             NotPermitted => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,   // 42501
             // 42710

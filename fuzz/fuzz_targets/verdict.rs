@@ -3,13 +3,14 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pg_session_guard_fuzz::check_verdict;
-use pg_session_guard_fuzz::verdict::Account;
+use pg_session_guard_fuzz::epoch::Instant;
+use pg_session_guard_fuzz::status::{Account, Span};
 
 #[derive(Arbitrary, Debug)]
 enum Seen {
     Unknown,
     Disabled,
-    Active,
+    Active(Option<i64>),
 }
 
 fuzz_target!(|input: (Seen, Option<i64>, Option<i64>, Option<i64>, [i64; 2])| {
@@ -17,7 +18,9 @@ fuzz_target!(|input: (Seen, Option<i64>, Option<i64>, Option<i64>, [i64; 2])| {
     let account = match seen {
         Seen::Unknown => Account::Unknown,
         Seen::Disabled => Account::Disabled,
-        Seen::Active => Account::Active,
+        Seen::Active(since) => {
+            Account::Active(Span { since: since.map(Instant), until: None })
+        }
     };
     check_verdict(account, epoch, login, oldest, ahead);
 });

@@ -3,6 +3,8 @@
 
 #[path = "../../src/core/epoch.rs"]
 pub mod epoch;
+#[path = "../../src/core/status.rs"]
+pub mod status;
 #[path = "../../src/core/user_id.rs"]
 pub mod user_id;
 #[path = "../../src/core/verdict.rs"]
@@ -11,10 +13,11 @@ pub mod verdict;
 pub mod oracle;
 
 use epoch::{Epoch, Instant};
+use status::Account;
 use std::borrow::Cow;
 use std::cell::Cell;
 use user_id::{IdType, UserId};
-use verdict::{Account, Verdict};
+use verdict::Verdict;
 
 /// Every type of an id column.
 pub const ID_TYPES: [IdType; 5] =

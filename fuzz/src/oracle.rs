@@ -1,8 +1,9 @@
 //! What is right, written another way than in the extension: texts by their grammar, times in wider
 //! integers, verdicts as one condition each.
 
+use crate::status::{Account, Span};
 use crate::user_id::{IdType, UserId};
-use crate::verdict::{Account, Verdict};
+use crate::verdict::Verdict;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
@@ -196,6 +197,11 @@ pub fn verdict(
     oldest: Option<i64>,
     [latest, given_out]: [i64; 2],
 ) -> Verdict {
+    let since = match account {
+        Account::Active(Span { since: Some(since), .. }) => Some(since.0),
+        _ => None,
+    };
+    let epoch = epoch.max(since);
     let is_before_all = matches!(login, None | Some(i64::MIN));
     let at_or_past = |epoch| !is_before_all && login >= Some(epoch) && epoch != i64::MAX;
     let table = [

@@ -1,6 +1,7 @@
 //! As many cases as PROPTEST_CASES says.
 
-use pg_session_guard_fuzz::verdict::Account;
+use pg_session_guard_fuzz::epoch::Instant;
+use pg_session_guard_fuzz::status::{Account, Span};
 use pg_session_guard_fuzz::{
     check_int_id, check_stamp, check_text_id, check_uuid_id, check_verdict,
 };
@@ -46,12 +47,14 @@ fn instant() -> impl Strategy<Value = i64> {
 }
 
 fn account() -> impl Strategy<Value = Account> {
-    prop::sample::select(vec![
-        Account::Unknown,
-        Account::Disabled,
-        Account::Active,
-        Account::Active,
-    ])
+    let banned_before =
+        instant().prop_map(|since| Account::Active(Span { since: Some(Instant(since)), until: None }));
+    prop_oneof![
+        1 => Just(Account::Unknown),
+        1 => Just(Account::Disabled),
+        2 => Just(Account::ACTIVE),
+        2 => banned_before,
+    ]
 }
 
 proptest! {

@@ -14,9 +14,11 @@ use crate::cache::guard_cache::{
 use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_columns};
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
+use crate::catalog::status_column::StatusColumn;
 use crate::catalog::triggers::{self, USERS_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{hints, related, unique_index};
+use crate::core::status::ActiveWhen;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
 use crate::pg::names::{quote_literal, shown_identifier};
@@ -32,6 +34,9 @@ use pgrx::prelude::*;
 
 /// 100,000 years, in microseconds: a session that may last longer has no end.
 const LONGEST_AGE: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
+
+/// A list of values for which accounts are active, in bytes.
+const LONGEST_LIST: usize = 4096;
 
 /// What `attach` is asked for; `None` leaves what is, or takes the default on a new guard.
 #[derive(Clone, Debug, Default)]
@@ -66,13 +71,18 @@ fn attach(
     let request = Request {
         id_column: id_column.map(|name| name.0),
         active_column: active_column.map(|name| name.0),
-        active_when: active_when.map(Text::word),
+        active_when: active_when.map(|text| canonical(text.up_to(LONGEST_LIST))),
         revoke_on,
         max_session_age: max_session_age.map(|age| micros_of_interval(&age)),
         is_default,
     };
     let relid = users.map(|users| users.0).ok_or_else(null_table).or_raise();
     attach_table(relid, &request).or_raise()
+}
+
+/// As it is stored and compared.
+fn canonical(active_when: String) -> String {
+    ActiveWhen::parse(&active_when).map_or(active_when, |form| form.to_string())
 }
 
 /// Guards a table of the caller's, and returns how many disabled accounts were stamped.
@@ -144,12 +154,13 @@ pub fn put_in_place(
     let table = open_own(relid, Lock::Read)?;
     let row = requested_row(&table, known, request);
     let columns = columns_of(&table, &row)?;
-    let comparisons = columns.comparisons();
-    let problems = triggers::problems(&table, &USERS_TRIGGERS, stamp, &[&row.name], &comparisons);
+    let before = known.and_then(|known| status_of(&table, known));
+    let problems = columns.problems(&table, stamp, &row.name);
     let is_default = request.is_default.unwrap_or_else(|| is_default_unasked(&row, known));
     let row = GuardRow { is_default, ..row };
     let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
-    let when = when_clause(&table, &comparisons);
+    let when = when_clause(&table, &columns.comparisons());
+    let active_when = columns.status.active_when.to_string();
     drop(table);
     let stamped = as_tables_owner(|| {
         record(&row);
@@ -159,7 +170,8 @@ pub fn put_in_place(
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
-            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &[&row.name], &when);
+            let arguments = [&*row.name, &active_when];
+            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &arguments, &when);
         }
         TriggerState::of_users(&row.name, relid, stamp).record();
         grant_to_table_owner(owner);
@@ -170,7 +182,7 @@ pub fn put_in_place(
         }
         let guard = &open.guard;
         inherit::rewrite_noncanonical_keys(&open.relations, &guard.name, guard.columns.id.id_type);
-        backfill::stamp_disabled(&open, !was_armed)
+        backfill::stamp_disabled(&open, !was_armed, before.as_ref())
     });
     Ok(stamped)
 }
@@ -238,7 +250,7 @@ pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Reque
                 let is_trusted = has_rights_of(guard_cache::relations().owner, table.owner());
                 let agreed = guard::agreed_active_when(table, stamp_function());
                 known.map(|row| match agreed.filter(|_| !is_trusted) {
-                    Some(agreed) => agreed.name().into(),
+                    Some(agreed) => agreed.to_string(),
                     None => row.active_when.clone(),
                 })
             })
@@ -248,6 +260,12 @@ pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Reque
         is_default: known.is_some_and(|row| row.is_default),
         is_detached: false,
     }
+}
+
+/// The status column that the guard has gone by until now, if it is there still.
+fn status_of(table: &Relation, known: &GuardRow) -> Option<StatusColumn> {
+    let row = requested_row(table, Some(known), &Request::default());
+    StatusColumn::new(table, &table.column_named(&row.active_column)?, &row.active_when).ok()
 }
 
 fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardError> {
@@ -263,9 +281,7 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
     let stamp = stamp_function();
     let table = open_own(relid, Lock::Read)?;
     let row = requested_row(&table, known, request);
-    let comparisons = columns_of(&table, &row)?.comparisons();
-    let is_as_requested =
-        triggers::problems(&table, &USERS_TRIGGERS, stamp, &[&row.name], &comparisons).is_empty();
+    let is_as_requested = columns_of(&table, &row)?.problems(&table, stamp, &row.name).is_empty();
     let has_triggers = !triggers::names_of(&table, stamp).is_empty();
     drop(table);
     let lock = match has_triggers && !is_as_requested {

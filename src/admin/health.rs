@@ -195,6 +195,7 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     findings.push(epochs_ahead(row, &open));
     findings.push(unique_id(&open));
     findings.push(disabled_accounts(&open, &name));
+    findings.push(status_values(&open));
     for watch in related::rows_of(&row.name) {
         let problems = watch.problems(&name);
         if problems.is_empty() {
@@ -228,7 +229,7 @@ fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
     }
     let column = |attno| open.users.column_name(attno);
     let columns = &open.guard.columns;
-    let now = [open.users.shown_name(), column(columns.id.attno), column(columns.status.attno)];
+    let now = [open.users.shown_name(), column(columns.id.attno), column(columns.status.attno())];
     let before = [&row.table.shown(), &row.id_column, &row.active_column];
     let further = columns.revoke_on.iter().copied().map(column);
     before
@@ -262,6 +263,23 @@ fn disabled_accounts(open: &OpenGuard, name: &RelationName) -> Finding {
         0 => Finding::ok(CHECK, detail),
         _ => Finding::wrong(CHECK, detail, hints::reconcile(name)),
     }
+}
+
+/// A label of an enum that was renamed: accounts that have it are not active any more.
+fn status_values(open: &OpenGuard) -> Finding {
+    const CHECK: &str = "status_values";
+    let status = &open.guard.columns.status;
+    let unknown: Vec<String> =
+        status.unknown_values().iter().map(|value| quote_literal(value)).collect();
+    if unknown.is_empty() {
+        return Finding::ok(CHECK, format!("active while {}", status.active_when));
+    }
+    let detail = format!("active_when lists what the column cannot be: {}", unknown.join(", "));
+    let hint = Hint::advice(
+        "Call session_guard.attach with active_when => the values for which accounts are active \
+         now.",
+    );
+    Finding::wrong(CHECK, detail, hint)
 }
 
 /// What cannot be known: accounts that were disabled and enabled again while nobody watched.

@@ -5,7 +5,7 @@ use crate::catalog::epochs::lock_account;
 use crate::catalog::privileges::{as_tables_owner, check_update};
 use crate::check::evaluate::guard_ref;
 use crate::core::epoch::Epoch;
-use crate::core::verdict::Account;
+use crate::core::status::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_revoke_args};
 use crate::pg::datum::{RegClass, Text};

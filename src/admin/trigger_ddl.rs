@@ -100,7 +100,6 @@ fn clause(table: &Relation, comparison: Comparison) -> String {
     let column = match comparison {
         Comparison::Value(attno)
         | Comparison::IsTrue(attno)
-        | Comparison::IsNotTrue(attno)
         | Comparison::IsNull(attno)
         | Comparison::Image(attno) => quote_identifier(&table.column_name(attno)),
         Comparison::Row => String::new(),

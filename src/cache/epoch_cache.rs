@@ -12,6 +12,7 @@ use super::generations::{Bucket, EntryVersion, Generation, epoch_generation, use
 use crate::catalog::guard::Guard;
 use crate::catalog::policy::Policy;
 use crate::core::epoch::{Epoch, Instant};
+use crate::core::status::ActiveWhen;
 use crate::core::user_id::{IdType, UserId};
 use crate::fault_injection::{self, Fault};
 use crate::pg::noguard::has_written;
@@ -47,16 +48,22 @@ struct Cache {
 struct CachedGuard {
     relid: Oid,
     id_type: IdType,
+    /// Whether accounts expire.
+    is_expiring: bool,
     guard_epoch: Option<Epoch>,
     /// How long a session may last, in microseconds.
     max_session_age: Option<i64>,
-    epochs: Epochs,
+    epochs: Epochs<CachedEpoch>,
+    /// Of accounts that expire.
+    expiring: Epochs<ExpiringEpoch>,
 }
 
 /// What is known of an active account.
 pub struct CachedAccount {
     /// The greater of its own epoch and the guard's.
     pub epoch: Option<Epoch>,
+    /// When the account expires.
+    pub until: Option<Instant>,
     /// How long a session may last, in microseconds.
     pub max_session_age: Option<i64>,
     /// The policies that held when it was read, and still hold.
@@ -65,10 +72,10 @@ pub struct CachedAccount {
 
 /// The greater of each user's epoch and the guard's, by id. The hash has a random seed: who chooses
 /// ids cannot choose collisions.
-enum Epochs {
-    Ints(HashMap<i64, CachedEpoch, RandomState>),
-    Uuids(HashMap<[u8; 16], CachedEpoch, RandomState>),
-    Texts(HashMap<Box<[u8]>, CachedEpoch, RandomState>),
+enum Epochs<E> {
+    Ints(HashMap<i64, E, RandomState>),
+    Uuids(HashMap<[u8; 16], E, RandomState>),
+    Texts(HashMap<Box<[u8]>, E, RandomState>),
 }
 
 /// Small, so that the processor's own caches hold many.
@@ -76,6 +83,13 @@ enum Epochs {
 struct CachedEpoch {
     epoch: Instant,
     version: EntryVersion,
+}
+
+/// Few guards have accounts that expire, so the others' entries stay small.
+#[derive(Clone, Copy)]
+struct ExpiringEpoch {
+    cached: CachedEpoch,
+    until: Instant,
 }
 
 impl CachedEpoch {
@@ -86,13 +100,15 @@ impl CachedEpoch {
         CachedEpoch { epoch: epoch.map_or(CachedEpoch::NO_EPOCH, |Epoch(epoch)| epoch), version }
     }
 
-    fn epoch(self) -> Option<Epoch> {
-        (self.epoch != CachedEpoch::NO_EPOCH).then_some(Epoch(self.epoch))
+    /// What was read, if it holds still.
+    fn epoch(self) -> Option<Option<Epoch>> {
+        let epoch = (self.epoch != CachedEpoch::NO_EPOCH).then_some(Epoch(self.epoch));
+        self.version.is_current().then_some(epoch)
     }
 }
 
-impl Epochs {
-    fn of(id_type: IdType) -> Epochs {
+impl<E: Copy> Epochs<E> {
+    fn of(id_type: IdType) -> Self {
         match id_type {
             IdType::Int2 | IdType::Int4 | IdType::Int8 => Epochs::Ints(HashMap::default()),
             IdType::Uuid => Epochs::Uuids(HashMap::default()),
@@ -100,16 +116,16 @@ impl Epochs {
         }
     }
 
-    fn get(&self, id: &UserId) -> Option<Option<Epoch>> {
-        let entry = match (self, id) {
+    fn get(&self, id: &UserId) -> Option<E> {
+        match (self, id) {
             (Epochs::Ints(epochs), UserId::Int(id)) => epochs.get(id),
             (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.get(id),
             (Epochs::Texts(epochs), UserId::Text(id)) if id.len() <= LONGEST_TEXT => {
                 epochs.get(&**id)
             }
             _ => None,
-        };
-        entry.filter(|entry| entry.version.is_current()).map(|entry| entry.epoch())
+        }
+        .copied()
     }
 
     /// The memory stays: they are soon as many again.
@@ -122,7 +138,7 @@ impl Epochs {
     }
 
     /// Keeps an entry, and returns whether it is one more.
-    fn insert(&mut self, id: UserId, entry: CachedEpoch) -> bool {
+    fn insert(&mut self, id: UserId, entry: E) -> bool {
         match (self, id) {
             (Epochs::Ints(epochs), UserId::Int(id)) => epochs.insert(id, entry).is_none(),
             (Epochs::Uuids(epochs), UserId::Uuid(id)) => epochs.insert(id, entry).is_none(),
@@ -130,6 +146,39 @@ impl Epochs {
                 epochs.insert(id.into_owned().into_boxed_slice(), entry).is_none()
             }
             _ => false,
+        }
+    }
+}
+
+impl CachedGuard {
+    fn new(guard: &Guard, guard_epoch: Option<Epoch>) -> CachedGuard {
+        let id_type = guard.columns.id.id_type;
+        CachedGuard {
+            relid: guard.relid,
+            id_type,
+            is_expiring: guard.columns.status.active_when == ActiveWhen::Future,
+            guard_epoch,
+            max_session_age: guard.max_session_age,
+            epochs: Epochs::of(id_type),
+            expiring: Epochs::of(id_type),
+        }
+    }
+
+    /// The epoch of a user, and when the account expires.
+    #[inline]
+    fn get(&self, id: &UserId) -> Option<(Option<Epoch>, Option<Instant>)> {
+        let known = self.epochs.get(id).and_then(CachedEpoch::epoch);
+        known.map(|epoch| (epoch, None)).or_else(|| {
+            let known = self.expiring.get(id).filter(|_| self.is_expiring)?;
+            Some((known.cached.epoch()?, Some(known.until)))
+        })
+    }
+
+    /// Keeps an entry, and returns whether it is one more.
+    fn insert(&mut self, id: UserId, cached: CachedEpoch, until: Option<Instant>) -> bool {
+        match until {
+            None => self.epochs.insert(id, cached),
+            Some(until) => self.expiring.insert(id, ExpiringEpoch { cached, until }),
         }
     }
 }
@@ -148,7 +197,10 @@ impl Cache {
         if self.generation != generation {
             *self = Cache::new(generation);
         } else if self.entries >= capacity {
-            self.guards.iter_mut().for_each(|guard| guard.epochs.clear());
+            for guard in &mut self.guards {
+                guard.epochs.clear();
+                guard.expiring.clear();
+            }
             self.entries = 0;
         }
     }
@@ -166,11 +218,10 @@ pub fn active_account(users: Option<Oid>, id: &UserId) -> Option<CachedAccount> 
         }
         let guard = cache.guard(users.or(cache.default)?)?;
         // The caller's type is nearly always the column's.
-        let as_given = guard.epochs.get(id);
-        let in_column = || guard.epochs.get(&id.clone().in_column(guard.id_type)?);
-        let epoch = as_given.or_else(in_column)?;
+        let in_column = || guard.get(&id.clone().in_column(guard.id_type)?);
+        let (epoch, until) = guard.get(id).or_else(in_column)?;
         let max_session_age = guard.max_session_age;
-        Some(CachedAccount { epoch, max_session_age, policy: cache.policy })
+        Some(CachedAccount { epoch, until, max_session_age, policy: cache.policy })
     })
 }
 
@@ -189,6 +240,8 @@ pub struct NewEntry<'a> {
     pub id: UserId<'a>,
     /// The greater of its own epoch and the guard's.
     pub epoch: Option<Epoch>,
+    /// When the account expires.
+    pub until: Option<Instant>,
     /// The guard's.
     pub guard_epoch: Option<Epoch>,
     /// Which of the messages stands for it.
@@ -217,16 +270,10 @@ pub fn keep(guard: &Guard, policy: Policy, is_default: bool, new: NewEntry) {
             cache.default = Some(guard.relid);
         }
         if cache.guard(guard.relid).is_none() {
-            cache.guards.push(CachedGuard {
-                relid: guard.relid,
-                id_type: guard.columns.id.id_type,
-                guard_epoch: new.guard_epoch,
-                max_session_age: guard.max_session_age,
-                epochs: Epochs::of(guard.columns.id.id_type),
-            });
+            cache.guards.push(CachedGuard::new(guard, new.guard_epoch));
         }
         let cached = cache.guards.iter_mut().find(|cached| cached.relid == guard.relid);
-        let is_more = cached.is_some_and(|cached| cached.epochs.insert(new.id, entry));
+        let is_more = cached.is_some_and(|cached| cached.insert(new.id, entry, new.until));
         cache.entries += usize::from(is_more);
     });
 }

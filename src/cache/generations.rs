@@ -134,7 +134,7 @@ impl QueuedInvalidations {
 pub fn register_callbacks() {
     invalidation::register_callbacks(Callbacks {
         relation: on_relation_change,
-        schema_or_role: || COUNTS.with(Counts::count_guards),
+        catalog: || COUNTS.with(Counts::count_guards),
     });
 }
 

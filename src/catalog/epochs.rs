@@ -1,17 +1,17 @@
 //! Accounts and epochs, as the tables have them now.
 
 use super::extension::{self, ExtensionRelations};
-use super::guard::{Guard, OpenGuard, StatusColumn};
+use super::guard::OpenGuard;
 use crate::core::epoch::{Epoch, Instant};
-use crate::core::status::ActiveWhen;
+use crate::core::status::Account;
 use crate::core::user_id::UserId;
-use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
 use crate::pg::index_scan::Key;
 use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation, RelationKind};
+use crate::pg::server::clock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::transaction::{in_subtransaction, is_repeatable_read, wait_for};
 use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
@@ -50,8 +50,9 @@ impl<'a> EpochReader<'a> {
     /// What the users table says of this id. Where an id is not unique, the strictest row counts.
     pub fn account(&self, id: &UserId) -> Account {
         let mut account = Account::Unknown;
+        let status = &self.open.guard.columns.status;
         scan_users(self.open, &self.snapshot, id, |row| {
-            account = stricter(account, account_of(&self.open.guard, row));
+            account = account.stricter(status.account(row, clock));
         });
         account
     }
@@ -74,33 +75,29 @@ impl<'a> EpochReader<'a> {
     }
 }
 
-/// Whether the row's account is active.
-pub fn is_active(status: StatusColumn, row: &Tuple) -> bool {
-    let value = match status.active_when {
-        ActiveWhen::True | ActiveWhen::False => row.bool(status.attno),
-        ActiveWhen::Null => (!row.is_null(status.attno)).then_some(true),
-    };
-    status.active_when.is_active(value)
-}
-
 /// What the users table says of this id, with the row locked until the transaction ends; `None`
 /// where that would have to wait and is not to. The users table is open to lock rows.
 pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock, wait: Wait) -> Option<Account> {
+    let status = &open.guard.columns.status;
     loop {
         pgrx::check_for_interrupts!();
-        let mut account = Account::Unknown;
-        let mut versions = Vec::new();
+        let (mut values, mut versions) = (Vec::new(), Vec::new());
         scan_users(open, &Snapshot::latest(&open.users), id, |row| {
-            account = stricter(account, account_of(&open.guard, row));
+            values.push(status.value(row));
             versions.push(row.tid());
         });
+        // By the clock after the locks are granted.
+        let account = || {
+            let accounts = values.iter().map(|value| status.active_when.account(*value, clock));
+            accounts.fold(Account::Unknown, Account::stricter)
+        };
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
         let mut locked = versions.into_iter().map(|tid| open.users.lock_row(tid, lock, wait));
         match locked.find(|locked| *locked != LockedRow::Locked) {
-            None => return Some(account),
+            None => return Some(account()),
             Some(LockedRow::Busy) => return None,
-            Some(_) if fault_injection::has(Fault::CallersSnapshot) => return Some(account),
+            Some(_) if fault_injection::has(Fault::CallersSnapshot) => return Some(account()),
             Some(_) => {}
         }
     }
@@ -315,18 +312,4 @@ fn token_epochs_gone() -> GuardError {
 fn scan_users(open: &OpenGuard, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(&Tuple)) {
     let column = open.guard.columns.id;
     open.users.scan_keys(snapshot, &[Key::id(column.attno, column.id_type, id)], visit);
-}
-
-fn account_of(guard: &Guard, row: &Tuple) -> Account {
-    match is_active(guard.columns.status, row) {
-        true => Account::Active,
-        false => Account::Disabled,
-    }
-}
-
-fn stricter(seen: Account, next: Account) -> Account {
-    match seen {
-        Account::Disabled => Account::Disabled,
-        Account::Unknown | Account::Active => next,
-    }
 }

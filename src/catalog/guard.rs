@@ -2,6 +2,7 @@
 
 use super::extension::{self, ExtensionRelations};
 use super::hints;
+use super::status_column::StatusColumn;
 use super::triggers::{self, USERS_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::core::status::ActiveWhen;
@@ -74,25 +75,6 @@ pub struct IdColumn {
     pub id_type: IdType,
 }
 
-/// The status column.
-#[derive(Clone, Copy, Debug)]
-pub struct StatusColumn {
-    /// Its number.
-    pub attno: i16,
-    /// How it is read.
-    pub active_when: ActiveWhen,
-}
-
-impl StatusColumn {
-    fn comparison(self) -> Comparison {
-        match self.active_when {
-            ActiveWhen::True => Comparison::IsTrue(self.attno),
-            ActiveWhen::False => Comparison::IsNotTrue(self.attno),
-            ActiveWhen::Null => Comparison::IsNull(self.attno),
-        }
-    }
-}
-
 /// The columns that a guard goes by.
 #[derive(Clone, Debug)]
 pub struct GuardColumns {
@@ -109,6 +91,13 @@ impl GuardColumns {
     pub fn comparisons(&self) -> Vec<Comparison> {
         let further = self.revoke_on.iter().copied().map(Comparison::Image);
         self.own_comparisons().into_iter().chain(further).collect()
+    }
+
+    /// Why the table's triggers are not all in place for the guard of this name.
+    pub fn problems(&self, table: &Relation, stamp: Oid, guard: &str) -> Vec<String> {
+        let active_when = self.status.active_when.to_string();
+        let arguments = [guard, &active_when];
+        triggers::problems(table, &USERS_TRIGGERS, stamp, &arguments, &self.comparisons())
     }
 
     /// Of that, what the guard reads: the id, and whether the account is active.
@@ -184,12 +173,11 @@ impl Guard {
             .map(|(name, position)| find(name, position).map(|column| column.attno))
             .collect::<Result<Vec<_>, _>>()?;
         let typed = id_column(table, &id)
-            .and_then(|id| Ok((id, status_column(table, &status, &row.active_when)?)));
+            .and_then(|id| Ok((id, StatusColumn::new(table, &status, &row.active_when)?)));
         // Other columns may be of any type: that they are others is what is wrong.
         let (id, status) = typed.map_err(|error| replaced.clone().unwrap_or(error))?;
         let columns = GuardColumns { id, status, revoke_on };
-        let disarmed =
-            triggers::problems(table, &USERS_TRIGGERS, stamp, &[&row.name], &columns.comparisons());
+        let disarmed = columns.problems(table, stamp, &row.name);
         let name = table.name();
         Ok(Guard {
             name: row.name.as_str().into(),
@@ -208,20 +196,16 @@ impl Guard {
     pub fn has_consent(&self, table: &Relation, stamp: Oid) -> bool {
         let own = self.columns.own_comparisons();
         triggers::served_guard(table, stamp).as_deref() == Some(&*self.name)
+            && agreed_active_when(table, stamp).as_ref() == Some(&self.columns.status.active_when)
             && triggers::compares_first(table, &USERS_TRIGGERS, stamp, &own)
     }
 }
 
-/// How the status column is read, by what the table's update trigger compares: what the table's
-/// owner has agreed to, whatever the guard's row says now.
+/// How the status column is read, by what the table's update trigger says: what the table's owner
+/// has agreed to, whatever the guard's row says now.
 pub fn agreed_active_when(table: &Relation, stamp: Oid) -> Option<ActiveWhen> {
-    let compared = triggers::compared_columns(table, &USERS_TRIGGERS, stamp)?;
-    let (id, attno) = (*compared.first()?, *compared.get(1)?);
-    [ActiveWhen::True, ActiveWhen::False, ActiveWhen::Null].into_iter().find(|form| {
-        let status = StatusColumn { attno, active_when: *form };
-        let own = [Comparison::Value(id), status.comparison()];
-        triggers::compares_first(table, &USERS_TRIGGERS, stamp, &own)
-    })
+    let arguments = triggers::arguments_of_update(table, &USERS_TRIGGERS, stamp)?;
+    ActiveWhen::parse(arguments.get(1)?)
 }
 
 /// What `attach` asks of the columns, checked in the order in which a user would correct them.
@@ -233,7 +217,7 @@ pub fn check_columns(
     revoke_on: &[String],
 ) -> Result<GuardColumns, GuardError> {
     let id = id_column(table, &column(table, id)?)?;
-    let status = status_column(table, &column(table, status)?, active_when)?;
+    let status = StatusColumn::checked(table, &column(table, status)?, active_when)?;
     let mut further = Vec::new();
     for name in revoke_on {
         let column = column(table, name)?;
@@ -363,46 +347,6 @@ pub fn id_column(table: &Relation, column: &Column) -> Result<IdColumn, GuardErr
             .detail("Ids that compare equal must be the same text."));
     }
     Ok(IdColumn { attno: column.attno, id_type })
-}
-
-/// A column that can say whether an account is active, checked.
-fn status_column(
-    table: &Relation,
-    column: &Column,
-    active_when: &str,
-) -> Result<StatusColumn, GuardError> {
-    let forms = ActiveWhen::FORMS.map(|(name, _)| name).join(", ");
-    let Some(form) = ActiveWhen::parse(active_when) else {
-        let message = format!("active_when must be one of {forms}");
-        let hint = Hint::advice(
-            "Say true for a column such as active, false for one such as is_disabled, null for one \
-             such as deleted_at.",
-        );
-        return Err(GuardError::new(ErrorKind::InvalidValue, message, hint));
-    };
-    let is_boolean = column.type_oid == pg_sys::BOOLOID;
-    if column.is_virtual || column.is_row || (form.wants_boolean() && !is_boolean) {
-        let what = match column.is_virtual {
-            true => "is a virtual generated column",
-            false if column.is_row => "is of a row type",
-            false => "is not a boolean",
-        };
-        let message = format!(
-            "column {} of table {} {what}",
-            shown_identifier(&column.name),
-            table.shown_name()
-        );
-        let hint = match column.is_virtual || column.is_row {
-            true => hints::other_column(&table.name()),
-            false => Hint::advice(
-                "Name a boolean column. If the column is NULL while an account is active, as \
-                 deleted_at is, add active_when => 'null'.",
-            ),
-        };
-        return Err(GuardError::new(ErrorKind::StatusNotBoolean, message, hint)
-            .detail(format!("active_when is {}.", form.name())));
-    }
-    Ok(StatusColumn { attno: column.attno, active_when: form })
 }
 
 fn column_gone(table: &Relation, row: &GuardRow, column: &str) -> GuardError {

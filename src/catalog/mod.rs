@@ -8,6 +8,7 @@ pub mod location;
 pub mod policy;
 pub mod privileges;
 pub mod related;
+pub mod status_column;
 pub mod timeline;
 pub mod triggers;
 pub mod unique_index;

@@ -71,6 +71,15 @@ pub fn compares_first(
         .is_some_and(|trigger| trigger.compares_first(table, comparisons))
 }
 
+/// The arguments of the update trigger.
+pub fn arguments_of_update(
+    table: &Relation,
+    set: &TriggerSet,
+    function: Oid,
+) -> Option<Vec<String>> {
+    find(table, set[0].0, function).map(|trigger| trigger.arguments())
+}
+
 /// Why the triggers are not all in place and `ENABLE ALWAYS`: each of them that is not.
 pub fn problems(
     table: &Relation,
@@ -89,7 +98,12 @@ pub fn problems(
             Enabled::Sometimes => return Some(format!("trigger {name} is not ENABLE ALWAYS")),
         }
         if trigger.arguments() != arguments {
-            return Some(format!("trigger {name} serves another guard"));
+            let is_other_guard =
+                trigger.arguments().first().map(String::as_str) != arguments.first().copied();
+            return Some(match is_other_guard {
+                true => format!("trigger {name} serves another guard"),
+                false => format!("trigger {name} was made for other options of its guard"),
+            });
         }
         let fires_as_made = trigger.is(*kind)
             && match *kind {

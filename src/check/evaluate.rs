@@ -7,8 +7,9 @@ use crate::catalog::epochs::EpochReader;
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::policy::Policy;
 use crate::core::epoch::{Epoch, Instant};
+use crate::core::status::{Account, Span};
 use crate::core::user_id::UserId;
-use crate::core::verdict::{Account, FAR_AHEAD, Verdict};
+use crate::core::verdict::{FAR_AHEAD, Verdict};
 use crate::fault_injection::{self, Fault};
 use crate::pg::call_args::{SessionArgs, UsersArg};
 use crate::pg::invalidation;
@@ -55,16 +56,16 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     let bucket = Bucket::of(&key);
     let generation = user_generation(bucket);
     let reader = EpochReader::new(&open).or_raise();
-    let account = reader.account(&id);
-    if account != Account::Active {
+    let account = reader.account(&id).with_margin(policy.stamp_margin);
+    let Account::Active(Span { since, until }) = account else {
         return decide(account, None, args.login, None, &policy);
-    }
+    };
     let cached_guard_epoch = epoch_cache::guard_epoch(open.guard.relid);
     let guard_epoch = cached_guard_epoch.unwrap_or_else(|| reader.guard_epoch());
-    let epoch = reader.user_epoch(&key).max(guard_epoch);
+    let epoch = reader.user_epoch(&key).max(guard_epoch).max(since.map(Epoch));
     let max_age = open.guard.max_session_age;
     if open.relations.untracked_table.is_none() && epoch_generation() == read_in {
-        let new = NewEntry { id, epoch, guard_epoch, bucket, generation };
+        let new = NewEntry { id, epoch, until, guard_epoch, bucket, generation };
         epoch_cache::keep(&open.guard, policy, users == GuardRef::Default, new);
     }
     decide(account, epoch, args.login, max_age, &policy)
@@ -74,10 +75,9 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
 /// is kept is used. Nothing in here raises, unless the id is a text that has to be fetched.
 #[inline]
 pub fn evaluate_cached(users: GuardRef, id: &UserId, login: Option<Instant>) -> Option<Verdict> {
-    let CachedAccount { epoch, max_session_age, policy } =
-        epoch_cache::active_account(users.relid(), id)?;
+    let CachedAccount { epoch, max_session_age, policy, .. } = active_account(users, id)?;
     if policy.max_standby_staleness == 0 && !policy.refuse_when_timeline_changed {
-        return Some(decide(Account::Active, epoch, login, max_session_age, &policy));
+        return Some(decide(Account::ACTIVE, epoch, login, max_session_age, &policy));
     }
     None
 }
@@ -89,15 +89,21 @@ fn evaluate_cached_under_policy(
     id: &UserId,
     login: Option<Instant>,
 ) -> Option<Verdict> {
-    let CachedAccount { policy, .. } = epoch_cache::active_account(users.relid(), id)?;
+    let CachedAccount { policy, .. } = active_account(users, id)?;
     let timeline_refuses = timeline::is_known_to_refuse(&policy)?;
     if let Some(reason) = reason_of(&policy, timeline_refuses) {
         return Some(reason);
     }
     invalidation::accept_messages();
-    let CachedAccount { epoch, max_session_age, policy } =
-        epoch_cache::active_account(users.relid(), id)?;
-    Some(decide(Account::Active, epoch, login, max_session_age, &policy))
+    let CachedAccount { epoch, max_session_age, policy, .. } = active_account(users, id)?;
+    Some(decide(Account::ACTIVE, epoch, login, max_session_age, &policy))
+}
+
+/// What is kept of an account that is active still. The clock is read only for one that expires.
+#[inline]
+fn active_account(users: GuardRef, id: &UserId) -> Option<CachedAccount> {
+    epoch_cache::active_account(users.relid(), id)
+        .filter(|account| account.until.is_none_or(|until| until > clock()))
 }
 
 /// Whether a guard that is not armed refuses everybody; the first time, the client gets a warning.

@@ -6,8 +6,8 @@ use crate::cache::stamped;
 use crate::catalog::epochs::{self, lock_account};
 use crate::catalog::guard::OpenGuard;
 use crate::core::epoch::Epoch;
+use crate::core::status::{Account, Span};
 use crate::core::user_id::UserId;
-use crate::core::verdict::Account;
 use crate::pg::call_args::{Int2Id, Int4Id, Int8Id, TextId, UserArgs, UuidId, parse_user_args};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
@@ -29,10 +29,11 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
     }
     let id = id?.in_column(open.guard.columns.id.id_type)?;
     let (account, _lock) = lock_for_login(&open, &id);
-    if account != Account::Active {
+    let Account::Active(Span { since, .. }) = account.with_margin(policy.stamp_margin) else {
         return None;
-    }
+    };
     let epoch = epochs::epoch(&open.relations, &open.guard.name, &id.into_key());
+    let epoch = epoch.max(since.map(Epoch));
     stamped::forget_all();
     let login = epoch.map_or(clock(), |Epoch(epoch)| epoch.max(clock()));
     if login > latest_given_out(open.guard.max_session_age, &policy) {

@@ -4,8 +4,8 @@
 use super::evaluate::{decide, refusal_reason};
 use crate::cache::guard_cache::{check_library, policy};
 use crate::catalog::epochs::token_epoch;
+use crate::core::status::Account;
 use crate::core::user_id::indexable;
-use crate::core::verdict::Account;
 use crate::pg::call_args::{TokenArgs, parse_token_args};
 use crate::pg::report::OrRaise;
 use pgrx::prelude::*;
@@ -23,7 +23,7 @@ fn is_valid(TokenArgs { scope, subject, issued }: TokenArgs) -> bool {
     }
     let subject = subject.map(indexable);
     let epoch = token_epoch(&indexable(scope), subject.as_deref()).or_raise();
-    decide(Account::Active, epoch, issued, None, &policy).is_valid()
+    decide(Account::ACTIVE, epoch, issued, None, &policy).is_valid()
 }
 
 #[pg_extern(sql = false)]

@@ -22,6 +22,17 @@ impl Instant {
     /// 2000-01-01 00:00 UTC, in microseconds of the Unix epoch.
     const UNIX_MICROS_OF_ZERO: i64 = 946_684_800_000_000;
 
+    /// The beginning of a day in UTC, as a `date` counts days: from 2000-01-01 on, with the two
+    /// infinities at the ends.
+    pub fn of_day(day: i32) -> Instant {
+        const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+        match day {
+            i32::MIN => Self::NEG_INFINITY,
+            i32::MAX => Self::INFINITY,
+            day => Instant(0).plus_micros(i64::from(day).saturating_mul(DAY)),
+        }
+    }
+
     /// This instant moved by `micros`; what leaves the range of a `timestamptz` becomes infinite.
     pub fn plus_micros(self, micros: i64) -> Instant {
         match self.0.saturating_add(micros) {
@@ -144,6 +155,15 @@ mod tests {
         let end = Instant(Instant::END - 1);
         assert_eq!(Epoch::stamp(end, NO_MARGIN, None), Epoch(Instant::INFINITY));
         assert_eq!(Epoch(end).plus_one_millisecond(), Epoch(Instant::INFINITY));
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        assert_eq!(Instant::of_day(0), Instant(0));
+        assert_eq!(Instant::of_day(-1), Instant(-86_400 * SECOND));
+        assert_eq!(Instant::of_day(i32::MAX), Instant::INFINITY);
+        assert_eq!(Instant::of_day(i32::MIN), Instant::NEG_INFINITY);
+        assert_eq!(Instant::of_day(i32::MAX - 1), Instant::INFINITY);
     }
 
     #[test]

@@ -3,22 +3,12 @@
 //! Pure: takes what was read, and decides.
 
 use super::epoch::{Epoch, Instant};
+use super::status::{Account, Span};
 
 /// How far past the margin an epoch may lie ahead of the clock, in microseconds. One that lies
 /// further ahead was stamped by a clock that was wrong. A login time that is given out at it tells
 /// nothing of the session's age.
 pub const FAR_AHEAD: i64 = 60_000_000;
-
-/// What the users table says of an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
-    /// No such row, or an id that the column cannot hold.
-    Unknown,
-    /// The status column says that the account is not active.
-    Disabled,
-    /// The status column says that the account is active.
-    Active,
-}
 
 /// The guard's answer. Only `Valid` lets a session go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +37,12 @@ pub enum Verdict {
 impl Verdict {
     /// The verdict of an account whose guard may be asked.
     ///
-    /// `epoch` is the greater of the user's and the guard's. A `login` of `None` counts as before
-    /// every epoch, so a session that is older than the installation goes on until its user is
-    /// stamped. `oldest_login` is the clock less the age that a session may have, if that is
-    /// limited, and `latest_login` the clock with the tolerance added. `latest_given_out` is how
-    /// far ahead `session_start` gives out a login time. They are asked only when nothing else has
-    /// decided: reading a clock costs more than comparing.
+    /// `epoch` is the greater of the user's and the guard's; the end of a ban counts as one. A
+    /// `login` of `None` counts as before every epoch, so a session that is older than the
+    /// installation goes on until its user is stamped. `oldest_login` is the clock less the age
+    /// that a session may have, if that is limited, and `latest_login` the clock with the tolerance
+    /// added. `latest_given_out` is how far ahead `session_start` gives out a login time. They are
+    /// asked only when nothing else has decided: reading a clock costs more than comparing.
     #[inline]
     pub fn of(
         account: Account,
@@ -62,11 +52,12 @@ impl Verdict {
         latest_login: impl FnOnce() -> Instant,
         latest_given_out: impl FnOnce() -> Instant,
     ) -> Verdict {
-        match account {
+        let since = match account {
             Account::Unknown => return Verdict::UnknownUser,
             Account::Disabled => return Verdict::Disabled,
-            Account::Active => {}
-        }
+            Account::Active(Span { since, .. }) => since,
+        };
+        let epoch = epoch.max(since.map(Epoch));
         let login = login.unwrap_or(Instant::NEG_INFINITY);
         let is_revoked = epoch.is_some_and(|Epoch(epoch)| {
             login < epoch || login == Instant::NEG_INFINITY || epoch == Instant::INFINITY
@@ -124,7 +115,7 @@ mod tests {
         let oldest = || Some(CLOCK.plus_micros(-HOUR));
         let latest = || CLOCK.plus_micros(TOLERANCE);
         let given_out = || CLOCK.plus_micros(FAR_AHEAD);
-        Verdict::of(Account::Active, epoch.map(Epoch), login, oldest, latest, given_out)
+        Verdict::of(Account::ACTIVE, epoch.map(Epoch), login, oldest, latest, given_out)
     }
 
     fn later(micros: i64) -> Option<Instant> {
@@ -145,36 +136,46 @@ mod tests {
 
     #[test]
     fn a_login_before_the_epoch_is_revoked_and_one_at_the_epoch_is_valid() {
-        assert_eq!(verdict_of(Account::Active, later(0), later(-1)), Verdict::Revoked);
-        assert_eq!(verdict_of(Account::Active, later(0), later(0)), Verdict::Valid);
-        assert_eq!(verdict_of(Account::Active, later(0), later(1)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::ACTIVE, later(0), later(-1)), Verdict::Revoked);
+        assert_eq!(verdict_of(Account::ACTIVE, later(0), later(0)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::ACTIVE, later(0), later(1)), Verdict::Valid);
+    }
+
+    #[test]
+    fn a_login_before_the_end_of_a_ban_is_revoked() {
+        let account = Account::Active(Span { since: later(0), until: None });
+        assert_eq!(verdict_of(account, None, later(-1)), Verdict::Revoked);
+        assert_eq!(verdict_of(account, later(-2), later(-1)), Verdict::Revoked);
+        assert_eq!(verdict_of(account, later(2), later(1)), Verdict::Revoked);
+        assert_eq!(verdict_of(account, later(-2), later(0)), Verdict::Valid);
+        assert_eq!(verdict_of(account, None, None), Verdict::Revoked);
     }
 
     #[test]
     fn a_missing_login_is_before_every_epoch_and_valid_without_one() {
         for login in [None, Some(Instant::NEG_INFINITY)] {
-            assert_eq!(verdict_of(Account::Active, None, login), Verdict::Valid);
-            assert_eq!(verdict_of(Account::Active, later(-1), login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::ACTIVE, None, login), Verdict::Valid);
+            assert_eq!(verdict_of(Account::ACTIVE, later(-1), login), Verdict::Revoked);
             let beginning = Some(Instant::NEG_INFINITY);
-            assert_eq!(verdict_of(Account::Active, beginning, login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::ACTIVE, beginning, login), Verdict::Revoked);
         }
     }
 
     #[test]
     fn a_login_past_the_tolerance_is_in_the_future() {
-        assert_eq!(verdict_of(Account::Active, None, later(TOLERANCE)), Verdict::Valid);
-        assert_eq!(verdict_of(Account::Active, None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::ACTIVE, None, later(TOLERANCE)), Verdict::Valid);
+        assert_eq!(verdict_of(Account::ACTIVE, None, later(TOLERANCE + 1)), Verdict::LoginInFuture);
         let forever = Some(Instant::INFINITY);
-        assert_eq!(verdict_of(Account::Active, None, forever), Verdict::LoginInFuture);
-        assert_eq!(verdict_of(Account::Active, later(0), forever), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::ACTIVE, None, forever), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::ACTIVE, later(0), forever), Verdict::LoginInFuture);
     }
 
     #[test]
     fn a_login_given_out_at_an_epoch_far_ahead_is_valid() {
         let ahead = later(100 * TOLERANCE);
-        assert_eq!(verdict_of(Account::Active, ahead, ahead), Verdict::Valid);
+        assert_eq!(verdict_of(Account::ACTIVE, ahead, ahead), Verdict::Valid);
         let past_it = later(100 * TOLERANCE + 1);
-        assert_eq!(verdict_of(Account::Active, ahead, past_it), Verdict::LoginInFuture);
+        assert_eq!(verdict_of(Account::ACTIVE, ahead, past_it), Verdict::LoginInFuture);
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
     fn an_infinite_epoch_lets_nobody_in() {
         let forever = Some(Instant::INFINITY);
         for login in [None, Some(CLOCK), forever] {
-            assert_eq!(verdict_of(Account::Active, forever, login), Verdict::Revoked);
+            assert_eq!(verdict_of(Account::ACTIVE, forever, login), Verdict::Revoked);
         }
     }
 
@@ -217,8 +218,8 @@ mod tests {
             epoch in instant(), later_epoch in instant(), login in proptest::option::of(instant()),
         ) {
             let (low, high) = (epoch.min(later_epoch), epoch.max(later_epoch));
-            let before = verdict_of(Account::Active, Some(low), login);
-            let after = verdict_of(Account::Active, Some(high), login);
+            let before = verdict_of(Account::ACTIVE, Some(low), login);
+            let after = verdict_of(Account::ACTIVE, Some(high), login);
             // A login exactly at the later epoch is the one that its stamp makes possible.
             let is_given_out = login == Some(high);
             prop_assert!(is_given_out || before.is_valid() || !after.is_valid());
@@ -228,7 +229,7 @@ mod tests {
         fn what_is_valid_lies_neither_before_the_epoch_nor_ahead_of_the_clock(
             epoch in proptest::option::of(instant()), login in instant(),
         ) {
-            let is_valid = verdict_of(Account::Active, epoch, Some(login)).is_valid();
+            let is_valid = verdict_of(Account::ACTIVE, epoch, Some(login)).is_valid();
             if is_valid && let Some(epoch) = epoch {
                 prop_assert!(login >= epoch);
             }

@@ -99,11 +99,15 @@ pub struct Text<'fcx>(pub &'fcx [u8]);
 impl_sql_translatable!(Text<'_>, "text");
 
 impl Text<'_> {
-    /// The text as UTF-8, if it may be a word that the library knows: texts of users may be larger
-    /// than what can be allocated.
+    /// The text as UTF-8, if it may be a word that the library knows.
     pub fn word(self) -> String {
-        let is_word = self.0.len() <= pg_sys::NAMEDATALEN as usize;
-        if is_word { names::from_server(self.0) } else { String::new() }
+        self.up_to(pg_sys::NAMEDATALEN as usize)
+    }
+
+    /// The text as UTF-8, or nothing where it is longer: texts of users may be larger than what can
+    /// be allocated.
+    pub fn up_to(self, longest: usize) -> String {
+        if self.0.len() <= longest { names::from_server(self.0) } else { String::new() }
     }
 }
 

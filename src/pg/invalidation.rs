@@ -16,9 +16,9 @@ use std::ffi::c_int;
 pub struct Callbacks {
     /// A relation may have changed.
     pub relation: fn(Oid),
-    /// A schema, a role or a membership in one may have changed. A schema that is renamed takes its
-    /// tables to another name without a message for each.
-    pub schema_or_role: fn(),
+    /// A schema, a role, a membership in one, or a label of an enum may have changed. A schema that
+    /// is renamed takes its tables to another name without a message for each.
+    pub catalog: fn(),
 }
 
 thread_local! {
@@ -36,12 +36,13 @@ pub fn register_callbacks(callbacks: Callbacks) {
         pg_sys::SysCacheIdentifier::NAMESPACEOID,
         pg_sys::SysCacheIdentifier::AUTHOID,
         pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+        pg_sys::SysCacheIdentifier::ENUMOID,
     ] {
         // SAFETY: as above.
         unsafe {
             pg_sys::CacheRegisterSyscacheCallback(
                 cache as _,
-                Some(on_schema_or_role_change),
+                Some(on_catalog_change),
                 pg_sys::Datum::from(0),
             );
         }
@@ -61,13 +62,9 @@ type CacheId = c_int;
 type CacheId = pg_sys::SysCacheIdentifier::Type;
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn on_schema_or_role_change(
-    _arg: pg_sys::Datum,
-    _cache: CacheId,
-    _hash: u32,
-) {
+unsafe extern "C-unwind" fn on_catalog_change(_arg: pg_sys::Datum, _cache: CacheId, _hash: u32) {
     if let Some(callbacks) = CALLBACKS.get() {
-        (callbacks.schema_or_role)();
+        (callbacks.catalog)();
     }
 }
 

@@ -16,6 +16,7 @@ pub mod roles;
 pub mod server;
 pub mod snapshot;
 pub mod spi;
+pub mod status_value;
 pub mod transaction;
 pub mod trigger_call;
 pub mod triggers;

@@ -195,6 +195,11 @@ impl<'scan> Tuple<'scan> {
         (!is_null).then_some(datum)
     }
 
+    /// A value, if the column is of this type still.
+    pub(super) fn get_typed(&self, attno: i16, type_oid: Oid) -> Option<Datum> {
+        self.typed(attno, &[type_oid])
+    }
+
     pub(super) fn type_of(&self, attno: i16) -> Option<Oid> {
         // SAFETY: the row type is valid as long as this.
         unsafe { attribute_of(self.row_type, attno) }.map(|column| column.atttypid)

@@ -14,9 +14,6 @@ pub enum Comparison {
     Value(i16),
     /// `(OLD.column IS TRUE) IS DISTINCT FROM (NEW.column IS TRUE)`, for booleans.
     IsTrue(i16),
-    /// The same with `IS NOT TRUE`: as it says which accounts are active, the clause shows whether
-    /// the column is read the one way or the other.
-    IsNotTrue(i16),
     /// `(OLD.column IS NULL) IS DISTINCT FROM (NEW.column IS NULL)`
     IsNull(i16),
     /// `pg_catalog.record_image_ne(ROW(OLD.column), ROW(NEW.column))`, for any type: what is stored
@@ -36,7 +33,6 @@ impl Comparison {
         match self {
             Comparison::Value(_) => both(&|row| format!("{row}.{column}")),
             Comparison::IsTrue(_) => both(&|row| format!("({row}.{column} IS TRUE)")),
-            Comparison::IsNotTrue(_) => both(&|row| format!("({row}.{column} IS NOT TRUE)")),
             Comparison::IsNull(_) => both(&|row| format!("({row}.{column} IS NULL)")),
             Comparison::Image(_) => {
                 format!("pg_catalog.record_image_ne(ROW(OLD.{column}), ROW(NEW.{column}))")
@@ -199,12 +195,9 @@ fn build_comparison(table: &Relation, comparison: Comparison) -> Option<*mut Nod
             Some((coerce_implicitly(column, type_oid, compared_type)?, compared_type))
         }),
         Comparison::IsTrue(attno) => are_distinct(|row| {
-            let (column, _) = column(table, row, attno)?;
-            Some((boolean_test(column, pg_sys::BoolTestType::IS_TRUE), pg_sys::BOOLOID))
-        }),
-        Comparison::IsNotTrue(attno) => are_distinct(|row| {
-            let (column, _) = column(table, row, attno)?;
-            Some((boolean_test(column, pg_sys::BoolTestType::IS_NOT_TRUE), pg_sys::BOOLOID))
+            let (column, type_oid) = column(table, row, attno)?;
+            let boolean = coerce_implicitly(column, type_oid, pg_sys::BOOLOID)?;
+            Some((is_true(boolean), pg_sys::BOOLOID))
         }),
         Comparison::IsNull(attno) => are_distinct(|row| {
             let (column, type_oid) = column(table, row, attno)?;
@@ -326,11 +319,11 @@ fn coerce_implicitly(node: *mut Node, from: Oid, to: Oid) -> Option<*mut Node> {
     (!coerced.is_null()).then_some(coerced)
 }
 
-fn boolean_test(node: *mut Node, what: pg_sys::BoolTestType::Type) -> *mut Node {
+fn is_true(node: *mut Node) -> *mut Node {
     let test = pg_sys::BooleanTest {
         xpr: pg_sys::Expr { type_: pg_sys::NodeTag::T_BooleanTest },
         arg: node.cast(),
-        booltesttype: what,
+        booltesttype: pg_sys::BoolTestType::IS_TRUE,
         location: NOWHERE,
     };
     allocate(test).cast()

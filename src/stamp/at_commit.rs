@@ -16,12 +16,13 @@ use crate::catalog::guard::{GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::unwatched;
 use crate::core::epoch::Epoch;
+use crate::core::status::Account;
 use crate::core::user_id::{UserId, is_digest};
-use crate::core::verdict::Account;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::memory::ensure_available;
 use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
+use crate::pg::server::stamping_clock;
 use crate::pg::transaction::{
     self, Callbacks, GuardLock, allow_writes, hold_guard_lock, keep_guard_lock,
     with_pinned_search_path,
@@ -77,8 +78,16 @@ struct Work {
     guard: String,
     /// The guard itself: the epoch that it has already, and why.
     stamp: Option<(Option<Epoch>, [Vec<u8>; 2])>,
-    /// Users by their keys, and the related table of each.
-    users: BTreeMap<Vec<u8>, Rc<str>>,
+    /// Users by their keys, and why each.
+    users: BTreeMap<Vec<u8>, Why>,
+}
+
+/// Why a user is stamped at COMMIT.
+enum Why {
+    /// A row of this related table changed.
+    Related(Rc<str>),
+    /// The account expired before a later time was committed.
+    Enabled,
 }
 
 /// First the rows of all guards, then their locks: who stamps two guards by hand has the rows
@@ -125,11 +134,18 @@ fn parts(reason: &[Vec<u8>; 2]) -> [&[u8]; 2] {
 fn resolve(guard: String, pending: PendingGuard) -> Work {
     // For the users' keys, once more.
     ensure_available(pending.bytes);
-    let PendingGuard { guard_stamps, mut users, .. } = pending;
+    let PendingGuard { guard_stamps, mut users, extended, .. } = pending;
     let stamp = guard_stamps.into_iter().rfind(|stamp| stamp.made_in.counts());
     let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
     users.retain(|_, stamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts()));
     let mut work = Work { guard, stamp, users: BTreeMap::new() };
+    let now = stamping_clock();
+    let expired = extended.users.into_iter().filter(|(_, end)| *end <= now);
+    work.users.extend(expired.map(|(key, _)| (key, Why::Enabled)));
+    if extended.others.is_some_and(|first| first <= now) {
+        let reason = Reason::Enabled.parts();
+        work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
+    }
     // A guard that was forgotten has no epochs.
     let row = guard_cache::all_rows().into_iter().find(|row| row.name == work.guard);
     let Some(row) = row.filter(|_| !users.is_empty()) else { return work };
@@ -156,7 +172,7 @@ fn resolve(guard: String, pending: PendingGuard) -> Work {
                 None
             }
         };
-        work.users.extend(key.map(|key| (key, related)));
+        work.users.extend(key.map(|key| (key, Why::Related(related))));
     }
     work
 }
@@ -170,7 +186,7 @@ fn open_if_free(row: &GuardRow) -> Result<Option<FreeGuard>, GuardError> {
     }
 }
 
-fn stamp_users(relations: &ExtensionRelations, guard: &str, users: BTreeMap<Vec<u8>, Rc<str>>) {
+fn stamp_users(relations: &ExtensionRelations, guard: &str, users: BTreeMap<Vec<u8>, Why>) {
     if users.is_empty() {
         return;
     }
@@ -180,11 +196,18 @@ fn stamp_users(relations: &ExtensionRelations, guard: &str, users: BTreeMap<Vec<
     let row = guard_cache::all_rows().into_iter().find(|row| row.name == guard);
     let open = row.and_then(|row| open_if_free(&row).ok().flatten());
     let name = Rc::from(guard);
-    for (key, related) in users {
-        if open.as_ref().is_none_or(|free| is_there(&free.open, &key)) {
-            let related = to_server(&related);
-            let reason = Reason::Related(related.to_bytes());
-            stamp_key(relations, &name, &key, reason, Source::Related, None);
+    let stamp = |key: &[u8], reason: Reason| {
+        if open.as_ref().is_none_or(|free| is_there(&free.open, key)) {
+            stamp_key(relations, &name, key, reason, Source::Related, None);
+        }
+    };
+    for (key, why) in users {
+        match why {
+            Why::Enabled => stamp(&key, Reason::Enabled),
+            Why::Related(related) => {
+                let related = to_server(&related);
+                stamp(&key, Reason::Related(related.to_bytes()));
+            }
         }
     }
 }

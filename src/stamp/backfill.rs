@@ -8,15 +8,18 @@ use super::audit::AuditContext;
 use super::pending;
 use crate::cache::generations;
 use crate::cache::guard_cache;
-use crate::catalog::epochs::{self, is_active};
+use crate::catalog::epochs;
 use crate::catalog::guard::OpenGuard;
-use crate::core::epoch::Epoch;
+use crate::catalog::status_column::StatusColumn;
+use crate::core::epoch::{Epoch, Instant};
+use crate::core::status::{Account, ActiveWhen, Span};
 use crate::pg::datum::Value;
 use crate::pg::memory::within;
 use crate::pg::names::to_server;
-use crate::pg::server::stamping_clock;
+use crate::pg::server::{clock, stamping_clock};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::Statement;
+use crate::pg::tuple::Tuple;
 use pgrx::{PgMemoryContexts, pg_sys};
 
 /// How many accounts one statement stamps.
@@ -60,11 +63,33 @@ thread_local! {
 }
 
 /// Stamps disabled accounts, and returns how many. `all` of them where they may have been disabled
-/// unseen; otherwise those whose last stamp was not for being disabled. They get one epoch: nobody
-/// of them can log in before the lock on the table is released.
-pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
-    let policy = guard_cache::policy();
+/// unseen; otherwise those whose last stamp was not for being disabled.
+///
+/// Where another column said until now who is active, or this one said it otherwise, those are
+/// stamped, too, who are active from now on.
+pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>) -> i64 {
+    let status = &open.guard.columns.status;
     let now = stamping_clock();
+    generations::invalidate_all(open.relations.invalidation);
+    pending::note_stamp();
+    let is_active = |row: &Tuple| status.account(row, || now).is_active();
+    let stamped = stamp_accounts(open, now, all, |row| !is_active(row));
+    stamped
+        + before.filter(|before| *before != status).map_or(0, |before| {
+            let had_ended_logins = |row: &Tuple| has_ended_logins(before.account(row, || now));
+            stamp_accounts(open, now, true, |row| is_active(row) && had_ended_logins(row))
+        })
+}
+
+/// Stamps the accounts whose rows are meant. They get one epoch: nobody of them can log in before
+/// the lock on the table is released.
+fn stamp_accounts(
+    open: &OpenGuard,
+    now: Instant,
+    all: bool,
+    is_meant: impl Fn(&Tuple) -> bool,
+) -> i64 {
+    let policy = guard_cache::policy();
     let old = epochs::guard_epoch(&open.relations, &open.guard.name);
     let Epoch(epoch) = Epoch::stamp(now, policy.margin(), old);
     let guard = to_server(&open.guard.name);
@@ -92,9 +117,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
-    generations::invalidate_all(open.relations.invalidation);
-    pending::note_stamp();
-    each_disabled(open, |key| {
+    each_account(open, is_meant, |key| {
         batch.push(key);
         if batch.len() == BATCH {
             write(&mut batch);
@@ -106,23 +129,41 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool) -> i64 {
     stamped
 }
 
-/// How many disabled accounts have no epoch of their own.
+/// Whether there are logins that do not count because of what the status column says.
+fn has_ended_logins(account: Account) -> bool {
+    !matches!(account, Account::Active(Span { since: None, .. }))
+}
+
+/// How many disabled accounts have no epoch of their own. Those that have expired need none: the
+/// change that puts off the time stamps them.
 pub fn count_unstamped(open: &OpenGuard) -> i64 {
+    let status = &open.guard.columns.status;
     let mut count = 0;
-    each_disabled(open, |key| {
-        if epochs::user_epoch(&open.relations, &open.guard.name, &key).is_none() {
-            count += 1;
-        }
-    });
+    if status.active_when == ActiveWhen::Future {
+        return count;
+    }
+    each_account(
+        open,
+        |row| !status.account(row, clock).is_active(),
+        |key| {
+            if epochs::user_epoch(&open.relations, &open.guard.name, &key).is_none() {
+                count += 1;
+            }
+        },
+    );
     count
 }
 
-/// Calls `visit` with the key of each account that is not active.
-fn each_disabled(open: &OpenGuard, mut visit: impl FnMut(Vec<u8>)) {
-    let columns = &open.guard.columns;
+/// Calls `visit` with the key of each account whose row is meant.
+fn each_account(
+    open: &OpenGuard,
+    is_meant: impl Fn(&Tuple) -> bool,
+    mut visit: impl FnMut(Vec<u8>),
+) {
+    let id = open.guard.columns.id;
     open.users.scan(&Snapshot::latest(&open.users), |row| {
-        if !is_active(columns.status, row)
-            && let Some(id) = row.user_id(columns.id.attno, columns.id.id_type)
+        if is_meant(row)
+            && let Some(id) = row.user_id(id.attno, id.id_type)
         {
             visit(id.into_key().into_owned());
         }

@@ -1,6 +1,6 @@
 //! What this transaction has stamped, and what it is to stamp before it commits.
 
-use crate::core::epoch::Epoch;
+use crate::core::epoch::{Epoch, Instant};
 use crate::pg::memory::ensure_available;
 use crate::pg::server::Subtransaction;
 use std::cell::{Cell, RefCell};
@@ -20,6 +20,18 @@ pub struct PendingGuard {
     pub users: BTreeMap<Vec<u8>, UserStamp>,
     /// How much memory these take.
     pub bytes: usize,
+    /// Of users, because their accounts expire later than they did.
+    pub extended: Extended,
+}
+
+/// Accounts that were to expire at a time which has not passed, and are not any more. If that time
+/// passes before COMMIT, they were not active meanwhile.
+#[derive(Default)]
+pub struct Extended {
+    /// The time of each, by the key of the user's epoch.
+    pub users: BTreeMap<Vec<u8>, Instant>,
+    /// The first time of those for whom there was no room.
+    pub others: Option<Instant>,
 }
 
 /// A stamp of a whole guard.
@@ -51,6 +63,8 @@ const MAX_USERS: usize = 250_000;
 const MAX_BYTES: usize = 64 << 20;
 /// What a user takes beside the key.
 const USER_BYTES: usize = 160;
+/// How many accounts are kept that expire later. Few transactions last until one would have.
+const MAX_EXTENDED: usize = 10_000;
 /// Memory is asked for in such pieces, so that the lack of it is an error.
 const PIECE: usize = 1 << 20;
 
@@ -119,6 +133,21 @@ pub fn add_user(
             let is_nested = Subtransaction::is_nested();
             pending.users.retain(|_, stamp| is_nested && stamp.asked_in[..] != [here]);
             pending.bytes = pending.users.keys().map(|key| bytes_of(key)).sum();
+        }
+    });
+}
+
+/// The transaction has put off the time at which this user's account expires.
+pub fn add_extended(guard: &str, key: &[u8], end: Instant) {
+    PENDING.with_borrow_mut(|pending| {
+        let Extended { users, others } = &mut pending.entry(guard.to_owned()).or_default().extended;
+        let is_full = users.len() >= MAX_EXTENDED;
+        match users.get_mut(key) {
+            Some(first) => *first = end.min(*first),
+            None if is_full => *others = Some(others.map_or(end, |first| first.min(end))),
+            None => {
+                users.insert(key.to_owned(), end);
+            }
         }
     });
 }

@@ -46,6 +46,8 @@ pub enum Reason<'a> {
     Related(&'a [u8]),
     /// Somebody asked for it, for this reason, in the database's encoding.
     Admin(&'a [u8]),
+    /// A ban ran out by itself, and the row does not say any more when.
+    BanEnded,
     /// The trigger fired on a change that the guard no longer names.
     Changed,
 }
@@ -60,6 +62,7 @@ impl<'a> Reason<'a> {
             Reason::IdChanged => [b"id_changed", b""],
             Reason::Recreated => [b"recreated", b""],
             Reason::Truncated => [b"truncated", b""],
+            Reason::BanEnded => [b"ban_ended", b""],
             Reason::Changed => [b"changed", b""],
             Reason::Admin(b"" | b"admin") => [b"admin", b""],
             Reason::Admin(why) => [b"admin: ", why],
@@ -203,14 +206,8 @@ pub fn stamp_key(
             own.greatest().max(known_guard_epoch(relations, guard)).max(floor)
         },
         |epoch, now| {
-            let row = [
-                Value::Text(guard_in_server.to_bytes()),
-                Value::Text(key),
-                Value::Time(epoch.0),
-                Value::Joined(reason),
-                Value::Time(now),
-                Value::Bool(source == Source::Related),
-            ];
+            let name = guard_in_server.to_bytes();
+            let row = user_row(name, key, (epoch, now), reason, source);
             is_first.get() && epochs.insert(epoch_table(relations), &row) || write_user(&row)
         },
     );
@@ -219,6 +216,43 @@ pub fn stamp_key(
     // The next stamp may be of the same user, in the same statement.
     make_visible();
     stamp.0
+}
+
+/// Raises the user's epoch to where a ban ended, unless it lies there already: logins from before
+/// do not count again when the account's row forgets the ban. The caller holds that row.
+pub fn keep_end_of_ban(open: &OpenGuard, key: &[u8], end: Epoch) {
+    let OpenGuard { relations, guard, .. } = open;
+    let epochs =
+        Relation::open(relations.epoch, Lock::Write).ok_or_else(extension::gone).or_raise();
+    epochs::lock_user_epoch(&epochs, &guard.name, key, false);
+    let own = epochs::user_epochs_in(&epochs, &guard.name, key).greatest();
+    if own.max(known_guard_epoch(relations, &guard.name)) >= Some(end) {
+        return;
+    }
+    let (name, stamp) = (to_server(&guard.name), (end, stamping_clock()));
+    let reason = Reason::BanEnded.parts();
+    write_user(&user_row(name.to_bytes(), key, stamp, reason, Source::Account));
+    let subject = Subject::User(&guard.name, key);
+    audit::record(relations, &guard_cache::policy(), subject, stamp, reason);
+    make_visible();
+}
+
+/// A row of `session_guard.epoch`.
+fn user_row<'a>(
+    guard: &'a [u8],
+    key: &'a [u8],
+    (epoch, stamped_at): (Epoch, Instant),
+    reason: [&'a [u8]; 2],
+    source: Source,
+) -> [Value<'a>; 6] {
+    [
+        Value::Text(guard),
+        Value::Text(key),
+        Value::Time(epoch.0),
+        Value::Joined(reason),
+        Value::Time(stamped_at),
+        Value::Bool(source == Source::Related),
+    ]
 }
 
 /// Raises the epoch of everybody whom the guard guards. Before this transaction commits, the epoch

@@ -115,7 +115,7 @@ fn subject_id(
 fn initiating_entity(reason: &str) -> &'static str {
     match reason {
         "admin: logout" => "user",
-        "backfill" | "recreated" | "truncated" => "system",
+        "backfill" | "recreated" | "truncated" | "ban_ended" => "system",
         _ => "admin",
     }
 }

@@ -1,15 +1,20 @@
 //! SQL: what a change of the users table stamps.
 
-use super::raise::{Reason, Source, stamp_guard, stamp_user, stamp_user_past};
+use super::pending;
+use super::raise::{Reason, Source, keep_end_of_ban, stamp_guard, stamp_user, stamp_user_past};
+use crate::cache::generations::{self, Bucket};
 use crate::cache::guard_cache::{self, GuardRef};
-use crate::catalog::epochs::{is_active, user_epoch};
+use crate::catalog::epochs::user_epoch;
 use crate::catalog::guard::OpenGuard;
 use crate::catalog::{location, unwatched};
+use crate::core::epoch::{Epoch, Instant};
+use crate::core::status::Change;
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::fault_injection::{self, Fault};
 use crate::pg::names::{shown_identifier, shown_relation, to_server};
 use crate::pg::relation::{Lock, Relation};
+use crate::pg::server::stamping_clock;
 use crate::pg::trigger_call::TriggerCall;
 use crate::pg::tuple::Tuple;
 use pgrx::PgTriggerOperation;
@@ -99,13 +104,38 @@ fn on_update(open: &OpenGuard, old: &Tuple, new: &Tuple) {
         }
         return;
     }
-    let status = open.guard.columns.status;
-    match (is_active(status, old), is_active(status, new)) {
-        (was, is) if was == is => stamp_changed_column(open, old, new),
-        (_, true) if fault_injection::has(Fault::NoStampAtEnable) => {}
-        (_, true) => stamp_row(open, new, Reason::Enabled),
-        (_, false) => stamp_row(open, new, Reason::Disabled),
+    let status = &open.guard.columns.status;
+    let now = stamping_clock();
+    let [was, is] = [old, new].map(|row| status.account(row, || now));
+    match Change::between(was, is) {
+        Change::Enabled if fault_injection::has(Fault::NoStampAtEnable) => {}
+        Change::Enabled => stamp_row(open, new, Reason::Enabled),
+        Change::Disabled => stamp_row(open, new, Reason::Disabled),
+        Change::None => stamp_changed_column(open, old, new),
+        Change::Moved { not_before, unless_past } => {
+            stamp_changed_column(open, old, new);
+            note_moved(open, new, not_before, unless_past);
+        }
     }
+}
+
+/// The account is as active as it was; but what backends keep of it may not hold as long.
+fn note_moved(
+    open: &OpenGuard,
+    row: &Tuple,
+    not_before: Option<Instant>,
+    unless_past: Option<Instant>,
+) {
+    let Some(id) = id_of(open, row) else { return };
+    let key = id.into_key();
+    if let Some(end) = not_before {
+        let margin = guard_cache::policy().stamp_margin;
+        keep_end_of_ban(open, &key, Epoch(end.plus_micros(margin)));
+    }
+    if let Some(end) = unless_past {
+        pending::add_extended(&open.guard.name, &key, end);
+    }
+    generations::invalidate_user(Bucket::of(&key), open.relations.invalidation);
 }
 
 fn stamp_row(open: &OpenGuard, row: &Tuple, reason: Reason) {
@@ -115,12 +145,15 @@ fn stamp_row(open: &OpenGuard, row: &Tuple, reason: Reason) {
 }
 
 fn stamp_changed_column(open: &OpenGuard, old: &Tuple, new: &Tuple) {
-    let mut columns = open.guard.columns.revoke_on.iter();
-    match columns.find(|attno| !old.has_same_bytes(new, **attno)) {
+    let is_changed = |attno: i16| !old.has_same_bytes(new, attno);
+    let columns = &open.guard.columns;
+    match columns.revoke_on.iter().find(|attno| is_changed(**attno)) {
         Some(attno) => {
             let name = to_server(&open.users.column_name(*attno));
             stamp_row(open, new, Reason::Column(name.to_bytes()));
         }
+        // As from one value to another for which accounts are active.
+        None if is_changed(columns.status.attno()) => {}
         None => stamp_row(open, new, Reason::Changed),
     }
 }

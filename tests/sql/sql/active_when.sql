@@ -61,7 +61,7 @@ SELECT check_name, ok FROM session_guard.health() WHERE guard = 'public.odd' AND
 SELECT session_guard.attach('odd', active_column => 'c');
 \set VERBOSITY default
 
--- How a column is read can change; who is disabled by that is stamped.
+-- How a column is read can change. Who is disabled by that is stamped, and so is who was disabled until now.
 INSERT INTO by_true VALUES (4, true), (5, false);
 DELETE FROM session_guard.epoch;
 SELECT session_guard.attach('by_true', active_when => 'false');

@@ -20,7 +20,7 @@ SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
 DROP TRIGGER session_guard_truncate ON accounts;
 SELECT * FROM armed();
 DROP TRIGGER session_guard_update ON accounts;
-CREATE TRIGGER session_guard_update AFTER UPDATE ON accounts FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id) EXECUTE FUNCTION session_guard.stamp('public.accounts');
+CREATE TRIGGER session_guard_update AFTER UPDATE ON accounts FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id) EXECUTE FUNCTION session_guard.stamp('public.accounts', 'true');
 ALTER TABLE accounts ENABLE ALWAYS TRIGGER session_guard_update;
 SELECT * FROM armed();
 -- All that is wrong, and not the first of it.
@@ -29,7 +29,7 @@ SELECT * FROM armed();
 ALTER TABLE accounts ENABLE ALWAYS TRIGGER session_guard_insert, ENABLE ALWAYS TRIGGER session_guard_delete;
 DROP TRIGGER session_guard_update ON accounts;
 CREATE TRIGGER session_guard_update AFTER UPDATE OF id ON accounts FOR EACH ROW
-    WHEN (OLD.id IS DISTINCT FROM NEW.id OR OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp('public.accounts');
+    WHEN (OLD.id IS DISTINCT FROM NEW.id OR OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp('public.accounts', 'true');
 ALTER TABLE accounts ENABLE ALWAYS TRIGGER session_guard_update;
 SELECT * FROM armed();
 -- One that serves another guard.

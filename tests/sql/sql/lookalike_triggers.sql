@@ -20,7 +20,7 @@ END $$;
 CREATE FUNCTION with_trigger(name text, event text, rest text, kind text DEFAULT 'TRIGGER') RETURNS TABLE (ok boolean, verdict text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DROP TRIGGER %I ON users', name);
-    EXECUTE format('CREATE %s %I %s ON users %s EXECUTE FUNCTION session_guard.stamp(%L)', kind, name, event, rest, 'public.users');
+    EXECUTE format('CREATE %s %I %s ON users %s EXECUTE FUNCTION session_guard.stamp(%L, ''true'')', kind, name, event, rest, 'public.users');
     EXECUTE format('ALTER TABLE users ENABLE ALWAYS TRIGGER %I', name);
     SELECT * INTO ok, verdict FROM seen();
     RAISE 'undo' USING ERRCODE = 'TRIGR';
@@ -105,7 +105,7 @@ BEGIN
     CREATE TRIGGER session_guard_update AFTER UPDATE ON users FOR EACH ROW
         WHEN (OLD.id IS DISTINCT FROM NEW.id OR (OLD.active IS TRUE) IS DISTINCT FROM (NEW.active IS TRUE)
               OR record_image_ne(ROW(OLD.password), ROW(NEW.password)))
-        EXECUTE FUNCTION session_guard.stamp('public.users');
+        EXECUTE FUNCTION session_guard.stamp('public.users', 'true');
     ALTER TABLE users ENABLE ALWAYS TRIGGER session_guard_update;
     SELECT * INTO ok, verdict FROM seen();
     RETURN NEXT;
@@ -149,7 +149,7 @@ SELECT * FROM seen('public.by_name');
 CREATE FUNCTION with_clause_by_name(clause text) RETURNS TABLE (ok boolean, verdict text) LANGUAGE plpgsql AS $$
 BEGIN
     DROP TRIGGER session_guard_update ON by_name;
-    EXECUTE format('CREATE TRIGGER session_guard_update AFTER UPDATE ON by_name FOR EACH ROW WHEN (%s) EXECUTE FUNCTION session_guard.stamp(%L)', clause, 'public.by_name');
+    EXECUTE format('CREATE TRIGGER session_guard_update AFTER UPDATE ON by_name FOR EACH ROW WHEN (%s) EXECUTE FUNCTION session_guard.stamp(%L, ''null'')', clause, 'public.by_name');
     ALTER TABLE by_name ENABLE ALWAYS TRIGGER session_guard_update;
     SELECT * INTO ok, verdict FROM seen('public.by_name');
     RAISE 'undo' USING ERRCODE = 'TRIGR';

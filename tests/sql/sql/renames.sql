@@ -92,7 +92,7 @@ SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
 -- A trigger that was made again with another clause is not taken for the guard's.
 DROP TRIGGER session_guard_update ON users;
 CREATE TRIGGER session_guard_update AFTER UPDATE ON users FOR EACH ROW
-    WHEN (OLD.id IS DISTINCT FROM NEW.id AND OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp('public.users');
+    WHEN (OLD.id IS DISTINCT FROM NEW.id AND OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION session_guard.stamp('public.users', 'true');
 ALTER TABLE users ENABLE ALWAYS TRIGGER session_guard_update;
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'armed';
 SELECT session_guard.attach('users');
