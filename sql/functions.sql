@@ -431,6 +431,16 @@ CREATE FUNCTION session_guard.unwatch(related regclass) RETURNS void
 COMMENT ON FUNCTION session_guard.unwatch(related regclass) IS
     'has changes of a related table end no sessions any more; requires ownership of the related table';
 
+CREATE FUNCTION session_guard.add_store(store regclass, user_id_column name, revoked_at_column name DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'add_store_wrapper';
+COMMENT ON FUNCTION session_guard.add_store(store regclass, user_id_column name, revoked_at_column name, users regclass) IS
+    'has stamps end sessions in a table in which an app keeps them: deletes the user''s rows, or raises a column (timestamptz, timestamp in UTC, or an integer of Unix seconds) to the time of the stamp; requires ownership of both tables; without a users table: of the default guard';
+
+CREATE FUNCTION session_guard.remove_store(store regclass) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'remove_store_wrapper';
+COMMENT ON FUNCTION session_guard.remove_store(store regclass) IS
+    'has stamps end no more sessions in this table; requires ownership of it';
+
 CREATE FUNCTION session_guard.reconcile(users regclass DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'reconcile_wrapper';
 COMMENT ON FUNCTION session_guard.reconcile(users regclass) IS
@@ -528,6 +538,14 @@ ALTER TABLE session_guard.policy ENABLE ALWAYS TRIGGER session_guard_changed, EN
 COMMENT ON TRIGGER session_guard_changed ON session_guard.policy IS 'edits by hand count at once';
 COMMENT ON TRIGGER session_guard_emptied ON session_guard.policy IS 'edits by hand count at once';
 
+CREATE TRIGGER session_guard_changed AFTER INSERT OR UPDATE OR DELETE ON session_guard.store
+    FOR EACH ROW EXECUTE FUNCTION session_guard.guard_changed();
+CREATE TRIGGER session_guard_emptied AFTER TRUNCATE ON session_guard.store
+    FOR EACH STATEMENT EXECUTE FUNCTION session_guard.guard_changed();
+ALTER TABLE session_guard.store ENABLE ALWAYS TRIGGER session_guard_changed, ENABLE ALWAYS TRIGGER session_guard_emptied;
+COMMENT ON TRIGGER session_guard_changed ON session_guard.store IS 'edits by hand count at once';
+COMMENT ON TRIGGER session_guard_emptied ON session_guard.store IS 'edits by hand count at once';
+
 CREATE TRIGGER session_guard_changed AFTER INSERT OR UPDATE OR DELETE ON session_guard.epoch
     FOR EACH ROW EXECUTE FUNCTION session_guard.epoch_changed();
 CREATE TRIGGER session_guard_emptied AFTER TRUNCATE ON session_guard.epoch
@@ -560,6 +578,16 @@ CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
 ALTER TABLE session_guard.watch ENABLE ALWAYS TRIGGER session_guard_apply;
 COMMENT ON TRIGGER session_guard_apply ON session_guard.watch IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
+
+CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.store
+    FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
+ALTER TABLE session_guard.store ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.store IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
+
+CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.store_failure
+    FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();
+ALTER TABLE session_guard.store_failure ENABLE ALWAYS TRIGGER session_guard_apply;
+COMMENT ON TRIGGER session_guard_apply ON session_guard.store_failure IS 'what is replicated or restored raises epochs, and changes nothing else that is there';
 
 CREATE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.unwatched
     FOR EACH ROW EXECUTE FUNCTION session_guard.apply_replicated();

@@ -59,7 +59,7 @@ BEGIN
             ('GRANT SELECT ON ALL SEQUENCES IN SCHEMA session_guard TO %s', granting),
             ('GRANT INSERT ON ALL TABLES IN SCHEMA session_guard TO %s', owner),
             ('REVOKE INSERT ON session_guard.trigger_state FROM %s', owner),
-            ('GRANT DELETE ON session_guard.guard, session_guard.watch TO %s', owner),
+            ('GRANT DELETE ON session_guard.guard, session_guard.watch, session_guard.store TO %s', owner),
             ('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO %s', owner)) AS g (statement, grantees)
     LOOP
         EXECUTE granted.statement;

@@ -52,6 +52,39 @@ COMMENT ON COLUMN session_guard.watch.table_owner IS 'the related table''s owner
 COMMENT ON COLUMN session_guard.watch.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.watch.columns IS 'the columns whose change counts besides; NULL: all';
 
+CREATE TABLE session_guard.store (
+    guard             text COLLATE pg_catalog."C" NOT NULL,
+    schema_name       name NOT NULL,
+    table_name        name NOT NULL,
+    table_owner       name NOT NULL,
+    user_id_column    name NOT NULL,
+    revoked_at_column name,
+    PRIMARY KEY (schema_name, table_name)
+);
+COMMENT ON TABLE session_guard.store IS 'the tables in which apps keep their sessions, and in which stamps end them, as last given to session_guard.add_store';
+COMMENT ON COLUMN session_guard.store.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.store.schema_name IS 'the table''s schema';
+COMMENT ON COLUMN session_guard.store.table_name IS 'the table''s name';
+COMMENT ON COLUMN session_guard.store.table_owner IS 'the table''s owner when it was added: stamps end sessions with that role''s rights';
+COMMENT ON COLUMN session_guard.store.user_id_column IS 'the column that names the user';
+COMMENT ON COLUMN session_guard.store.revoked_at_column IS 'the column that is raised to the time of a stamp; NULL: the user''s rows are deleted';
+
+CREATE TABLE session_guard.store_failure (
+    guard       text COLLATE pg_catalog."C" NOT NULL,
+    schema_name name        NOT NULL,
+    table_name  name        NOT NULL,
+    failed_at   timestamptz NOT NULL,
+    reason      text        NOT NULL
+);
+-- It has no key, and while it is published, no row could be deleted.
+ALTER TABLE session_guard.store_failure REPLICA IDENTITY FULL;
+COMMENT ON TABLE session_guard.store_failure IS 'that a stamp could not end sessions in a session store, until session_guard.reconcile has ended them';
+COMMENT ON COLUMN session_guard.store_failure.guard IS 'the guard''s name';
+COMMENT ON COLUMN session_guard.store_failure.schema_name IS 'the store''s schema';
+COMMENT ON COLUMN session_guard.store_failure.table_name IS 'the store''s name';
+COMMENT ON COLUMN session_guard.store_failure.failed_at IS 'when the transaction began that stamped';
+COMMENT ON COLUMN session_guard.store_failure.reason IS 'what PostgreSQL said';
+
 CREATE TABLE session_guard.unwatched (
     guard      text COLLATE pg_catalog."C" NOT NULL,
     noticed_at timestamptz NOT NULL,
@@ -225,6 +258,8 @@ COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many use
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.store', '');
+SELECT pg_catalog.pg_extension_config_dump('session_guard.store_failure', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.unwatched', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard_epoch', '');

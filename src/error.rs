@@ -65,6 +65,8 @@ pub enum ErrorKind {
     LibraryOutdated,
     /// A value that a function or a policy does not take.
     InvalidValue,
+    /// Sessions could not be ended in a session store.
+    StoreFailed,
     /// PostgreSQL's queue of notifications is full.
     QueueFull,
     /// A trigger that was not made by `attach` or `watch` calls their function.
@@ -98,6 +100,7 @@ impl ErrorKind {
             TableInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, // 55006
             CannotUseSchema => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED, // 01007
             StillGranted => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_REVOKED, // 01006
+            StoreFailed => PgSqlErrorCode::ERRCODE_WARNING,      // 01000
             UnknownUser => PgSqlErrorCode::ERRCODE_NO_DATA,      // 02000
             OnStandby => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, // 25006
             InvalidValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023

@@ -70,6 +70,8 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
             run_once("DELETE FROM session_guard.guard WHERE name = $1", &name);
             run_once("DELETE FROM session_guard.unwatched WHERE guard = $1", &name);
             run_once("DELETE FROM session_guard.trigger_state WHERE guard = $1", &name);
+            run_once("DELETE FROM session_guard.store WHERE guard = $1", &name);
+            run_once("DELETE FROM session_guard.store_failure WHERE guard = $1", &name);
         } else {
             if let Some(renamed) = &renamed {
                 write_names(renamed);

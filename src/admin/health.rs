@@ -5,6 +5,8 @@ use super::{health_own_tables, health_privileges};
 use crate::cache::guard_cache::{self, attached_rows, check_library, check_names};
 use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
+use crate::catalog::store::StoreRow;
+use crate::catalog::store_failure;
 use crate::catalog::triggers::served_guard;
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
@@ -196,6 +198,10 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     findings.push(unique_id(&open));
     findings.push(disabled_accounts(&open, &name));
     findings.push(status_values(&open));
+    let stores = guard_cache::stores();
+    findings.extend(
+        stores.iter().filter(|store| store.guard == row.name).map(|row| store(row, &open, &name)),
+    );
     for watch in related::rows_of(&row.name) {
         let problems = watch.problems(&name);
         if problems.is_empty() {
@@ -206,6 +212,24 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
         );
     }
     Ok(findings)
+}
+
+fn store(row: &StoreRow, open: &OpenGuard, users: &RelationName) -> Finding {
+    const CHECK: &str = "store";
+    let name = row.table.shown();
+    if let Err(error) = row.open(open.relations.owner) {
+        return Finding::of_error(CHECK, error);
+    }
+    match store_failure::first(row) {
+        None => Finding::ok(CHECK, format!("ending sessions in {name}")),
+        Some(_) => {
+            let detail = format!("sessions in {name} could not be ended");
+            let statement = format!("SELECT session_guard.reconcile({});", users.literal());
+            let sentence =
+                "The reasons are in session_guard.store_failure. Once they are gone, run";
+            Finding::wrong(CHECK, detail, Hint::run(sentence, statement))
+        }
+    }
 }
 
 fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {

@@ -14,7 +14,7 @@ const CHECK: &str = "own_tables";
 const CHANGE_TRIGGERS: &str = "
     SELECT w.relation, v.* FROM (VALUES
         ('epoch', 'epoch_changed'), ('guard_epoch', 'epoch_changed'), ('guard', 'guard_changed'),
-        ('policy', 'guard_changed')) AS w (relation, function)
+        ('policy', 'guard_changed'), ('store', 'guard_changed')) AS w (relation, function)
     CROSS JOIN LATERAL (VALUES
         ('session_guard_changed', 29, 'AFTER INSERT OR UPDATE OR DELETE', 'ROW', w.function),
         ('session_guard_emptied', 32, 'AFTER TRUNCATE', 'STATEMENT', w.function)) AS v
@@ -24,8 +24,9 @@ const CHANGE_TRIGGERS: &str = "
 const APPLY_TRIGGERS: &str = "
     SELECT r, 'session_guard_apply', 31, 'BEFORE INSERT OR UPDATE OR DELETE', 'ROW',
            'apply_replicated'
-    FROM (VALUES ('guard'), ('watch'), ('unwatched'), ('trigger_state'), ('policy'), ('epoch'),
-        ('guard_epoch'), ('token_epoch'), ('event'), ('timeline')) AS t (r)";
+    FROM (VALUES ('guard'), ('watch'), ('store'), ('store_failure'), ('unwatched'),
+        ('trigger_state'), ('policy'), ('epoch'), ('guard_epoch'),
+        ('token_epoch'), ('event'), ('timeline')) AS t (r)";
 
 /// The tables whose triggers are not all in place and `ENABLE ALWAYS`, and the statements that put
 /// them back. Only the extension's own: what else lies in its schema has none.
@@ -60,9 +61,11 @@ fn misplaced(wanted: &str) -> Option<(String, String)> {
 
 /// Without one of these nothing else can be told.
 pub fn missing() -> Option<Finding> {
-    const NAMES: [&CStr; 12] = [
+    const NAMES: [&CStr; 14] = [
         c"guard",
         c"watch",
+        c"store",
+        c"store_failure",
         c"policy",
         c"epoch",
         c"guard_epoch",

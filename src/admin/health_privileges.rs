@@ -161,7 +161,7 @@ pub fn privileges() -> Finding {
                  AND NOT pg_catalog.has_sequence_privilege($1, c.oid, w.privilege)
              WHEN w.privilege = 'SELECT'
                  OR w.privilege = 'INSERT' AND c.relname <> 'trigger_state'
-                 OR w.privilege = 'DELETE' AND c.relname IN ('guard', 'watch')
+                 OR w.privilege = 'DELETE' AND c.relname IN ('guard', 'watch', 'store')
              THEN NOT pg_catalog.has_table_privilege($1, c.oid, w.privilege)
              ELSE false END
          GROUP BY n.nspname, c.relname"
@@ -198,7 +198,7 @@ pub fn privileges() -> Finding {
         "GRANT USAGE ON SCHEMA session_guard TO {role} WITH GRANT OPTION; \
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA session_guard TO {role}; \
          REVOKE INSERT ON session_guard.trigger_state FROM {role}; \
-         GRANT DELETE ON session_guard.guard, session_guard.watch TO {role}; \
+         GRANT DELETE ON session_guard.guard, session_guard.watch, session_guard.store TO {role}; \
          GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
     Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))

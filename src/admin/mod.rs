@@ -15,5 +15,6 @@ pub mod inherit;
 pub mod prune;
 pub mod reconcile;
 pub mod revoke;
+pub mod store;
 pub mod trigger_ddl;
 pub mod watch;

@@ -7,12 +7,14 @@ use crate::cache::guard_cache::{
 };
 use crate::catalog::guard::{self, GuardRow};
 use crate::catalog::location;
-use crate::catalog::privileges::check_ownership;
+use crate::catalog::privileges::{as_tables_owner, check_ownership};
 use crate::catalog::related;
+use crate::catalog::store_failure;
 use crate::error::GuardError;
 use crate::pg::datum::RegClass;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
+use crate::stamp::stored_sessions;
 use pgrx::prelude::*;
 
 /// Re-arms a guard, or all, and stamps the accounts that were disabled while they were not armed.
@@ -44,6 +46,12 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
     for watched in related::rows_of(&row.name) {
         if let Err(error) = watch::repair(&watched) {
             error.warn();
+        }
+    }
+    for store in guard_cache::stores().iter().filter(|store| store.guard == row.name) {
+        if let Some(failed_at) = store_failure::first(store) {
+            as_tables_owner(|| store_failure::forget(store));
+            stored_sessions::note_raised_since(&row.name, failed_at);
         }
     }
     Ok(stamped)

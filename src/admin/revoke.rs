@@ -12,7 +12,8 @@ use crate::pg::datum::{RegClass, Text};
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
 use crate::pg::tuple::{RowLock, Wait};
-use crate::stamp::raise::{Reason, Source, stamp_guard, stamp_scope, stamp_token, stamp_user};
+use crate::stamp::raise::{Source, stamp_guard, stamp_scope, stamp_token, stamp_user};
+use crate::stamp::reason::Reason;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 

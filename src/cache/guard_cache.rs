@@ -5,6 +5,7 @@ use crate::catalog::extension::{self, ExtensionRelations};
 use crate::catalog::guard::{self, Guard, GuardRow, OpenGuard};
 use crate::catalog::location;
 use crate::catalog::policy::Policy;
+use crate::catalog::store::{self, StoreRow};
 use crate::catalog::timeline::{self, Timeline};
 use crate::catalog::{hints, triggers};
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -51,6 +52,8 @@ struct Catalog {
     too_new: Option<GuardError>,
     /// Read when they are first asked for, as few servers do.
     timelines: OnceCell<Rc<[Timeline]>>,
+    /// Read when something is first stamped.
+    stores: OnceCell<Rc<[StoreRow]>>,
 }
 
 #[derive(Default)]
@@ -164,6 +167,17 @@ pub fn try_relations() -> Result<ExtensionRelations, GuardError> {
 pub fn policy() -> Policy {
     refresh();
     catalog().map_or(Policy::DEFAULT, |catalog| catalog.policy)
+}
+
+/// The session stores of all guards.
+pub fn stores() -> Rc<[StoreRow]> {
+    refresh();
+    let read = || {
+        let table = extension_relation(c"store");
+        generations::track_guards(table);
+        Rc::from(table.map_or(Vec::new(), store::read_rows))
+    };
+    catalog().map_or_else(|_| Rc::from([]), |catalog| Rc::clone(catalog.stores.get_or_init(read)))
 }
 
 /// The timelines in which no stamp is missing.
@@ -288,6 +302,7 @@ fn catalog() -> Result<Rc<Catalog>, GuardError> {
         rows: guard::read_rows(relations.guard),
         policy: Policy::read(relations.policy),
         timelines: OnceCell::new(),
+        stores: OnceCell::new(),
     });
     if guard_generation() == generation {
         CACHE.with_borrow_mut(|cache| cache.catalog = Some(Rc::clone(&catalog)));

@@ -11,7 +11,7 @@ use crate::pg::index_scan::Key;
 use crate::pg::invalidation;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation, RelationKind};
-use crate::pg::server::clock;
+use crate::pg::server::{clock, is_current_transaction};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::transaction::{in_subtransaction, is_repeatable_read, wait_for};
 use crate::pg::tuple::{LockedRow, RowLock, Tuple, Wait};
@@ -21,6 +21,7 @@ use std::panic::AssertUnwindSafe;
 const USER_GUARD: i16 = 1;
 const USER_ID: i16 = 2;
 const USER_EPOCH: i16 = 3;
+const USER_REASON: i16 = 4;
 const USER_STAMPED_AT: i16 = 5;
 const USER_IS_RELATED: i16 = 6;
 const GUARD_NAME: i16 = 1;
@@ -241,6 +242,10 @@ pub struct EpochRow<'a> {
     pub stamped_at: Instant,
     /// Whether watched tables raised it.
     pub is_related: bool,
+    /// Why it was last raised, in the database's encoding.
+    pub reason: &'a [u8],
+    /// Whether this very transaction raised it.
+    pub is_own: bool,
 }
 
 /// Calls `visit` with each row of a guard's users.
@@ -254,7 +259,9 @@ pub fn each_epoch(relations: &ExtensionRelations, guard: &str, mut visit: impl F
             && let Some(stamped_at) = row.time(USER_STAMPED_AT)
         {
             let is_related = row.bool(USER_IS_RELATED) == Some(true);
-            visit(EpochRow { key, epoch, stamped_at, is_related });
+            let reason = row.text(USER_REASON).unwrap_or_default();
+            let is_own = is_current_transaction(row.xmin());
+            visit(EpochRow { key, epoch, stamped_at, is_related, reason, is_own });
         }
     });
 }
@@ -307,6 +314,28 @@ fn token_epochs_gone() -> GuardError {
          WHERE extname OPERATOR(pg_catalog.=) 'pg_session_guard');",
     );
     GuardError::new(ErrorKind::TableGone, "table session_guard.token_epoch is gone", hint)
+}
+
+/// Calls `visit` with the key of each account that is not active.
+pub fn each_disabled(open: &OpenGuard, visit: impl FnMut(Vec<u8>)) {
+    let status = &open.guard.columns.status;
+    each_account(open, |row| !status.account(row, clock).is_active(), visit);
+}
+
+/// Calls `visit` with the key of each account whose row is meant.
+pub fn each_account(
+    open: &OpenGuard,
+    is_meant: impl Fn(&Tuple) -> bool,
+    mut visit: impl FnMut(Vec<u8>),
+) {
+    let id = open.guard.columns.id;
+    open.users.scan(&Snapshot::latest(&open.users), |row| {
+        if is_meant(row)
+            && let Some(id) = row.user_id(id.attno, id.id_type)
+        {
+            visit(id.into_key().into_owned());
+        }
+    });
 }
 
 fn scan_users(open: &OpenGuard, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(&Tuple)) {

@@ -9,6 +9,8 @@ pub mod policy;
 pub mod privileges;
 pub mod related;
 pub mod status_column;
+pub mod store;
+pub mod store_failure;
 pub mod timeline;
 pub mod triggers;
 pub mod unique_index;

@@ -86,6 +86,12 @@ impl TriggerState {
         TriggerState { guard, relation, state: state(related, stamp) }
     }
 
+    /// That a session store was added, by its name: a table of this number.
+    pub fn of_store(guard: &str, store: &str, table: Oid) -> TriggerState {
+        let relation = format!("store {store}");
+        TriggerState { guard: guard.to_owned(), relation, state: table.to_u32().to_string() }
+    }
+
     /// Whether they are others than when they were recorded.
     pub fn has_changed(&self) -> bool {
         self.recorded().is_some_and(|recorded| recorded != self.state)

@@ -12,6 +12,7 @@ pub mod names;
 pub mod noguard;
 pub mod relation;
 pub mod report;
+pub mod restricted;
 pub mod roles;
 pub mod server;
 pub mod snapshot;

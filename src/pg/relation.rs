@@ -238,6 +238,16 @@ impl Relation {
         self.column(attno).map(|column| column.name).unwrap_or_default()
     }
 
+    /// The first column that an INSERT must give a value for, but for those that are `given`.
+    pub fn first_column_to_be_given(&self, given: impl Fn(&String) -> bool) -> Option<String> {
+        (1..=self.class().relnatts).find_map(|attno| {
+            let column = self.attribute(attno).filter(|column| !column.attisdropped)?;
+            let must_be_given = column.attnotnull && !column.atthasdef && column.attidentity == 0;
+            let name = self.column_name(attno);
+            (must_be_given && !given(&name)).then_some(name)
+        })
+    }
+
     pub(super) fn attribute(&self, attno: i16) -> Option<&pg_sys::FormData_pg_attribute> {
         // SAFETY: an open relation has a row type.
         unsafe { attribute_of(self.data().rd_att, attno) }

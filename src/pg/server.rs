@@ -97,6 +97,18 @@ pub fn is_replica_role() -> bool {
     role == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as c_int
 }
 
+/// When this transaction began.
+pub fn transaction_start() -> Instant {
+    // SAFETY: reads a variable.
+    Instant(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() })
+}
+
+/// Whether this transaction, or one of its savepoints, is the one of this id.
+pub fn is_current_transaction(xid: u32) -> bool {
+    // SAFETY: any id may be asked for.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(pg_sys::TransactionId::from_inner(xid)) }
+}
+
 /// The name of the replication origin whose changes this backend applies, in the database's
 /// encoding.
 pub fn replication_origin_name() -> Option<Vec<u8>> {

@@ -51,6 +51,14 @@ pub fn run_once(sql: &str, arguments: &[Value]) -> u64 {
     connected(|| execute(prepare(&sql, &types), arguments))
 }
 
+/// The same over a table that is not the extension's: what its triggers write to the extension's
+/// tables is written by hand.
+pub fn run_elsewhere(sql: &str, arguments: &[Value]) -> u64 {
+    let sql = names::to_server(sql);
+    let types: Vec<Oid> = arguments.iter().map(|value| value.type_oid()).collect();
+    with_spi(|| execute(prepare(&sql, &types), arguments))
+}
+
 /// Runs a query of the catalogs or of the extension's own tables, and hands out each row.
 pub fn query<T>(
     sql: &str,
@@ -115,6 +123,10 @@ impl Drop for Running {
 
 fn connected(work: impl FnOnce() -> u64) -> u64 {
     let _running = Running::begin();
+    with_spi(work)
+}
+
+fn with_spi(work: impl FnOnce() -> u64) -> u64 {
     // SAFETY: matched by SPI_finish; an error that comes between is cleaned up by the abort.
     check(unsafe { pg_sys::SPI_connect() });
     let written = work();

@@ -6,9 +6,9 @@
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
 
 use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, UserStamp};
-use super::raise::{
-    Reason, Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead,
-};
+use super::raise::{Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead};
+use super::reason::Reason;
+use super::stored_sessions;
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::extension::ExtensionRelations;
@@ -34,14 +34,13 @@ use std::rc::Rc;
 pub fn register_callbacks() {
     // PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for
     // what its own session says.
-    let callbacks =
-        Callbacks { before_commit, before_prepare: stamp_pending, after_end: pending::clear };
+    let callbacks = Callbacks { before_commit, before_prepare: finish, after_end };
     transaction::register_callbacks(callbacks);
 }
 
 /// What COMMIT waits for is decided here, so that no setting which is made before can undo it.
 fn before_commit() {
-    stamp_pending();
+    finish();
     if !pending::has_stamped() {
         return;
     }
@@ -56,6 +55,24 @@ fn before_commit() {
         );
         GuardError::new(ErrorKind::QueueFull, message, hint).warn();
     }
+}
+
+/// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
+/// change may stamp again.
+fn finish() {
+    const ROUNDS: usize = 10;
+    for _ in 0..ROUNDS {
+        stamp_pending();
+        if !stored_sessions::is_pending() {
+            return;
+        }
+        allow_writes(|| with_pinned_search_path(stored_sessions::end_pending));
+    }
+}
+
+fn after_end() {
+    pending::clear();
+    stored_sessions::clear();
 }
 
 /// Stamps what waits for it.

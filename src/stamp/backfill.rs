@@ -6,6 +6,7 @@
 
 use super::audit::AuditContext;
 use super::pending;
+use super::stored_sessions;
 use crate::cache::generations;
 use crate::cache::guard_cache;
 use crate::catalog::epochs;
@@ -16,8 +17,7 @@ use crate::core::status::{Account, ActiveWhen, Span};
 use crate::pg::datum::Value;
 use crate::pg::memory::within;
 use crate::pg::names::to_server;
-use crate::pg::server::{clock, stamping_clock};
-use crate::pg::snapshot::Snapshot;
+use crate::pg::server::stamping_clock;
 use crate::pg::spi::Statement;
 use crate::pg::tuple::Tuple;
 use pgrx::{PgMemoryContexts, pg_sys};
@@ -72,6 +72,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
     let now = stamping_clock();
     generations::invalidate_all(open.relations.invalidation);
     pending::note_stamp();
+    stored_sessions::note_many(&open.guard.name);
     let is_active = |row: &Tuple| status.account(row, || now).is_active();
     let stamped = stamp_accounts(open, now, all, |row| !is_active(row));
     stamped
@@ -117,7 +118,7 @@ fn stamp_accounts(
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
-    each_account(open, is_meant, |key| {
+    epochs::each_account(open, is_meant, |key| {
         batch.push(key);
         if batch.len() == BATCH {
             write(&mut batch);
@@ -137,35 +138,14 @@ fn has_ended_logins(account: Account) -> bool {
 /// How many disabled accounts have no epoch of their own. Those that have expired need none: the
 /// change that puts off the time stamps them.
 pub fn count_unstamped(open: &OpenGuard) -> i64 {
-    let status = &open.guard.columns.status;
     let mut count = 0;
-    if status.active_when == ActiveWhen::Future {
+    if open.guard.columns.status.active_when == ActiveWhen::Future {
         return count;
     }
-    each_account(
-        open,
-        |row| !status.account(row, clock).is_active(),
-        |key| {
-            if epochs::user_epoch(&open.relations, &open.guard.name, &key).is_none() {
-                count += 1;
-            }
-        },
-    );
-    count
-}
-
-/// Calls `visit` with the key of each account whose row is meant.
-fn each_account(
-    open: &OpenGuard,
-    is_meant: impl Fn(&Tuple) -> bool,
-    mut visit: impl FnMut(Vec<u8>),
-) {
-    let id = open.guard.columns.id;
-    open.users.scan(&Snapshot::latest(&open.users), |row| {
-        if is_meant(row)
-            && let Some(id) = row.user_id(id.attno, id.id_type)
-        {
-            visit(id.into_key().into_owned());
+    epochs::each_disabled(open, |key| {
+        if epochs::user_epoch(&open.relations, &open.guard.name, &key).is_none() {
+            count += 1;
         }
     });
+    count
 }

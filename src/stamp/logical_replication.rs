@@ -40,7 +40,8 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
     let epoch_column = match table.as_str() {
         "epoch" | "token_epoch" => Some(3),
         "guard_epoch" => Some(2),
-        "guard" | "watch" | "unwatched" | "trigger_state" | "policy" | "timeline" | "event" => None,
+        "guard" | "watch" | "store" | "store_failure" | "unwatched" | "trigger_state"
+        | "policy" | "timeline" | "event" => None,
         _ => return call.unchanged(),
     };
     match (call.operation(), call.old(), call.new_row()) {
@@ -73,7 +74,7 @@ fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
             let epoch = token_epoch(row.text(1).unwrap_or_default(), row.text(2));
             epoch.is_ok_and(|epoch| epoch.is_some())
         }
-        "guard" | "watch" => true,
+        "guard" | "watch" | "store" => true,
         _ => false,
     };
     match is_there {
@@ -99,6 +100,13 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
             let is_there = watches
                 .iter()
                 .any(|watch| watch.table.schema == row.name(3) && watch.table.name == row.name(4));
+            return if is_there { ReturnedRow::NONE } else { call.unchanged() };
+        }
+        "store" => {
+            let stores = guard_cache::stores();
+            let is_there = stores
+                .iter()
+                .any(|store| store.table.schema == row.name(2) && store.table.name == row.name(3));
             return if is_there { ReturnedRow::NONE } else { call.unchanged() };
         }
         "event" => {

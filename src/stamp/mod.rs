@@ -7,6 +7,8 @@ pub mod logical_replication;
 pub mod own_tables_trigger;
 pub mod pending;
 pub mod raise;
+pub mod reason;
 pub mod related_trigger;
 pub mod security_event;
+pub mod stored_sessions;
 pub mod users_trigger;

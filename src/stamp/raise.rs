@@ -2,6 +2,8 @@
 
 use super::audit::{self, Subject};
 use super::pending;
+use super::reason::Reason;
+use super::stored_sessions;
 use crate::cache::generations::{Generation, epoch_generation};
 use crate::cache::{guard_cache, stamped};
 use crate::catalog::epochs;
@@ -24,53 +26,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-
-/// Why an epoch was raised, as the tables record it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason<'a> {
-    /// The account was disabled.
-    Disabled,
-    /// The account was enabled again.
-    Enabled,
-    /// The row was deleted.
-    Deleted,
-    /// The row got another id; both are stamped.
-    IdChanged,
-    /// A row was inserted with an id that has an epoch.
-    Recreated,
-    /// The table was truncated.
-    Truncated,
-    /// A column of `revoke_on` changed: its name, in the database's encoding.
-    Column(&'a [u8]),
-    /// A row of this related table changed that belongs to the user.
-    Related(&'a [u8]),
-    /// Somebody asked for it, for this reason, in the database's encoding.
-    Admin(&'a [u8]),
-    /// A ban ran out by itself, and the row does not say any more when.
-    BanEnded,
-    /// The trigger fired on a change that the guard no longer names.
-    Changed,
-}
-
-impl<'a> Reason<'a> {
-    /// As it is recorded: the parts of one text.
-    pub fn parts(self) -> [&'a [u8]; 2] {
-        match self {
-            Reason::Disabled => [b"disabled", b""],
-            Reason::Enabled => [b"enabled", b""],
-            Reason::Deleted => [b"deleted", b""],
-            Reason::IdChanged => [b"id_changed", b""],
-            Reason::Recreated => [b"recreated", b""],
-            Reason::Truncated => [b"truncated", b""],
-            Reason::BanEnded => [b"ban_ended", b""],
-            Reason::Changed => [b"changed", b""],
-            Reason::Admin(b"" | b"admin") => [b"admin", b""],
-            Reason::Admin(why) => [b"admin: ", why],
-            Reason::Related(name) => [b"related:", name],
-            Reason::Column(name) => [b"column:", name],
-        }
-    }
-}
 
 /// Which of a user's two rows a stamp raises: the greater of both is the user's epoch.
 ///
@@ -213,6 +168,7 @@ pub fn stamp_key(
     );
     stamped::note(subject, reason, stamp.0);
     audit::record(relations, &policy, subject, stamp, reason);
+    stored_sessions::note_user(guard, key, reason);
     // The next stamp may be of the same user, in the same statement.
     make_visible();
     stamp.0
@@ -367,6 +323,7 @@ pub fn raise_guard(relations: &ExtensionRelations, guard: &str, reason: [&[u8]; 
         },
     );
     audit::record(relations, &policy, Subject::AllUsers(guard), stamp, reason);
+    stored_sessions::note_all(guard, reason);
     stamp.0
 }
 

@@ -4,7 +4,7 @@
 //! changes the users table: where that is locked, ids are noted as they are written.
 
 use super::pending;
-use super::raise::Reason;
+use super::reason::Reason;
 use super::users_trigger::not_a_trigger;
 use crate::cache::generations::{Generation, guard_generation, track_guards};
 use crate::cache::guard_cache::{self, FreeGuard};

@@ -1,7 +1,8 @@
 //! SQL: what a change of the users table stamps.
 
 use super::pending;
-use super::raise::{Reason, Source, keep_end_of_ban, stamp_guard, stamp_user, stamp_user_past};
+use super::raise::{Source, keep_end_of_ban, stamp_guard, stamp_user, stamp_user_past};
+use super::reason::Reason;
 use crate::cache::generations::{self, Bucket};
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::user_epoch;

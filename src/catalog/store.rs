@@ -1,0 +1,262 @@
+//! A session store: a table in which an app keeps its sessions, or the time from which they are
+//! void.
+
+use super::guard::{self, IdColumn};
+use super::unwatched::TriggerState;
+use crate::core::user_id::IdType;
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::names::{RelationName, quote_identifier, shown_identifier, shown_type};
+use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
+use crate::pg::roles::{self, has_rights_of};
+use crate::pg::snapshot::Snapshot;
+use pgrx::pg_sys::{self, Oid};
+
+/// A row of `session_guard.store`: what was last given to `add_store`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreRow {
+    /// The guard's name.
+    pub guard: String,
+    /// The table's name.
+    pub table: RelationName,
+    /// The table's owner: a table that is made again under the name must be that role's.
+    pub table_owner: String,
+    /// The column that names the user.
+    pub user_id_column: String,
+    /// The column that is raised; `None`: the user's rows are deleted.
+    pub revoked_at_column: Option<String>,
+}
+
+/// The rows of `session_guard.store`, in the order of their names.
+pub fn read_rows(table: Oid) -> Vec<StoreRow> {
+    let mut rows = Vec::new();
+    let Some(table) = Relation::open(table, Lock::Read) else { return rows };
+    // The columns by their numbers in sql/tables.sql.
+    table.scan(&Snapshot::latest(&table), |row| {
+        rows.push(StoreRow {
+            guard: row.string(1),
+            table: RelationName { schema: row.name(2), name: row.name(3) },
+            table_owner: row.name(4),
+            user_id_column: row.name(5),
+            revoked_at_column: (!row.is_null(6)).then(|| row.name(6)),
+        });
+    });
+    rows.sort_by(|a, b| (&a.table.schema, &a.table.name).cmp(&(&b.table.schema, &b.table.name)));
+    rows
+}
+
+/// What the column that is raised holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instants {
+    Timestamptz,
+    /// A `timestamp` in UTC.
+    Timestamp,
+    /// Seconds since 1970, rounded up.
+    UnixSeconds,
+}
+
+/// A store as it is now.
+pub struct OpenStore {
+    /// The role that owns the table.
+    pub owner: Oid,
+    table: RelationName,
+    user_id: Column,
+    id_type: IdType,
+    revoked_at: Option<(Column, Instants)>,
+}
+
+impl StoreRow {
+    /// What says that this very table was given to `add_store` by its owner.
+    pub fn consent(&self, table: Oid) -> TriggerState {
+        TriggerState::of_store(&self.guard, &self.table.plain(), table)
+    }
+
+    /// The table that has the name, if the recorded owner owns it, and has agreed that sessions end
+    /// in it: a row that somebody has written by hand may name anybody's table.
+    pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
+        let name = self.table.shown();
+        let table = self.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
+        let table = table.ok_or_else(|| {
+            let message = format!("session store {name} is gone, or has another name");
+            let hint = Hint::advice(
+                "Give the table its name back, or call session_guard.add_store with its name now. \
+                 If it is not wanted any more, the extension's owner deletes its row of \
+                 session_guard.store.",
+            );
+            GuardError::new(ErrorKind::TableGone, message, hint)
+        })?;
+        let owner = roles::role_name(table.owner());
+        if owner != self.table_owner
+            || !has_rights_of(extension_owner, table.owner())
+                && !self.consent(table.oid()).was_recorded_here()
+        {
+            let message = format!("the owner of session store {name} has not added it");
+            let hint = Hint::advice(format!(
+                "If sessions are to end in it, {} calls session_guard.add_store({}, ...).",
+                shown_identifier(&owner),
+                self.table.literal()
+            ));
+            return Err(GuardError::new(ErrorKind::NotPermitted, message, hint));
+        }
+        self.columns(&table)
+    }
+
+    /// The columns, checked.
+    pub fn columns(&self, table: &Relation) -> Result<OpenStore, GuardError> {
+        let user_id = guard::column(table, &self.user_id_column)?;
+        let IdColumn { id_type, .. } = id_column(table, &user_id)?;
+        let revoked_at = match &self.revoked_at_column {
+            None => None,
+            Some(name) => {
+                let column = guard::column(table, name)?;
+                let instants = instants(table, &column)?;
+                Some((column, instants))
+            }
+        };
+        let (owner, table) = (table.owner(), table.name());
+        Ok(OpenStore { owner, table, user_id, id_type, revoked_at })
+    }
+}
+
+impl OpenStore {
+    /// The type of its users' ids.
+    pub fn id_type(&self) -> IdType {
+        self.id_type
+    }
+
+    /// Whether users without a row get one.
+    pub fn has_row_for_each_user(&self) -> bool {
+        self.revoked_at.is_some()
+    }
+
+    /// Ends the sessions of users: `$1` is a `text[]` of their ids, and `$2` the time, where a
+    /// column is raised.
+    pub fn end_sessions(&self) -> String {
+        let (table, user_id, ids) = (self.table.quoted(), self.user_id(), self.array_type());
+        let Some((column, now)) = self.raised() else {
+            return format!(
+                "DELETE FROM {table} \
+                 WHERE {user_id} OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::{ids}[])"
+            );
+        };
+        format!(
+            "INSERT INTO {table} AS s ({user_id}, {column}) \
+             SELECT u, {now} FROM pg_catalog.unnest($1::pg_catalog.text[]::{ids}[]) AS u \
+             ON CONFLICT ({user_id}) DO UPDATE SET {column} = EXCLUDED.{column} \
+             WHERE s.{column} IS NULL OR s.{column} OPERATOR(pg_catalog.<) EXCLUDED.{column}"
+        )
+    }
+
+    /// Ends all sessions that are there: `$1` is the time, where a column is raised.
+    pub fn end_all(&self) -> String {
+        let (table, user_id) = (self.table.quoted(), self.user_id());
+        let Some((column, now)) = self.raised() else {
+            return format!("DELETE FROM {table} WHERE {user_id} IS NOT NULL");
+        };
+        let now = now.replace("$2", "$1");
+        format!(
+            "UPDATE {table} AS s SET {column} = {now} \
+             WHERE s.{column} IS NULL OR s.{column} OPERATOR(pg_catalog.<) {now}"
+        )
+    }
+
+    fn user_id(&self) -> String {
+        quote_identifier(&self.user_id.name)
+    }
+
+    fn array_type(&self) -> &'static str {
+        match self.id_type {
+            IdType::Int2 => "pg_catalog.int2",
+            IdType::Int4 => "pg_catalog.int4",
+            IdType::Int8 => "pg_catalog.int8",
+            IdType::Uuid => "pg_catalog.uuid",
+            IdType::Text => "pg_catalog.text",
+        }
+    }
+
+    /// The column that is raised, and the time as it holds times.
+    fn raised(&self) -> Option<(String, String)> {
+        let (column, instants) = self.revoked_at.as_ref()?;
+        let now = match instants {
+            Instants::Timestamptz => "$2::pg_catalog.timestamptz".to_owned(),
+            Instants::Timestamp => {
+                "pg_catalog.timezone('UTC'::pg_catalog.text, $2::pg_catalog.timestamptz)".to_owned()
+            }
+            Instants::UnixSeconds => format!(
+                "pg_catalog.ceil(extract(epoch FROM $2::pg_catalog.timestamptz))::{}",
+                match column.type_oid {
+                    pg_sys::INT4OID => "pg_catalog.int4",
+                    _ => "pg_catalog.int8",
+                }
+            ),
+        };
+        Some((quote_identifier(&column.name), now))
+    }
+}
+
+/// A column that can name users. It need not be a key, and may be generated.
+fn id_column(table: &Relation, column: &Column) -> Result<IdColumn, GuardError> {
+    guard::id_column(table, column)
+}
+
+fn instants(table: &Relation, column: &Column) -> Result<Instants, GuardError> {
+    match column.type_oid {
+        _ if column.is_virtual => {}
+        pg_sys::TIMESTAMPTZOID => return Ok(Instants::Timestamptz),
+        pg_sys::TIMESTAMPOID => return Ok(Instants::Timestamp),
+        pg_sys::INT4OID | pg_sys::INT8OID => return Ok(Instants::UnixSeconds),
+        _ => {}
+    }
+    let message = format!(
+        "column {} of table {} cannot hold the time from which sessions are void",
+        shown_identifier(&column.name),
+        table.shown_name()
+    );
+    let detail = format!("The column is of type {}.", shown_type(column.type_oid));
+    let hint = Hint::advice(
+        "Name a timestamptz, a timestamp in UTC, or an integer or bigint of Unix seconds. To have \
+         rows deleted, leave the argument out.",
+    );
+    Err(GuardError::new(ErrorKind::StatusMisfit, message, hint).detail(detail))
+}
+
+/// A relation that `add_store` can take at all, whatever its columns.
+pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
+    let name = table.shown_name();
+    let refuse = |what: &str, hint| {
+        let message = format!("{name} is {what}, and cannot be a session store");
+        Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint))
+    };
+    let is_of_extension = table.is_of_extension();
+    match table.kind() {
+        _ if table.is_system_catalog() => refuse("a system catalog", ordinary_table()),
+        _ if is_of_extension => refuse("a table of the extension itself", ordinary_table()),
+        _ if table.is_partition() => {
+            let hint = Hint::advice("Add its partitioned table: that covers all partitions.");
+            refuse("a partition", hint)
+        }
+        RelationKind::Foreign => refuse("a foreign table", ordinary_table()),
+        RelationKind::Other => refuse("not a table", ordinary_table()),
+        RelationKind::Heap | RelationKind::OtherMethod | RelationKind::Partitioned => {
+            match table.persistence() {
+                Persistence::Temporary => refuse("a temporary table", ordinary_table()),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+fn ordinary_table() -> Hint {
+    Hint::advice(
+        "Name a permanent table, or a partitioned one. For a view, name the table that it reads.",
+    )
+}
+
+/// Not a store.
+pub fn not_a_store(table: &RelationName) -> GuardError {
+    let message = format!("table {} is not a session store", table.shown());
+    let hint = Hint::run(
+        "The session stores are listed by",
+        "SELECT schema_name, table_name FROM session_guard.store;",
+    );
+    GuardError::new(ErrorKind::NotWatched, message, hint)
+}

@@ -1,0 +1,116 @@
+//! Statements over tables of other people, which may run those people's code: triggers, functions
+//! in constraints and policies.
+
+use super::datum::Value;
+use super::server::setting;
+use super::spi::run_elsewhere;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::{PgSqlErrorCode, PgTryBuilder};
+use std::ffi::{CStr, CString, c_int};
+use std::panic::AssertUnwindSafe;
+
+/// A statement failed, and what it did was undone.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// PostgreSQL's code.
+    pub sqlstate: PgSqlErrorCode,
+    /// What PostgreSQL said.
+    pub message: String,
+}
+
+/// Runs a statement as the role that owns the table, so that its code has that role's rights and no
+/// more: it cannot become another role (PostgreSQL source, `SECURITY_RESTRICTED_OPERATION`), and
+/// what it sets is set back. For a transaction that is about to commit: constraints that the
+/// statement defers are checked at its end. A lock is waited for no
+/// longer than `patience`, in milliseconds. Returns how many rows were written.
+///
+/// An error undoes the statement, and is returned; but a cancellation goes on.
+pub fn run_as(
+    role: Oid,
+    statement: &str,
+    arguments: &[Value],
+    patience: i64,
+) -> Result<u64, Failure> {
+    // SAFETY: a variable of this backend.
+    let context = unsafe { pg_sys::CurrentMemoryContext };
+    // SAFETY: as above.
+    let resource_owner = unsafe { pg_sys::CurrentResourceOwner };
+    let mut caller = pg_sys::InvalidOid;
+    let mut security: c_int = 0;
+    // SAFETY: fills both.
+    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut security) };
+    // SAFETY: we are in a transaction, and not in parallel mode.
+    unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
+    // SAFETY: the context outlives the subtransaction.
+    unsafe { pg_sys::MemoryContextSwitchTo(context) };
+    let restore = || {
+        // SAFETY: what was there before.
+        unsafe { pg_sys::SetUserIdAndSecContext(caller, security) };
+        // SAFETY: as above.
+        unsafe { pg_sys::MemoryContextSwitchTo(context) };
+        // SAFETY: as above.
+        unsafe { pg_sys::CurrentResourceOwner = resource_owner };
+    };
+    let work = || {
+        let restricted =
+            pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        // SAFETY: matched by AtEOXact_GUC; after an error the subtransaction's abort does that.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        set_until_the_level_ends(c"search_path", c"pg_catalog, pg_temp");
+        let patience = patience_of(patience);
+        set_until_the_level_ends(c"lock_timeout", &patience);
+        // Nothing would check them any more in a transaction that is about to commit.
+        run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+        // SAFETY: the role exists, since it owns a relation.
+        unsafe { pg_sys::SetUserIdAndSecContext(role, security | restricted as c_int) };
+        let written = run_elsewhere(statement, arguments);
+        // SAFETY: the level was entered above; what the table owner's code has set goes with it.
+        unsafe { pg_sys::AtEOXact_GUC(false, level) };
+        restore();
+        // SAFETY: begun above.
+        unsafe { pg_sys::ReleaseCurrentSubTransaction() };
+        restore();
+        Ok(written)
+    };
+    PgTryBuilder::new(AssertUnwindSafe(work))
+        .catch_others(|error| {
+            // SAFETY: begun above.
+            unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
+            restore();
+            let (CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) = &error
+            else {
+                error.rethrow()
+            };
+            let sqlstate = report.sql_error_code();
+            if sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED {
+                error.rethrow();
+            }
+            Err(Failure { sqlstate, message: report.message().to_owned() })
+        })
+        .execute()
+}
+
+/// The caller's own limit, if it is shorter.
+fn patience_of(patience: i64) -> CString {
+    let own = setting(c"lock_timeout").and_then(|own| String::from_utf8(own).ok());
+    let own = own.and_then(|own| own.parse::<i64>().ok()).filter(|own| *own > 0);
+    let millis = own.map_or(patience, |own| own.min(patience));
+    CString::new(millis.to_string()).unwrap_or_default()
+}
+
+fn set_until_the_level_ends(name: &CStr, value: &CStr) {
+    // SAFETY: a setting that everybody may change, both texts NUL-terminated.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        )
+    };
+}

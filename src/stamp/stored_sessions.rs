@@ -1,0 +1,300 @@
+//! Ends sessions where apps keep them, before a transaction that stamps commits.
+//!
+//! At COMMIT, and not with each stamp: a bulk change ends all in a few statements, and the rows of
+//! apps are locked for the shortest time. A store that fails does not stop the stamp.
+
+use super::reason::Reason;
+use crate::cache::guard_cache::{self, FreeGuard};
+use crate::catalog::epochs::{self, EpochReader};
+use crate::catalog::privileges::as_tables_owner;
+use crate::catalog::store::{OpenStore, StoreRow};
+use crate::catalog::store_failure;
+use crate::core::epoch::Instant;
+use crate::core::status::Account;
+use crate::core::user_id::{UserId, is_digest};
+use crate::error::{ErrorKind, GuardError, Hint};
+use crate::pg::datum::Value;
+use crate::pg::memory::within;
+use crate::pg::report::OrRaise;
+use crate::pg::restricted::{Failure, run_as};
+use crate::pg::server::{Subtransaction, stamping_clock};
+use crate::pg::snapshot::Snapshot;
+use pgrx::{PgMemoryContexts, PgSqlErrorCode};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// How many users one statement is for.
+const BATCH: usize = 10_000;
+/// How many users are remembered of one guard. Of more, those are looked for whose epochs this
+/// transaction has raised.
+const MAX_USERS: usize = 10_000;
+/// How long a statement waits for a lock, in milliseconds. Somebody may hold one for good.
+const PATIENCE: i64 = 3_000;
+/// How often a statement is tried that another transaction was in the way of.
+const ATTEMPTS: usize = 3;
+
+/// Whose sessions are to end, of one guard.
+#[derive(Default)]
+struct Pending {
+    /// By the keys of the users' epochs.
+    users: BTreeMap<Vec<u8>, User>,
+    /// Whether there are more: all whose epochs this transaction has raised.
+    has_more: bool,
+    /// Those who are disabled, whenever they were.
+    disabled: bool,
+    /// Those whose epochs were raised since.
+    raised_since: Option<Instant>,
+    /// The whole guard's, and whether users without a row are to get one.
+    all: Option<(Vec<Subtransaction>, bool)>,
+}
+
+struct User {
+    /// If all that asked for it is rolled back, the sessions go on.
+    asked_in: Vec<Subtransaction>,
+    /// Whether columns are raised, too, and not only rows deleted.
+    raises_columns: bool,
+}
+
+thread_local! {
+    static PENDING: RefCell<BTreeMap<String, Pending>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A user was stamped.
+pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
+    if !has_stores(guard) {
+        return;
+    }
+    let here = Subtransaction::current();
+    PENDING.with_borrow_mut(|pending| {
+        let pending = pending.entry(guard.to_owned()).or_default();
+        if pending.users.len() >= MAX_USERS && !pending.users.contains_key(key) {
+            pending.has_more = true;
+            return;
+        }
+        let user = pending
+            .users
+            .entry(key.to_owned())
+            .or_insert_with(|| User { asked_in: Vec::new(), raises_columns: false });
+        if user.asked_in.last() != Some(&here) {
+            user.asked_in.push(here);
+        }
+        user.raises_columns |= raises_columns(reason[0]);
+    });
+}
+
+/// The whole guard was stamped.
+pub fn note_all(guard: &str, reason: [&[u8]; 2]) {
+    if !has_stores(guard) {
+        return;
+    }
+    let (here, has_users) = (Subtransaction::current(), reason != Reason::Truncated.parts());
+    PENDING.with_borrow_mut(|pending| {
+        let all = &mut pending.entry(guard.to_owned()).or_default().all;
+        let (asked_in, for_each_user) = all.get_or_insert_default();
+        asked_in.push(here);
+        *for_each_user |= has_users;
+    });
+}
+
+/// Many users were stamped.
+pub fn note_many(guard: &str) {
+    note(guard, |pending| pending.has_more = true);
+}
+
+/// A store was added: those who are disabled already have no sessions from now on.
+pub fn note_disabled(guard: &str) {
+    note(guard, |pending| pending.disabled = true);
+}
+
+/// A store has failed at this time: what was to be ended since is to be ended now.
+pub fn note_raised_since(guard: &str, failed_at: Instant) {
+    note(guard, |pending| {
+        let first = pending.raised_since.map_or(failed_at, |first| first.min(failed_at));
+        pending.raised_since = Some(first);
+    });
+    let stamped_at = epochs::guard_stamped_at(&guard_cache::relations(), guard);
+    if stamped_at.is_some_and(|at| at >= failed_at) {
+        note_all(guard, Reason::Admin(b"").parts());
+    }
+}
+
+fn note(guard: &str, change: impl FnOnce(&mut Pending)) {
+    if has_stores(guard) {
+        PENDING.with_borrow_mut(|pending| change(pending.entry(guard.to_owned()).or_default()));
+    }
+}
+
+/// A foreign key must never keep a user from being deleted.
+fn raises_columns(reason: &[u8]) -> bool {
+    ![Reason::Deleted, Reason::Recreated].iter().any(|gone| gone.parts()[0] == reason)
+}
+
+fn has_stores(guard: &str) -> bool {
+    guard_cache::stores().iter().any(|store| store.guard == guard)
+}
+
+/// The transaction has ended.
+pub fn clear() {
+    PENDING.take();
+}
+
+/// Whether there is something to end.
+pub fn is_pending() -> bool {
+    PENDING.with_borrow(|pending| !pending.is_empty())
+}
+
+/// Ends what is to be ended, as the transaction is about to commit.
+pub fn end_pending() {
+    for (guard, pending) in PENDING.take() {
+        let Some(work) = Work::of(&guard, pending) else { continue };
+        for row in guard_cache::stores().iter().filter(|row| row.guard == guard) {
+            if let Err(error) = work.end_in(row) {
+                as_tables_owner(|| store_failure::note(row, &error.message));
+                error.warn();
+            }
+        }
+    }
+}
+
+/// What is to be done in each store of a guard.
+struct Work {
+    /// The users, and whether columns are raised for each.
+    users: Vec<(Vec<u8>, bool)>,
+    all: Option<bool>,
+    /// The guard's table, unless somebody changes it, who may be waiting for this transaction.
+    free: Option<FreeGuard>,
+}
+
+impl Work {
+    fn of(guard: &str, pending: Pending) -> Option<Work> {
+        let counts = |asked_in: &[Subtransaction]| asked_in.iter().any(|asked| asked.counts());
+        let all = pending.all.filter(|(asked_in, _)| counts(asked_in)).map(|(_, each)| each);
+        let mut users: Vec<(Vec<u8>, bool)> = pending
+            .users
+            .into_iter()
+            .filter(|(_, user)| counts(&user.asked_in))
+            .map(|(key, user)| (key, user.raises_columns))
+            .collect();
+        let since = pending.raised_since;
+        if pending.has_more || since.is_some() {
+            epochs::each_epoch(&guard_cache::relations(), guard, |row| {
+                if pending.has_more && row.is_own || since.is_some_and(|at| row.stamped_at >= at) {
+                    users.push((row.key.to_vec(), raises_columns(row.reason)));
+                }
+            });
+        }
+        let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard)?;
+        let free = guard_cache::open_row_without_waiting(&row).ok().flatten();
+        if let Some(free) = free.as_ref().filter(|_| pending.disabled) {
+            epochs::each_disabled(&free.open, |key| users.push((key, true)));
+        }
+        if users.is_empty() && all.is_none() {
+            return None;
+        }
+        // In one order for all transactions.
+        users.sort();
+        users.dedup_by(|one, other| one.0 == other.0);
+        Some(Work { users, all, free })
+    }
+
+    fn end_in(&self, row: &StoreRow) -> Result<(), GuardError> {
+        let store = row.open(guard_cache::relations().owner)?;
+        let now = stamping_clock().plus_micros(guard_cache::policy().stamp_margin);
+        if let Some(for_each_user) = self.all {
+            let time = [Value::Time(now)];
+            let arguments = if store.has_row_for_each_user() { &time[..] } else { &[] };
+            run(row, &store, &store.end_all(), arguments)?;
+            if for_each_user && store.has_row_for_each_user() {
+                return self.end_for_each_user(row, &store, now);
+            }
+            return Ok(());
+        }
+        let mut ids = Vec::new();
+        for (key, raises_columns) in &self.users {
+            if !store.has_row_for_each_user() || *raises_columns && self.is_there(key) {
+                ids.extend(id_in(&store, key));
+            }
+        }
+        ids.chunks(BATCH).try_for_each(|ids| end_sessions(row, &store, ids, now))
+    }
+
+    /// Users who have no row yet get one.
+    fn end_for_each_user(
+        &self,
+        row: &StoreRow,
+        store: &OpenStore,
+        now: Instant,
+    ) -> Result<(), GuardError> {
+        let Some(FreeGuard { open, .. }) = &self.free else { return Ok(()) };
+        let id = open.guard.columns.id;
+        let mut ids = Vec::new();
+        open.users.scan(&Snapshot::latest(&open.users), |user| {
+            let key = user.user_id(id.attno, id.id_type).map(UserId::into_key);
+            ids.extend(key.and_then(|key| id_in(store, &key)));
+        });
+        ids.chunks(BATCH).try_for_each(|ids| end_sessions(row, store, ids, now))
+    }
+
+    fn is_there(&self, key: &[u8]) -> bool {
+        let Some(FreeGuard { open, .. }) = &self.free else { return true };
+        let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
+        id.is_some_and(|id| EpochReader::new(open).or_raise().account(&id) != Account::Unknown)
+    }
+}
+
+/// The id as the store's column would hold it. What it cannot hold is nobody's there; nor is the
+/// digest of an id.
+fn id_in(store: &OpenStore, key: &[u8]) -> Option<Vec<u8>> {
+    let id = UserId::Text(key.into()).in_column(store.id_type())?;
+    (!is_digest(key)).then(|| id.into_key().into_owned())
+}
+
+fn end_sessions(
+    row: &StoreRow,
+    store: &OpenStore,
+    ids: &[Vec<u8>],
+    now: Instant,
+) -> Result<(), GuardError> {
+    let mut context = PgMemoryContexts::new("session_guard store");
+    let mut result = Ok(());
+    within(&mut context, || {
+        let both = [Value::Texts(ids), Value::Time(now)];
+        let arguments = if store.has_row_for_each_user() { &both[..] } else { &both[..1] };
+        result = run(row, store, &store.end_sessions(), arguments);
+    });
+    result
+}
+
+fn run(
+    row: &StoreRow,
+    store: &OpenStore,
+    statement: &str,
+    arguments: &[Value],
+) -> Result<(), GuardError> {
+    let mut failure = None;
+    for _ in 0..ATTEMPTS {
+        match run_as(store.owner, statement, arguments, PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_passing(&error) => failure = Some(error),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    let message = failure.map_or(String::new(), |failure| failure.message);
+    let users = "The stamp stands. To have these sessions end, too, run";
+    let statement = "SELECT session_guard.reconcile();";
+    let message = format!("sessions in {} were not ended: {message}", row.table.shown());
+    Err(GuardError::new(ErrorKind::StoreFailed, message, Hint::run(users, statement)))
+}
+
+/// Whether the statement would succeed a moment later: it met a concurrent write, and sees what
+/// that has committed when it is run again.
+fn is_passing(failure: &Failure) -> bool {
+    [
+        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED,
+    ]
+    .contains(&failure.sqlstate)
+}
