@@ -217,8 +217,13 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
 fn store(row: &StoreRow, open: &OpenGuard, users: &RelationName) -> Finding {
     const CHECK: &str = "store";
     let name = row.table.shown();
-    if let Err(error) = row.open(open.relations.owner) {
-        return Finding::of_error(CHECK, error);
+    match row.open(open.relations.owner) {
+        Err(error) => return Finding::of_error(CHECK, error),
+        Ok(store) if store.row != *row => {
+            let detail = format!("session store {name}, or a column of it, has another name now");
+            return Finding::wrong(CHECK, detail, hints::reconcile(users));
+        }
+        Ok(_) => {}
     }
     match store_failure::first(row) {
         None => Finding::ok(CHECK, format!("ending sessions in {name}")),

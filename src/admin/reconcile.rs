@@ -1,6 +1,7 @@
 //! SQL: puts back what was changed behind the guards' back, and stamps who was disabled meanwhile.
 
 use super::attach::{self, Request};
+use super::store;
 use super::watch;
 use crate::cache::guard_cache::{
     self, GuardRef, attached_rows, check_names, check_writable, lock_guards,
@@ -48,11 +49,12 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
             error.warn();
         }
     }
-    for store in guard_cache::stores().iter().filter(|store| store.guard == row.name) {
-        if let Some(failed_at) = store_failure::first(store) {
-            as_tables_owner(|| store_failure::forget(store));
+    for store_row in guard_cache::stores().iter().filter(|store| store.guard == row.name) {
+        if let Some(failed_at) = store_failure::first(store_row) {
+            as_tables_owner(|| store_failure::forget(store_row));
             stored_sessions::note_raised_since(&row.name, failed_at);
         }
+        store::follow_renames(store_row);
     }
     Ok(stamped)
 }

@@ -50,10 +50,9 @@ fn add_store(
     if columns.has_row_for_each_user() {
         check_rows_can_be_inserted(&table, &row).or_raise();
     }
-    drop(table);
     as_tables_owner(|| {
         write(&row);
-        row.consent(store).record();
+        row.record_consent(&table);
         store_failure::forget(&row);
     });
     stored_sessions::note_disabled(&row.guard);
@@ -66,17 +65,36 @@ fn remove_store(store: Option<RegClass>) {
     let relid = store.map(|store| store.0).ok_or_else(null_table).or_raise();
     let name = open_own(relid).or_raise().name();
     lock_guards();
-    let rows = guard_cache::stores();
-    let Some(row) = rows.iter().find(|row| row.table == name) else {
-        store::not_a_store(&name).raise()
+    let owner = guard_cache::relations().owner;
+    let is_it = |row: &&StoreRow| {
+        row.table == name || row.open(owner).is_ok_and(|store| store.row.table == name)
     };
-    as_tables_owner(|| {
-        run_once(
-            "DELETE FROM session_guard.store WHERE schema_name = $1 AND table_name = $2",
-            &[Value::Name(&name.schema), Value::Name(&name.name)],
-        );
-        store_failure::forget(row);
-    });
+    let rows = guard_cache::stores();
+    let Some(row) = rows.iter().find(is_it) else { store::not_a_store(&name).raise() };
+    as_tables_owner(|| forget(row));
+}
+
+/// Has the row say the names that table and columns have now.
+pub fn follow_renames(row: &StoreRow) {
+    let Ok(OpenStore { row: renamed, .. }) = row.open(guard_cache::relations().owner) else {
+        return;
+    };
+    let table = renamed.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
+    if let Some(table) = table.filter(|_| renamed != *row) {
+        as_tables_owner(|| {
+            forget(row);
+            write(&renamed);
+            renamed.record_consent(&table);
+        });
+    }
+}
+
+fn forget(row: &StoreRow) {
+    run_once(
+        "DELETE FROM session_guard.store WHERE schema_name = $1 AND table_name = $2",
+        &[Value::Name(&row.table.schema), Value::Name(&row.table.name)],
+    );
+    store_failure::forget(row);
 }
 
 fn open_own(relid: Oid) -> Result<Relation, GuardError> {

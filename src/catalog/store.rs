@@ -56,48 +56,64 @@ enum Instants {
 
 /// A store as it is now.
 pub struct OpenStore {
+    /// Its row, by the names that table and columns have now.
+    pub row: StoreRow,
     /// The role that owns the table.
     pub owner: Oid,
-    table: RelationName,
     user_id: Column,
     id_type: IdType,
     revoked_at: Option<(Column, Instants)>,
 }
 
 impl StoreRow {
-    /// What says that this very table was given to `add_store` by its owner.
-    pub fn consent(&self, table: Oid) -> TriggerState {
-        TriggerState::of_store(&self.guard, &self.table.plain(), table)
+    /// Records that the table's owner has agreed that sessions end in it, and which table and
+    /// columns these are, so that renames are followed. With the rights of the extension's owner.
+    pub fn record_consent(&self, table: &Relation) {
+        let columns = std::iter::once(&self.user_id_column).chain(&self.revoked_at_column);
+        let numbers: Vec<i16> = columns
+            .filter_map(|name| table.column_named(name))
+            .map(|column| column.attno)
+            .collect();
+        TriggerState::of_store(&self.guard, &self.table.plain(), table.oid(), &numbers).record();
     }
 
-    /// The table that has the name, if the recorded owner owns it, and has agreed that sessions end
-    /// in it: a row that somebody has written by hand may name anybody's table.
+    /// The table, if the recorded owner owns it, and has agreed that sessions end in it: a row that
+    /// somebody has written by hand may name anybody's table.
     pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
-        let name = self.table.shown();
-        let table = self.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
-        let table = table.ok_or_else(|| {
-            let message = format!("session store {name} is gone, or has another name");
-            let hint = Hint::advice(
-                "Give the table its name back, or call session_guard.add_store with its name now. \
-                 If it is not wanted any more, the extension's owner deletes its row of \
-                 session_guard.store.",
-            );
-            GuardError::new(ErrorKind::TableGone, message, hint)
-        })?;
+        let recorded = TriggerState::recorded_store(&self.guard, &self.table.plain());
+        let open = |relid: Oid| Relation::open(relid, Lock::Read);
+        let by_number = recorded.as_ref().and_then(|(relid, _)| open(*relid));
+        let table = by_number.or_else(|| self.table.find().and_then(open));
+        let table = table.filter(|table| check_kind(table).is_ok()).ok_or_else(|| self.gone())?;
+        let columns = recorded.filter(|(relid, _)| *relid == table.oid());
         let owner = roles::role_name(table.owner());
-        if owner != self.table_owner
-            || !has_rights_of(extension_owner, table.owner())
-                && !self.consent(table.oid()).was_recorded_here()
-        {
-            let message = format!("the owner of session store {name} has not added it");
-            let hint = Hint::advice(format!(
-                "If sessions are to end in it, {} calls session_guard.add_store({}, ...).",
-                shown_identifier(&owner),
-                self.table.literal()
-            ));
-            return Err(GuardError::new(ErrorKind::NotPermitted, message, hint));
+        let has_agreed = columns.is_some() || has_rights_of(extension_owner, table.owner());
+        if owner != self.table_owner || !has_agreed {
+            return Err(not_added(&table.name(), &owner));
         }
-        self.columns(&table)
+        let columns = columns.map_or(Vec::new(), |(_, columns)| columns);
+        self.renamed(&table, &columns).columns(&table)
+    }
+
+    /// The same row with the names that table and columns have now.
+    fn renamed(&self, table: &Relation, columns: &[i16]) -> StoreRow {
+        let mut row = StoreRow { table: table.name(), ..self.clone() };
+        let known_as = std::iter::once(&mut row.user_id_column).chain(&mut row.revoked_at_column);
+        for (known_as, attno) in known_as.zip(columns) {
+            if let Some(column) = table.column(*attno) {
+                *known_as = column.name;
+            }
+        }
+        row
+    }
+
+    fn gone(&self) -> GuardError {
+        let message = format!("session store {} is gone", self.table.shown());
+        let hint = Hint::advice(
+            "Create or restore the table and call session_guard.add_store. If it is not wanted any \
+             more, the extension's owner deletes its row of session_guard.store.",
+        );
+        GuardError::new(ErrorKind::TableGone, message, hint)
     }
 
     /// The columns, checked.
@@ -112,8 +128,8 @@ impl StoreRow {
                 Some((column, instants))
             }
         };
-        let (owner, table) = (table.owner(), table.name());
-        Ok(OpenStore { owner, table, user_id, id_type, revoked_at })
+        let owner = table.owner();
+        Ok(OpenStore { row: self.clone(), owner, user_id, id_type, revoked_at })
     }
 }
 
@@ -131,7 +147,7 @@ impl OpenStore {
     /// Ends the sessions of users: `$1` is a `text[]` of their ids, and `$2` the time, where a
     /// column is raised.
     pub fn end_sessions(&self) -> String {
-        let (table, user_id, ids) = (self.table.quoted(), self.user_id(), self.array_type());
+        let (table, user_id, ids) = (self.row.table.quoted(), self.user_id(), self.array_type());
         let Some((column, now)) = self.raised() else {
             return format!(
                 "DELETE FROM {table} \
@@ -148,7 +164,7 @@ impl OpenStore {
 
     /// Ends all sessions that are there: `$1` is the time, where a column is raised.
     pub fn end_all(&self) -> String {
-        let (table, user_id) = (self.table.quoted(), self.user_id());
+        let (table, user_id) = (self.row.table.quoted(), self.user_id());
         let Some((column, now)) = self.raised() else {
             return format!("DELETE FROM {table} WHERE {user_id} IS NOT NULL");
         };
@@ -243,6 +259,16 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
             }
         }
     }
+}
+
+fn not_added(table: &RelationName, owner: &str) -> GuardError {
+    let message = format!("the owner of session store {} has not added it", table.shown());
+    let hint = Hint::advice(format!(
+        "If sessions are to end in it, {} calls session_guard.add_store({}, ...).",
+        shown_identifier(owner),
+        table.literal()
+    ));
+    GuardError::new(ErrorKind::NotPermitted, message, hint)
 }
 
 fn ordinary_table() -> Hint {

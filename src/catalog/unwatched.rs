@@ -86,10 +86,24 @@ impl TriggerState {
         TriggerState { guard, relation, state: state(related, stamp) }
     }
 
-    /// That a session store was added, by its name: a table of this number.
-    pub fn of_store(guard: &str, store: &str, table: Oid) -> TriggerState {
-        let relation = format!("store {store}");
-        TriggerState { guard: guard.to_owned(), relation, state: table.to_u32().to_string() }
+    /// That a session store was added, by its name: the numbers of the table and of its columns.
+    pub fn of_store(guard: &str, store: &str, table: Oid, columns: &[i16]) -> TriggerState {
+        let numbers = std::iter::once(table.to_u32().to_string());
+        let numbers = numbers.chain(columns.iter().map(i16::to_string));
+        TriggerState {
+            guard: guard.to_owned(),
+            relation: format!("store {store}"),
+            state: numbers.collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// The numbers that were recorded of a session store in this cluster.
+    pub fn recorded_store(guard: &str, store: &str) -> Option<(Oid, Vec<i16>)> {
+        let nothing = TriggerState::of_store(guard, store, Oid::INVALID, &[]);
+        let recorded = nothing.recorded()?;
+        let mut numbers = recorded.split(' ');
+        let table = numbers.next()?.parse().ok().map(Oid::from_u32)?;
+        Some((table, numbers.filter_map(|number| number.parse().ok()).collect()))
     }
 
     /// Whether they are others than when they were recorded.

@@ -115,18 +115,38 @@ SELECT * FROM sessions;
 DROP TRIGGER refuse ON session;
 SELECT session_guard.reconcile('users');
 SELECT * FROM sessions;
--- A column that is gone, and a table that is gone or has another name.
-INSERT INTO session (user_id) VALUES (4), (5);
+-- Renames are followed.
+INSERT INTO session (user_id) VALUES (4), (5), (6), (7);
 ALTER TABLE session RENAME user_id TO account_id;
+ALTER TABLE session RENAME TO moved;
 UPDATE users SET active = false WHERE id = 4;
-ALTER TABLE session RENAME account_id TO user_id;
-ALTER TABLE session RENAME TO old_session;
-UPDATE users SET active = false WHERE id = 5;
-SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok;
-ALTER TABLE old_session RENAME TO session;
-SELECT session_guard.reconcile('users');
 SELECT * FROM sessions;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok \gx
+SELECT remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok \gset
+:remedy
 SELECT ok, detail FROM session_guard.health() WHERE check_name = 'store';
+UPDATE users SET active = false WHERE id = 5;
+SELECT * FROM sessions;
+ALTER TABLE moved RENAME TO session;
+-- A column that is gone, a table of another role, and a table that is gone.
+CREATE ROLE regress_stranger;
+ALTER TABLE session DROP COLUMN account_id CASCADE;
+UPDATE users SET active = false WHERE id = 6;
+ALTER TABLE session ADD user_id int;
+ALTER TABLE session OWNER TO regress_stranger;
+UPDATE users SET active = true WHERE id = 6;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok;
+DROP TABLE session;
+UPDATE users SET active = false WHERE id = 6;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok;
+DROP ROLE regress_stranger;
+CREATE TABLE session (sid serial PRIMARY KEY, user_id int);
+INSERT INTO session (user_id) VALUES (5), (7);
+SELECT session_guard.add_store('session', 'user_id');
+SELECT user_id FROM session;
+DELETE FROM session_guard.store WHERE table_name = 'moved';
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'store';
+UPDATE users SET active = true WHERE id = 6;
 
 -- Refused.
 CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
