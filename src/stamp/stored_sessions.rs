@@ -18,7 +18,6 @@ use crate::pg::memory::within;
 use crate::pg::report::OrRaise;
 use crate::pg::restricted::{Failure, run_as};
 use crate::pg::server::{Subtransaction, stamping_clock};
-use crate::pg::snapshot::Snapshot;
 use pgrx::{PgMemoryContexts, PgSqlErrorCode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -146,8 +145,8 @@ pub fn is_pending() -> bool {
 /// Ends what is to be ended, as the transaction is about to commit.
 pub fn end_pending() {
     for (guard, pending) in PENDING.take() {
-        let Some(work) = Work::of(&guard, pending) else { continue };
-        for row in guard_cache::stores().iter().filter(|row| row.guard == guard) {
+        let work = Work::of(guard, pending);
+        for row in guard_cache::stores().iter().filter(|row| row.guard == work.guard) {
             if let Err(error) = work.end_in(row) {
                 as_tables_owner(|| store_failure::note(row, &error.message));
                 error.warn();
@@ -158,87 +157,118 @@ pub fn end_pending() {
 
 /// What is to be done in each store of a guard.
 struct Work {
+    guard: String,
     /// The users, and whether columns are raised for each.
     users: Vec<(Vec<u8>, bool)>,
+    /// Those, too, whose epochs this transaction has raised.
+    has_more: bool,
+    /// Those, too, whose epochs were raised since.
+    raised_since: Option<Instant>,
+    /// Those, too, who are disabled.
+    disabled: bool,
+    /// Everybody, and whether users without a row are to get one.
     all: Option<bool>,
-    /// The guard's table, unless somebody changes it, who may be waiting for this transaction.
+    /// The guard's table, unless it is detached, or somebody changes it who may be waiting for this
+    /// transaction.
     free: Option<FreeGuard>,
 }
 
 impl Work {
-    fn of(guard: &str, pending: Pending) -> Option<Work> {
+    fn of(guard: String, pending: Pending) -> Work {
         let counts = |asked_in: &[Subtransaction]| asked_in.iter().any(|asked| asked.counts());
-        let all = pending.all.filter(|(asked_in, _)| counts(asked_in)).map(|(_, each)| each);
-        let mut users: Vec<(Vec<u8>, bool)> = pending
-            .users
-            .into_iter()
-            .filter(|(_, user)| counts(&user.asked_in))
-            .map(|(key, user)| (key, user.raises_columns))
-            .collect();
-        let since = pending.raised_since;
-        if pending.has_more || since.is_some() {
-            epochs::each_epoch(&guard_cache::relations(), guard, |row| {
-                if pending.has_more && row.is_own || since.is_some_and(|at| row.stamped_at >= at) {
-                    users.push((row.key.to_vec(), raises_columns(row.reason)));
-                }
-            });
+        let users = pending.users.into_iter().filter(|(_, user)| counts(&user.asked_in));
+        let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);
+        Work {
+            users: users.map(|(key, user)| (key, user.raises_columns)).collect(),
+            has_more: pending.has_more,
+            raised_since: pending.raised_since,
+            disabled: pending.disabled,
+            all: pending.all.filter(|(asked_in, _)| counts(asked_in)).map(|(_, each)| each),
+            free: row.and_then(|row| guard_cache::open_row_without_waiting(&row).ok().flatten()),
+            guard,
         }
-        let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard)?;
-        let free = guard_cache::open_row_without_waiting(&row).ok().flatten();
-        if let Some(free) = free.as_ref().filter(|_| pending.disabled) {
-            epochs::each_disabled(&free.open, |key| users.push((key, true)));
-        }
-        if users.is_empty() && all.is_none() {
-            return None;
-        }
-        // In one order for all transactions.
-        users.sort();
-        users.dedup_by(|one, other| one.0 == other.0);
-        Some(Work { users, all, free })
     }
 
     fn end_in(&self, row: &StoreRow) -> Result<(), GuardError> {
         let store = row.open(guard_cache::relations().owner)?;
         let now = stamping_clock().plus_micros(guard_cache::policy().stamp_margin);
-        if let Some(for_each_user) = self.all {
-            let time = [Value::Time(now)];
-            let arguments = if store.has_row_for_each_user() { &time[..] } else { &[] };
-            run(row, &store, &store.end_all(), arguments)?;
-            if for_each_user && store.has_row_for_each_user() {
-                return self.end_for_each_user(row, &store, now);
+        let raises_column = store.has_row_for_each_user();
+        let mut batch = Batch { row, store: &store, now, ids: Vec::new(), result: Ok(()) };
+        match self.all {
+            Some(for_each_user) => {
+                let time = [Value::Time(now)];
+                let arguments = if raises_column { &time[..] } else { &[] };
+                run(row, &store, &store.end_all(), arguments)?;
+                if for_each_user && raises_column {
+                    self.each_user(|key| batch.add(key));
+                }
             }
-            return Ok(());
+            None => self.each_stamped(|key, is_raised| {
+                if !raises_column || is_raised && self.is_there(key) {
+                    batch.add(key);
+                }
+            }),
         }
-        let mut ids = Vec::new();
-        for (key, raises_columns) in &self.users {
-            if !store.has_row_for_each_user() || *raises_columns && self.is_there(key) {
-                ids.extend(id_in(&store, key));
-            }
-        }
-        ids.chunks(BATCH).try_for_each(|ids| end_sessions(row, &store, ids, now))
+        batch.finish()
     }
 
-    /// Users who have no row yet get one.
-    fn end_for_each_user(
-        &self,
-        row: &StoreRow,
-        store: &OpenStore,
-        now: Instant,
-    ) -> Result<(), GuardError> {
-        let Some(FreeGuard { open, .. }) = &self.free else { return Ok(()) };
-        let id = open.guard.columns.id;
-        let mut ids = Vec::new();
-        open.users.scan(&Snapshot::latest(&open.users), |user| {
-            let key = user.user_id(id.attno, id.id_type).map(UserId::into_key);
-            ids.extend(key.and_then(|key| id_in(store, &key)));
-        });
-        ids.chunks(BATCH).try_for_each(|ids| end_sessions(row, store, ids, now))
+    /// Calls `visit` with each user, and whether columns are raised for that one.
+    fn each_stamped(&self, mut visit: impl FnMut(&[u8], bool)) {
+        self.users.iter().for_each(|(key, raises)| visit(key, *raises));
+        if self.has_more || self.raised_since.is_some() {
+            epochs::each_epoch(&guard_cache::relations(), &self.guard, |row| {
+                let is_since = self.raised_since.is_some_and(|at| row.stamped_at >= at);
+                if self.has_more && row.is_own || is_since {
+                    visit(row.key, raises_columns(row.reason));
+                }
+            });
+        }
+        if let Some(free) = self.free.as_ref().filter(|_| self.disabled) {
+            epochs::each_disabled(&free.open, |key| visit(&key, true));
+        }
+    }
+
+    /// Calls `visit` with everybody.
+    fn each_user(&self, mut visit: impl FnMut(&[u8])) {
+        let Some(FreeGuard { open, .. }) = &self.free else { return };
+        epochs::each_account(open, |_| true, |key| visit(&key));
     }
 
     fn is_there(&self, key: &[u8]) -> bool {
         let Some(FreeGuard { open, .. }) = &self.free else { return true };
         let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
         id.is_some_and(|id| EpochReader::new(open).or_raise().account(&id) != Account::Unknown)
+    }
+}
+
+/// Users of one store, for whom one statement is enough.
+struct Batch<'a> {
+    row: &'a StoreRow,
+    store: &'a OpenStore,
+    now: Instant,
+    ids: Vec<Vec<u8>>,
+    result: Result<(), GuardError>,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, key: &[u8]) {
+        self.ids.extend(id_in(self.store, key));
+        if self.ids.len() >= BATCH {
+            self.end();
+        }
+    }
+
+    /// After a failure nothing more is tried.
+    fn end(&mut self) {
+        if self.result.is_ok() && !self.ids.is_empty() {
+            self.result = end_sessions(self.row, self.store, &self.ids, self.now);
+        }
+        self.ids.clear();
+    }
+
+    fn finish(mut self) -> Result<(), GuardError> {
+        self.end();
+        self.result
     }
 }
 

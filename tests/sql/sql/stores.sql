@@ -31,6 +31,12 @@ BEGIN; UPDATE users SET active = false WHERE id = 6; PREPARE TRANSACTION 'stores
 SELECT * FROM sessions;
 COMMIT PREPARED 'stores';
 SELECT * FROM sessions;
+-- Also where the guard is taken off in the same transaction.
+BEGIN; UPDATE users SET active = true WHERE id = 6; COMMIT;
+INSERT INTO session (user_id) VALUES (6);
+BEGIN; UPDATE users SET active = false WHERE id = 6; SELECT session_guard.detach('users'); COMMIT;
+SELECT * FROM sessions;
+SELECT session_guard.attach('users', is_default => true);
 -- A watched table, and everybody.
 CREATE TABLE role (user_id int, name text);
 SELECT session_guard.watch('role', 'user_id');
