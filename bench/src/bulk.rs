@@ -41,6 +41,55 @@ pub fn disables(extent: &Extent) -> Result<Vec<Line>, Error> {
     ])
 }
 
+/// Disables whose sessions lie in a table of the app: ended by the guard, against the two statements
+/// that one would write instead.
+///
+/// # Errors
+/// If the server refuses.
+pub fn stored_sessions(extent: &Extent) -> Result<Vec<Line>, Error> {
+    const DISABLE: &str = "UPDATE plain_user SET active = false WHERE id % 5 = 0";
+    const DELETE: &str =
+        "DELETE FROM plain_session WHERE user_id IN (SELECT id FROM plain_user WHERE NOT active)";
+    let by_hand = format!("BEGIN; {DISABLE}; {DELETE}; COMMIT");
+    let guarded = "UPDATE ab_user SET active = false WHERE id % 5 = 0".to_owned();
+    let mut client = connect()?;
+    client.batch_execute(
+        "CREATE TABLE app_session (user_id int, data text);
+         INSERT INTO app_session SELECT id, repeat('x', 100) FROM ab_user;
+         CREATE INDEX ON app_session (user_id);
+         CREATE TABLE plain_session (LIKE app_session INCLUDING ALL);
+         INSERT INTO plain_session SELECT * FROM app_session;
+         SELECT session_guard.add_store('app_session', 'user_id', users => 'ab_user');",
+    )?;
+    let contenders =
+        [("ab_user", "app_session", &guarded), ("plain_user", "plain_session", &by_hand)];
+    let found = in_turn(extent.long_rounds, contenders.len(), |contender| {
+        let (users, sessions, disable) = contenders[contender];
+        client.batch_execute("CHECKPOINT")?;
+        let taken = seconds(|| client.batch_execute(disable))? * 1000.0;
+        let left = client.query_one(&format!("SELECT count(*) FROM {sessions}"), &[])?;
+        let active = client.query_one(&format!("SELECT count(*) FROM {users} WHERE active"), &[])?;
+        if left.get::<_, i64>(0) != active.get::<_, i64>(0) {
+            return Err(Error::from("sessions are left"));
+        }
+        client.batch_execute(&format!("UPDATE {users} SET active = true WHERE NOT active"))?;
+        client.batch_execute("TRUNCATE session_guard.epoch, session_guard.event")?;
+        client.batch_execute(&format!(
+            "INSERT INTO {sessions} SELECT id, repeat('x', 100) FROM {users} WHERE id % 5 = 0"
+        ))?;
+        client.batch_execute(&format!("VACUUM {users}"))?;
+        client.batch_execute(&format!("VACUUM {sessions}"))?;
+        Ok::<f64, Error>(taken)
+    })?;
+    client.batch_execute("SELECT session_guard.remove_store('app_session')")?;
+    let what = format!(
+        "one statement disables {} of {} and ends a session each / two statements, not guarded",
+        extent.users / 5,
+        extent.users
+    );
+    Ok(vec![Line::new(what, found[0], found[1], "ms", Goal::AtMost(3.0))])
+}
+
 /// Rows of one user in a watched table, which stamp that user once.
 ///
 /// # Errors

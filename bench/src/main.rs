@@ -35,6 +35,7 @@ fn main() -> Result<(), Error> {
     tell(load::logins(&extent)?);
     tell(clients::new_connections(&extent, &login)?);
     tell(bulk::disables(&extent)?);
+    tell(bulk::stored_sessions(&extent)?);
     tell(bulk::related_rows(&extent)?);
     tell(executor::scale(&extent, &login)?);
     let memory = clients::memory(&login)?;
