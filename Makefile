@@ -25,7 +25,7 @@ help:
 	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
 	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
-	@echo 'make test-docs      the SQL of README.md, docs/operations.md and docs/scaling.md'
+	@echo 'make test-docs      the SQL of README.md, docs/operations.md, scaling.md and tables.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'

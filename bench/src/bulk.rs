@@ -68,7 +68,8 @@ pub fn stored_sessions(extent: &Extent) -> Result<Vec<Line>, Error> {
         client.batch_execute("CHECKPOINT")?;
         let taken = seconds(|| client.batch_execute(disable))? * 1000.0;
         let left = client.query_one(&format!("SELECT count(*) FROM {sessions}"), &[])?;
-        let active = client.query_one(&format!("SELECT count(*) FROM {users} WHERE active"), &[])?;
+        let active =
+            client.query_one(&format!("SELECT count(*) FROM {users} WHERE active"), &[])?;
         if left.get::<_, i64>(0) != active.get::<_, i64>(0) {
             return Err(Error::from("sessions are left"));
         }

@@ -220,7 +220,8 @@ fn store(row: &StoreRow, open: &OpenGuard, users: &RelationName) -> Finding {
     match row.open(open.relations.owner) {
         Err(error) => return Finding::of_error(CHECK, error),
         Ok(store) if store.row != *row => {
-            let detail = format!("session store {name}, or a column of it, has another name now");
+            let detail =
+                format!("session store {name}, its owner or a column has another name now");
             return Finding::wrong(CHECK, detail, hints::reconcile(users));
         }
         Ok(_) => {}

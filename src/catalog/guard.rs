@@ -308,7 +308,10 @@ fn check_heap(table: &Relation) -> Result<(), GuardError> {
             let message = format!("{name} is not a heap table, and cannot be guarded");
             Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint))
         }
-        RelationKind::Partitioned => Err(unsupported(table, "a partitioned table")),
+        RelationKind::Partitioned => {
+            let GuardError { kind, message, .. } = unsupported(table, "a partitioned table");
+            Err(GuardError::new(kind, message, hints::table_beside_partitions()))
+        }
         RelationKind::Foreign => Err(unsupported(table, "a foreign table")),
         RelationKind::Other => {
             let message = format!("{} is not an ordinary table", table.shown_name());

@@ -26,6 +26,14 @@ pub fn ordinary_table() -> Hint {
     )
 }
 
+/// The rows lie in several tables.
+pub fn table_beside_partitions() -> Hint {
+    Hint::advice(
+        "Keep ids and status in an ordinary table beside it, by a trigger, and guard that one: see \
+         docs/tables.md of pg_session_guard.",
+    )
+}
+
 /// This table is not guarded.
 pub fn attach_table(table: &RelationName) -> Hint {
     Hint::advice(format!(

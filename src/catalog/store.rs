@@ -2,7 +2,7 @@
 //! void.
 
 use super::guard::{self, IdColumn};
-use super::unwatched::TriggerState;
+use super::unwatched::{AddedStore, TriggerState};
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, quote_identifier, shown_identifier, shown_type};
@@ -74,30 +74,35 @@ impl StoreRow {
             .filter_map(|name| table.column_named(name))
             .map(|column| column.attno)
             .collect();
-        TriggerState::of_store(&self.guard, &self.table.plain(), table.oid(), &numbers).record();
+        let added = AddedStore { table: table.oid(), owner: table.owner(), columns: numbers };
+        TriggerState::of_store(&self.guard, &self.table.plain(), &added).record();
     }
 
     /// The table, if the recorded owner owns it, and has agreed that sessions end in it: a row that
     /// somebody has written by hand may name anybody's table.
     pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
-        let recorded = TriggerState::recorded_store(&self.guard, &self.table.plain());
+        let added = TriggerState::added_store(&self.guard, &self.table.plain());
         let open = |relid: Oid| Relation::open(relid, Lock::Read);
-        let by_number = recorded.as_ref().and_then(|(relid, _)| open(*relid));
+        let by_number = added.as_ref().and_then(|added| open(added.table));
         let table = by_number.or_else(|| self.table.find().and_then(open));
         let table = table.filter(|table| check_kind(table).is_ok()).ok_or_else(|| self.gone())?;
-        let columns = recorded.filter(|(relid, _)| *relid == table.oid());
+        let added =
+            added.filter(|added| added.table == table.oid() && added.owner == table.owner());
         let owner = roles::role_name(table.owner());
-        let has_agreed = columns.is_some() || has_rights_of(extension_owner, table.owner());
-        if owner != self.table_owner || !has_agreed {
+        // Of another cluster, nothing is recorded.
+        let is_restored =
+            owner == self.table_owner && has_rights_of(extension_owner, table.owner());
+        if added.is_none() && !is_restored {
             return Err(not_added(&table.name(), &owner));
         }
-        let columns = columns.map_or(Vec::new(), |(_, columns)| columns);
+        let columns = added.map_or(Vec::new(), |added| added.columns);
         self.renamed(&table, &columns).columns(&table)
     }
 
     /// The same row with the names that table and columns have now.
     fn renamed(&self, table: &Relation, columns: &[i16]) -> StoreRow {
-        let mut row = StoreRow { table: table.name(), ..self.clone() };
+        let table_owner = roles::role_name(table.owner());
+        let mut row = StoreRow { table: table.name(), table_owner, ..self.clone() };
         let known_as = std::iter::once(&mut row.user_id_column).chain(&mut row.revoked_at_column);
         for (known_as, attno) in known_as.zip(columns) {
             if let Some(column) = table.column(*attno) {

@@ -21,6 +21,15 @@ pub fn check(table: &Relation, id: IdColumn) -> Result<(), GuardError> {
 /// How to make one.
 pub fn hint(table: &Relation, id: IdColumn) -> Hint {
     let column = shown_identifier(&table.column_name(id.attno));
+    let others = table.unique_together_with(id.attno);
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(|name| shown_identifier(name)).collect();
+        return Hint::advice(format!(
+            "Only together with {} does the column tell all accounts apart. Guard a stored \
+             generated column that is made of both: see docs/tables.md of pg_session_guard.",
+            others.join(", ")
+        ));
+    }
     let statement = format!("CREATE UNIQUE INDEX ON {} ({column});", table.shown_name());
     Hint::run("If the column tells all accounts apart, run", statement)
 }

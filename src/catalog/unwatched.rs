@@ -62,6 +62,16 @@ fn state(relid: Oid, function: Oid) -> String {
     format!("{} {}", relid.to_u32(), triggers::state_of(relid, function))
 }
 
+/// A session store as its owner has added it.
+pub struct AddedStore {
+    /// The table.
+    pub table: Oid,
+    /// Its owner.
+    pub owner: Oid,
+    /// The columns that `add_store` was given.
+    pub columns: Vec<i16>,
+}
+
 /// The triggers of a guard, or of one of its watches.
 pub struct TriggerState {
     guard: String,
@@ -86,10 +96,11 @@ impl TriggerState {
         TriggerState { guard, relation, state: state(related, stamp) }
     }
 
-    /// That a session store was added, by its name: the numbers of the table and of its columns.
-    pub fn of_store(guard: &str, store: &str, table: Oid, columns: &[i16]) -> TriggerState {
-        let numbers = std::iter::once(table.to_u32().to_string());
-        let numbers = numbers.chain(columns.iter().map(i16::to_string));
+    /// That a session store was added, by its name: the numbers of the table, its owner and its
+    /// columns.
+    pub fn of_store(guard: &str, store: &str, added: &AddedStore) -> TriggerState {
+        let numbers = [added.table.to_u32().to_string(), added.owner.to_u32().to_string()];
+        let numbers = numbers.into_iter().chain(added.columns.iter().map(i16::to_string));
         TriggerState {
             guard: guard.to_owned(),
             relation: format!("store {store}"),
@@ -97,13 +108,15 @@ impl TriggerState {
         }
     }
 
-    /// The numbers that were recorded of a session store in this cluster.
-    pub fn recorded_store(guard: &str, store: &str) -> Option<(Oid, Vec<i16>)> {
-        let nothing = TriggerState::of_store(guard, store, Oid::INVALID, &[]);
-        let recorded = nothing.recorded()?;
+    /// What was recorded of a session store in this cluster.
+    pub fn added_store(guard: &str, store: &str) -> Option<AddedStore> {
+        let nothing = AddedStore { table: Oid::INVALID, owner: Oid::INVALID, columns: Vec::new() };
+        let recorded = TriggerState::of_store(guard, store, &nothing).recorded()?;
         let mut numbers = recorded.split(' ');
-        let table = numbers.next()?.parse().ok().map(Oid::from_u32)?;
-        Some((table, numbers.filter_map(|number| number.parse().ok()).collect()))
+        let mut oid = || numbers.next()?.parse().ok().map(Oid::from_u32);
+        let (table, owner) = (oid()?, oid()?);
+        let columns = numbers.filter_map(|number| number.parse().ok()).collect();
+        Some(AddedStore { table, owner, columns })
     }
 
     /// Whether they are others than when they were recorded.

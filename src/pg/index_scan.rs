@@ -189,6 +189,25 @@ impl Relation {
         })
     }
 
+    /// The other columns of a unique index that has this column, and whose columns tell the rows
+    /// apart only together; nothing where there is none.
+    pub fn unique_together_with(&self, attno: i16) -> Vec<String> {
+        let columns_of = |index: Oid| {
+            let index = Relation::open(index, Lock::Read)?;
+            // SAFETY: an open index has its row of pg_index.
+            let definition = unsafe { &*index.data().rd_index };
+            let count = usize::try_from(definition.indnkeyatts).unwrap_or_default();
+            // SAFETY: an index has as many columns as its row says.
+            let columns = unsafe { definition.indkey.values.as_slice(count) };
+            let is_whole = is_over_all_rows(&index) && !columns.contains(&0);
+            let is_meant = definition.indisunique && is_whole && columns.contains(&attno);
+            is_meant.then(|| columns.to_vec())
+        };
+        let columns = self.indexes().into_iter().find_map(columns_of).unwrap_or_default();
+        let others = columns.into_iter().filter(|column| *column != attno);
+        others.map(|column| self.column_name(column)).collect()
+    }
+
     fn scan_index(
         &self,
         search: &IndexSearch,
@@ -302,17 +321,7 @@ fn index_equalities(
     if !definition.indisvalid || usize::try_from(definition.indnkeyatts).ok()? < keys.len() {
         return None;
     }
-    // Asking for the predicate itself would run the functions in it, with the rights of whoever
-    // asks: the triggers ask as the owner of the extension.
-    // SAFETY: an open index has its tuple of pg_index.
-    let is_whole = unsafe {
-        pg_sys::heap_attisnull(
-            relation.rd_indextuple,
-            pg_sys::Anum_pg_index_indpred as c_int,
-            std::ptr::null_mut(),
-        )
-    };
-    if !is_whole {
+    if !is_over_all_rows(index) {
         return None;
     }
     let mut equalities = Vec::with_capacity(keys.len());
@@ -334,6 +343,19 @@ fn index_equalities(
         equalities.push((key_position, equals, collation));
     }
     Some(equalities)
+}
+
+/// Whether an index has no predicate. Asking for the predicate itself would run the functions in it,
+/// with the rights of whoever asks: the triggers ask as the owner of the extension.
+fn is_over_all_rows(index: &Relation) -> bool {
+    // SAFETY: an open index has its tuple of pg_index.
+    unsafe {
+        pg_sys::heap_attisnull(
+            index.data().rd_indextuple,
+            pg_sys::Anum_pg_index_indpred as c_int,
+            std::ptr::null_mut(),
+        )
+    }
 }
 
 fn is_unique_on_all(index: &Relation, columns: i16) -> bool {

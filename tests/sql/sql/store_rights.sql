@@ -69,6 +69,15 @@ SELECT user_id FROM m.session ORDER BY 1;
 CREATE POLICY mine ON m.session TO regress_mallory USING (true);
 UPDATE users SET active = true WHERE id = 5;
 SELECT user_id FROM m.session ORDER BY 1;
+-- A role that is renamed is the same role.
+ALTER ROLE regress_mallory RENAME TO regress_mallory_2;
+INSERT INTO m.session VALUES (7);
+UPDATE users SET active = false WHERE id = 7;
+SELECT user_id FROM m.session ORDER BY 1;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store';
+SELECT session_guard.reconcile('users');
+SELECT ok FROM session_guard.health() WHERE check_name = 'store';
+ALTER ROLE regress_mallory_2 RENAME TO regress_mallory;
 SELECT session_guard.remove_store('m.session');
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;
