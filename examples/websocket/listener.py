@@ -1,11 +1,11 @@
 """Closes a user's WebSockets the moment that the sessions end, instead of at the next request.
 
-    python push.py DSN SECRET [PORT [SECONDS]]
+    python listener.py DSN SECRET [PORT [SECONDS]]
 
 Needs psycopg 3 and websockets, and in the database:
 
     SELECT session_guard.configure(notify => true);
-    SELECT session_guard.grant_access('push');   -- the role of the DSN, unless it owns the users table
+    SELECT session_guard.grant_access('listener');   -- the role of the DSN, unless it owns the users table
 
 A client sends one message first: the ticket that its login has been given (see `ticket`).
 
@@ -51,7 +51,7 @@ def read_ticket(secret, message):
     return user_id, login_at
 
 
-class Push:
+class Listener:
     def __init__(self, dsn, secret, recheck_seconds):
         self.dsn, self.secret, self.recheck_seconds = dsn, secret, recheck_seconds
         self.sessions = {}  # of each open socket: user id and login time
@@ -121,10 +121,10 @@ class Push:
 
 
 async def main(dsn, secret, port="8765", recheck_seconds="30"):
-    push = Push(dsn, secret, float(recheck_seconds))
-    async with websockets.serve(push.serve, "127.0.0.1", int(port)) as server:
+    listener = Listener(dsn, secret, float(recheck_seconds))
+    async with websockets.serve(listener.serve, "127.0.0.1", int(port)) as server:
         print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
-        await push.listen()
+        await listener.listen()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The listener of examples/push closes the sockets of ended sessions at once, and no others."""
+"""The listener of examples/websocket closes the sockets of ended sessions at once, and no others."""
 
 import asyncio
 import base64
@@ -12,11 +12,11 @@ import psycopg
 import pytest
 import websockets
 from conftest import DATABASE
-from push import SESSION_ENDED, ticket
+from listener import SESSION_ENDED, ticket
 from python_helpers import EXAMPLES
 
 SECRET = "of the test alone"
-SERVER = EXAMPLES / "push" / "push.py"
+SERVER = EXAMPLES / "websocket" / "listener.py"
 PATIENCE = 5
 
 
@@ -24,7 +24,7 @@ PATIENCE = 5
 def port(request):
     """That of a listener which asks again so late that only a notification can close in time, by default."""
     recheck = getattr(request, "param", 60)
-    command = [sys.executable, SERVER, f"dbname={DATABASE} application_name=push", SECRET, "0", str(recheck)]
+    command = [sys.executable, SERVER, f"dbname={DATABASE} application_name=listener", SECRET, "0", str(recheck)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         yield int(server.stdout.readline().split()[-1])
         server.terminate()
@@ -104,7 +104,7 @@ def test_what_happens_while_the_database_is_out_of_reach_is_seen_after_that(port
     async def story():
         socket = await enter(port, 5, log_in(5))
         db.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'push'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listener'"
         )
         db.execute("UPDATE users SET active = false WHERE id = 5")
         db.execute("UPDATE users SET active = true WHERE id = 5")
