@@ -1,132 +1,151 @@
-"""Closes a user's WebSockets the moment that the sessions end, instead of at the next request.
+"""Posts each event of session_guard.event to a receiver, as a signed Security Event Token (RFC 8417, RFC 8935).
 
-    python push.py DSN SECRET [PORT [SECONDS]]
+    pip install -r requirements.txt
+    createuser push && psql -d app -1 -v ON_ERROR_STOP=1 -f schema.sql
+    openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+    python push.py "dbname=app user=push" https://receiver.example/events --key key.pem \
+        --issuer https://app.example --audience https://receiver.example
 
-Needs psycopg 3 and websockets, and in the database:
-
-    SELECT session_guard.configure(notify => true);
-    SELECT session_guard.grant_access('push');   -- the role of the DSN, unless it owns the users table
-
-A client sends one message first: the ticket that its login has been given (see `ticket`).
-
-A notification carries nothing, and events may commit in another order than that of their ids: so each one has every
-connected session asked about again. That is one statement for all of them. So they are every SECONDS (30): there is no
-notification of a session that ends by its age, of a connection that has died in silence, or while PostgreSQL's queue
-of notifications is half full.
+Each event is posted until the receiver has taken or refused it, the oldest first. After a crash the last one may be
+posted again, with the same jti. PUSH_AUTHORIZATION is sent as the header Authorization.
 """
 
-import asyncio
+import argparse
 import contextlib
-import hashlib
-import hmac
-import sys
+import json
+import logging
+import os
+import time
 
+import jwt
 import psycopg
-import websockets
+import requests
+import urllib3
 
-SESSION_ENDED = 4401
-TRY_AGAIN_LATER = 1013
-RETRY_SECONDS = 0.2
-# Over TCP, a server that is gone without a word is found out in half a minute.
+# Older events than these are looked for by a sweep, as that reads the whole table.
+RECENT = "1 day"
+LONGEST_PAUSE, LONGEST_RETRY_AFTER = 60, 3600
+# The errors of RFC 8935, section 2.4, that are about all that this sends, as 401 and 403 are.
+SETUP_ERRORS = {"access_denied", "authentication_failed", "invalid_audience", "invalid_issuer", "invalid_key"}
 CONNECTION = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
+    "autocommit": True,  # No transaction is open while the receiver is asked.
+    "prepare_threshold": None,  # A plan of its own for what is recent, and for all.
+    "target_session_attrs": "read-write",  # What is delivered cannot be noted on a standby.
+    "fallback_application_name": "push",
+    "client_encoding": "UTF8",
 }
+# Over TCP, a server that is gone without a word is found out in half a minute.
+CONNECTION |= {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+CONNECTION |= {"tcp_user_timeout": 25_000}
+# No greatest id is kept: a transaction may commit after others that took later ids, and restored events have ids and
+# transactions of another cluster. Nor is there a wait for the oldest transaction, as a long one would hold up all.
+PENDING = """
+    SELECT id, transaction_id::text FROM session_guard.event
+    WHERE at > coalesce(now() - %s::interval, '-infinity') AND NOT EXISTS (
+        SELECT FROM push_delivery AS done WHERE done.id = event.id AND done.transaction_id = event.transaction_id)
+    ORDER BY at, id LIMIT 1000"""
+DONE = "INSERT INTO push_delivery (id, transaction_id, refused) VALUES (%s, %s::xid8, %s) ON CONFLICT DO NOTHING"
+FORGET_PRUNED = """
+    DELETE FROM push_delivery AS done WHERE NOT EXISTS (
+        SELECT FROM session_guard.event WHERE event.id = done.id AND event.transaction_id = done.transaction_id)"""
+# In the same database, a consumer with a push_delivery in another schema is another one.
+LOCK = "SELECT pg_try_advisory_lock('push_delivery'::regclass::oid::bigint)"
 
 
-def ticket(secret, user_id, login_at):
-    """What the app hands out at login: `login_at` is the text of what session_start returned."""
-    signature = hmac.new(secret.encode(), f"{user_id}\n{login_at}".encode(), hashlib.sha256).hexdigest()
-    return f"{user_id}\t{login_at}\t{signature}"
+class TryLater(Exception):
+    def __init__(self, reason, seconds=0):
+        super().__init__(reason)
+        self.seconds = seconds
 
 
-def read_ticket(secret, message):
-    user_id, login_at, _ = message.split("\t")
-    # As bytes: of texts, it compares ASCII only.
-    if not hmac.compare_digest(message.encode(), ticket(secret, user_id, login_at).encode()):
-        raise ValueError("a ticket that was not handed out here")
-    return user_id, login_at
+class Receiver:
+    def __init__(self, options):
+        self.url, self.timeout, self.algorithm = options.receiver, options.timeout, options.algorithm
+        with open(options.key, "rb") as file:
+            self.key = jwt.get_algorithm_by_name(options.algorithm).prepare_key(file.read())
+        self.header = {"typ": "secevent+jwt"} | ({"kid": options.kid} if options.kid else {})
+        self.claims = {"iss": options.issuer, "aud": options.audience}
+        self.http = requests.Session()
+        self.http.headers.update({"Content-Type": "application/secevent+jwt", "Accept": "application/json"})
+        if authorization := os.environ.get("PUSH_AUTHORIZATION"):
+            self.http.headers["Authorization"] = authorization
+
+    def refusal(self, claims):
+        """None: it has taken the event. A text: it never will."""
+        token = jwt.encode(claims | self.claims, self.key, self.algorithm, self.header)
+        answer = self.http.post(self.url, token, timeout=self.timeout, allow_redirects=False)
+        if answer.status_code == 202:
+            return None
+        if answer.status_code == 400:
+            error = answer.json()
+            code, text = error.get("err") if isinstance(error, dict) else None, json.dumps(error)[:1000]
+            if isinstance(code, str) and code not in SETUP_ERRORS:
+                return text  # In ASCII, whatever the receiver says.
+            raise TryLater(f"answered 400: {text}")
+        seconds = 0
+        with contextlib.suppress(urllib3.exceptions.InvalidHeader):
+            seconds = urllib3.Retry().get_retry_after(answer.raw) or 0
+        raise TryLater(f"answered {answer.status_code}", min(seconds, LONGEST_RETRY_AFTER))
 
 
-class Push:
-    def __init__(self, dsn, secret, recheck_seconds):
-        self.dsn, self.secret, self.recheck_seconds = dsn, secret, recheck_seconds
-        self.sessions = {}  # of each open socket: user id and login time
-        self.is_listening = asyncio.Event()
-        self.closing = set()
+class Consumer:
+    def __init__(self, options):
+        self.options, self.receiver = options, Receiver(options)
+        self.failures, self.next_sweep = 0, 0
 
-    async def serve(self, socket):
-        """One client, from its ticket to the end of its session."""
-        try:
-            session = read_ticket(self.secret, await asyncio.wait_for(socket.recv(decode=True), 10))
-            # Registered before it is asked about: what ends it in between is seen by the listener.
-            self.sessions[socket] = session
-            await self.is_listening.wait()
-            async with await self.connect() as connection:
-                has_ended = await self.ended(connection, [socket])
-            if has_ended:
-                return await socket.close(SESSION_ENDED, "session ended")
-            await socket.send("welcome")
-            async for _ in socket:  # Read, or its answer to a close would wait behind what it has sent.
-                pass
-        except (ValueError, TimeoutError):
-            await socket.close(SESSION_ENDED, "no session")
-        except psycopg.Error:
-            await socket.close(TRY_AGAIN_LATER, "cannot ask")  # An app that gets an error refuses.
-        except websockets.ConnectionClosed:
-            pass
-        finally:
-            self.sessions.pop(socket, None)
-
-    async def listen(self):
-        """Asks about everybody at each notification, and after each loss of a connection."""
+    def run(self):
         while True:
             try:
-                # One to listen and one to ask by: while a connection asks, it would miss what it is told.
-                async with await self.connect() as listener, await self.connect() as asker:
-                    await listener.execute("LISTEN session_guard")
-                    self.is_listening.set()
-                    while True:
-                        for socket in await self.ended(asker, list(self.sessions)):
-                            self.close(socket)
-                        # Those that have come together are one reason to ask, and none is one as well.
-                        async for _ in listener.notifies(timeout=self.recheck_seconds, stop_after=1):
-                            pass
-            except psycopg.Error as error:
-                print(f"cannot ask, trying again: {error}", file=sys.stderr, flush=True)
-            self.is_listening.clear()
-            await asyncio.sleep(RETRY_SECONDS)
+                with psycopg.connect(self.options.dsn, **CONNECTION) as connection:
+                    return self.consume(connection)
+            except (psycopg.Error, requests.RequestException, TryLater) as error:
+                if self.options.once:
+                    raise SystemExit(f"not all events are posted: {error}")
+                pause = max(min(2**self.failures, LONGEST_PAUSE), getattr(error, "seconds", 0))
+                logging.warning("trying again in %d s: %s", pause, error)
+            self.failures = min(self.failures + 1, 10)
+            time.sleep(pause)
 
-    def close(self, socket):
-        """In a task of its own: nobody waits for a client that does not answer, for up to 10 seconds."""
-        task = asyncio.create_task(socket.close(SESSION_ENDED, "session ended"))
-        self.closing.add(task)
-        task.add_done_callback(self.closing.discard)
+    def consume(self, connection):
+        if not connection.execute(LOCK).fetchone()[0]:
+            raise TryLater("another consumer is at work")
+        connection.execute("LISTEN session_guard")
+        while True:
+            if time.monotonic() >= self.next_sweep:
+                self.drain(connection, None)
+                connection.execute(FORGET_PRUNED)
+                self.next_sweep = time.monotonic() + self.options.sweep
+            self.drain(connection, RECENT)
+            self.failures = 0
+            if self.options.once:
+                return
+            # Notifications that have come meanwhile count. There are none with the policy notify off.
+            for _ in connection.notifies(timeout=self.options.poll, stop_after=1):
+                pass
 
-    def connect(self):
-        return psycopg.AsyncConnection.connect(self.dsn, autocommit=True, **CONNECTION)
-
-    async def ended(self, connection, sockets):
-        """Those whose session does not count any more."""
-        sessions = [self.sessions[socket] for socket in sockets]
-        rows = await connection.execute(
-            "SELECT session_valid(id, login_at) FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY"
-            " AS session (id, login_at, place) ORDER BY place",
-            ([user for user, _ in sessions], [login for _, login in sessions]),
-        )
-        return [socket for socket, (valid,) in zip(sockets, await rows.fetchall()) if not valid]
-
-
-async def main(dsn, secret, port="8765", recheck_seconds="30"):
-    push = Push(dsn, secret, float(recheck_seconds))
-    async with websockets.serve(push.serve, "127.0.0.1", int(port)) as server:
-        print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
-        await push.listen()
+    def drain(self, connection, younger_than):
+        while events := connection.execute(PENDING, (younger_than,)).fetchall():
+            for event_id, transaction_id in events:
+                (claims,) = connection.execute("SELECT session_guard.security_event(%s)", (event_id,)).fetchone()
+                refused = self.receiver.refusal(claims) if claims else "security_event gives no claims"
+                if refused:
+                    logging.error("event %d is not delivered: %s", event_id, refused)
+                connection.execute(DONE, (event_id, transaction_id, refused))
+                self.failures = 0
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(*sys.argv[1:]))
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("dsn", help="libpq's connection string")
+    arguments.add_argument("receiver", help="the URL to post to")
+    arguments.add_argument("--key", required=True, help="the file of the private key, as PEM")
+    arguments.add_argument("--kid", help="the key's name in the header of each token")
+    arguments.add_argument("--algorithm", choices=("ES256", "EdDSA", "RS256"), default="ES256")
+    arguments.add_argument("--issuer", required=True, help="the claim iss")
+    arguments.add_argument("--audience", required=True, help="the claim aud")
+    arguments.add_argument("--timeout", type=float, default=10, help="seconds that the receiver may take")
+    arguments.add_argument("--poll", type=float, default=5, help="seconds between looks without a notification")
+    arguments.add_argument("--sweep", type=float, default=600, help="seconds between looks at all events")
+    arguments.add_argument("--once", action="store_true", help="end when all is posted, or with an error")
+    Consumer(arguments.parse_args()).run()
