@@ -345,8 +345,8 @@ fn index_equalities(
     Some(equalities)
 }
 
-/// Whether an index has no predicate. Asking for the predicate itself would run the functions in it,
-/// with the rights of whoever asks: the triggers ask as the owner of the extension.
+/// Whether an index has no predicate. Asking for the predicate itself would run the functions in
+/// it, with the rights of whoever asks: the triggers ask as the owner of the extension.
 fn is_over_all_rows(index: &Relation) -> bool {
     // SAFETY: an open index has its tuple of pg_index.
     unsafe {
