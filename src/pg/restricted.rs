@@ -4,10 +4,11 @@
 use super::datum::Value;
 use super::server::setting;
 use super::spi::run_elsewhere;
+use super::transaction::set_until_level_ends;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CString, c_int};
 use std::panic::AssertUnwindSafe;
 
 /// A statement failed, and what it did was undone.
@@ -57,9 +58,9 @@ pub fn run_as(
             pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
         // SAFETY: matched by AtEOXact_GUC; after an error the subtransaction's abort does that.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
-        set_until_the_level_ends(c"search_path", c"pg_catalog, pg_temp");
+        set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
         let patience = patience_of(patience);
-        set_until_the_level_ends(c"lock_timeout", &patience);
+        set_until_level_ends(c"lock_timeout", &patience);
         // Nothing would check them any more in a transaction that is about to commit.
         run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
         // SAFETY: the role exists, since it owns a relation.
@@ -97,20 +98,4 @@ fn patience_of(patience: i64) -> CString {
     let own = own.and_then(|own| own.parse::<i64>().ok()).filter(|own| *own > 0);
     let millis = own.map_or(patience, |own| own.min(patience));
     CString::new(millis.to_string()).unwrap_or_default()
-}
-
-fn set_until_the_level_ends(name: &CStr, value: &CStr) {
-    // SAFETY: a setting that everybody may change, both texts NUL-terminated.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        )
-    };
 }

@@ -3,7 +3,7 @@
 use super::names;
 use pgrx::pg_sys;
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 
 /// What is called at the end of a transaction.
 #[derive(Clone, Copy)]
@@ -78,11 +78,20 @@ pub fn allow_writes<T>(work: impl FnOnce() -> T) -> T {
 pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: matched by AtEOXact_GUC; after an error the abort does that.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    // SAFETY: a setting that everybody may change, for as long as the level lasts.
+    set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
+    let result = work();
+    // SAFETY: the level was entered above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
+/// Sets what everybody may set, for as long as a level of settings lasts that was begun.
+pub(super) fn set_until_level_ends(name: &CStr, value: &CStr) {
+    // SAFETY: both texts are NUL-terminated.
     unsafe {
         pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
+            name.as_ptr(),
+            value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
             pg_sys::GucAction::GUC_ACTION_SAVE,
@@ -91,10 +100,6 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
             false,
         )
     };
-    let result = work();
-    // SAFETY: the level was entered above.
-    unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    result
 }
 
 /// Has this COMMIT wait until the synchronous standbys have replayed it, whatever
@@ -118,7 +123,7 @@ pub fn wait_for_remote_apply() {
 
 /// Queues a NOTIFY without a payload, unless PostgreSQL's queue is half full: one that does not fit
 /// would fail the COMMIT. Returns whether it did.
-pub fn notify(channel: &std::ffi::CStr) -> bool {
+pub fn notify(channel: &CStr) -> bool {
     // SAFETY: a function without arguments.
     let usage =
         unsafe { pgrx::direct_function_call::<f64>(pg_sys::pg_notification_queue_usage, &[]) };
