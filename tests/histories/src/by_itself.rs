@@ -25,6 +25,8 @@ pub struct Worker<'a> {
     pub form: &'a Form,
     /// What happens then.
     pub change: ChangeByItself,
+    /// Of its prepared transactions; `None` where there can be none.
+    pub name: Option<String>,
 }
 
 /// A status that changes at a time, and how that went.
@@ -43,7 +45,7 @@ struct Passing {
 /// A transaction that takes a status back before it has changed.
 struct TakenBack {
     began: Time,
-    /// When COMMIT was sent.
+    /// When COMMIT or PREPARE TRANSACTION was sent.
     ended: Time,
     committed: Time,
 }
@@ -127,7 +129,8 @@ impl Worker<'_> {
     /// Gives the account a status that lasts, if it has this one still.
     fn take_back(&mut self, passing: &Passing) -> Result<Option<TakenBack>, postgres::Error> {
         sleep(self.pause(0..600));
-        let hold = self.pause(0..500);
+        let (hold, pause) = (self.pause(0..500), self.pause(0..500));
+        let name = self.name.clone().filter(|_| self.rng.random_bool(0.3));
         let (user, status) = (passing.user, self.form.active(0));
         let sql = format!("UPDATE users SET status = {status} WHERE id = {user} AND status = $1");
         let client = &mut *self.client;
@@ -137,7 +140,14 @@ impl Worker<'_> {
             let written = client.execute(&sql, &[&SystemTime::from(passing.end)])?;
             sleep(hold);
             let ended = Time::now();
-            client.batch_execute("COMMIT")?;
+            match name {
+                None => client.batch_execute("COMMIT")?,
+                Some(name) => {
+                    client.batch_execute(&format!("PREPARE TRANSACTION '{name}'"))?;
+                    sleep(pause);
+                    client.batch_execute(&format!("COMMIT PREPARED '{name}'"))?;
+                }
+            }
             let committed = Time::now();
             Ok((written > 0).then_some(TakenBack { began, ended, committed }))
         };

@@ -75,9 +75,10 @@ pub fn run(
             .filter_map(|number| form.change_by_itself.map(|change| (number, change)))
             .map(|(number, change)| {
                 let rng = generator(seed, 400 + number as u64);
+                let name = can_prepare.then(|| format!("{database} by itself {number}"));
                 scope.spawn(move || {
                     let client = &mut servers.connect(database)?;
-                    by_itself::Worker { client, rng, form, change }.work(deadline)
+                    by_itself::Worker { client, rng, form, change, name }.work(deadline)
                 })
             })
             .collect();
