@@ -85,6 +85,41 @@ pub fn calls(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
     ])
 }
 
+/// Warm calls for a status of each form, against those for a boolean that is to be true.
+///
+/// # Errors
+/// If the server refuses.
+pub fn forms(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+    // What the form is, the column's type, and a value of an account that is active.
+    const FORMS: [(&str, &str, &str); 6] = [
+        ("true", "boolean", "true"),
+        ("false", "boolean", "false"),
+        ("null", "timestamptz", "NULL"),
+        ("past", "timestamptz", "now() - interval '1 day'"),
+        ("future", "timestamptz", "now() + interval '1 day'"),
+        ("{trial,active}", "text", "'active'"),
+    ];
+    let mut client = connect()?;
+    client.batch_execute("SET max_parallel_workers_per_gather = 0")?;
+    for (place, (form, column_type, value)) in FORMS.iter().enumerate() {
+        client.batch_execute(&format!(
+            "CREATE TABLE by_form_{place} (id int PRIMARY KEY, status {column_type});
+             INSERT INTO by_form_{place} SELECT n, {value} FROM generate_series(1, 1000) AS n;
+             SELECT session_guard.attach('by_form_{place}', active_column => 'status', active_when => '{form}', is_default => false);"
+        ))?;
+    }
+    let found = in_turn(extent.rounds, FORMS.len(), |place| {
+        let id = "1 + n % 1000";
+        let call = format!("session_valid('by_form_{place}', {id}, '{login}'::timestamptz)");
+        nanoseconds(&mut client, &call, 1_000_000)
+    })?;
+    let of_form = |place: usize| {
+        let what = format!("warm call, active_when '{}' / 'true'", FORMS[place].0);
+        Line::new(what, found[place], found[0], "ns a call", Goal::AtMost(1.1))
+    };
+    Ok((1..FORMS.len()).map(of_form).collect())
+}
+
 /// A scan under a policy of row-level security.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ fn main() -> Result<(), Error> {
         lines.extend(of_section);
     };
     tell(executor::calls(&extent, &login)?);
+    tell(executor::forms(&extent, &login)?);
     tell(executor::row_level_security(&extent, &login)?);
     tell(load::checks(&extent, &login)?);
     tell(load::both_checks(&extent, &login)?);

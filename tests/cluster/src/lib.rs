@@ -7,6 +7,7 @@
 mod cluster;
 mod delaying_proxy;
 mod fake_clock;
+pub mod forms;
 mod installation;
 mod process;
 mod query;

@@ -1,7 +1,7 @@
-//! A database with an account in every state and a guard of every kind, and the checks that a copy of it
+//! A database with an account in every state and a guard of every kind and form, and the checks that a copy of it
 //! revives no session.
 
-use crate::{Problem, answer, answers, problems, repair, run};
+use crate::{Problem, answer, answers, forms, problems, repair, run};
 use postgres::Client;
 
 /// A session, as an app server remembers it.
@@ -94,8 +94,10 @@ const REVIVE: &str = "
 /// The empty tables, under guard.
 pub fn prepare(client: &mut Client) {
     run(client, TABLES);
+    forms::create_tables(client);
     run(client, "CREATE EXTENSION pg_session_guard");
     run(client, ATTACH);
+    forms::attach(client);
     run(client, CONFIGURE);
     run(client, "ALTER TABLE accounts RENAME TO members");
 }
@@ -103,12 +105,14 @@ pub fn prepare(client: &mut Client) {
 /// Makes the tables and guards, and puts accounts into every state.
 pub fn create(client: &mut Client) -> Scenario {
     run(client, TABLES);
+    forms::create_tables(client);
     run(
         client,
         "INSERT INTO ab_user SELECT n, n <> 6 FROM generate_series(1, 9) AS n;
          CREATE EXTENSION pg_session_guard;",
     );
     run(client, ATTACH);
+    forms::attach(client);
     run(client, CONFIGURE);
     run(
         client,
@@ -172,6 +176,7 @@ pub fn create(client: &mut Client) -> Scenario {
     {
         sessions.push(Session { table, id, login: "-infinity".into(), is_live });
     }
+    sessions.extend(forms::fill(client));
     for session in &mut sessions {
         if session.table == "accounts" {
             session.table = MEMBERS;
@@ -206,7 +211,7 @@ fn quoted(text: &str) -> String {
 
 impl Session {
     /// What the guard says of it; an error is as good as a refusal.
-    fn verdict(&self, client: &mut Client) -> String {
+    pub fn verdict(&self, client: &mut Client) -> String {
         let (table, id) = (quoted(self.table), quoted(self.id));
         let question =
             format!("SELECT session_verdict({table}, {id}, '{}'::timestamptz)", self.login);
@@ -261,6 +266,7 @@ impl Scenario {
         self.check_dead(client);
         println!("everybody comes back");
         run(client, REVIVE);
+        forms::enable_all(client);
         run(client, "CREATE TABLE IF NOT EXISTS dropped (id int PRIMARY KEY, active boolean)");
         run(client, "INSERT INTO dropped VALUES (1, true) ON CONFLICT DO NOTHING");
         run(client, "SELECT session_guard.attach('former'), session_guard.attach('dropped')");
@@ -290,6 +296,7 @@ impl Scenario {
                 assert_eq!(session.verdict(client), verdict, "{session:?}");
             }
         }
+        forms::check_guarding(client);
         let login = login(client, AB_USER, "1");
         let session = Session { table: AB_USER, id: "1", login, is_live: true };
         run(client, "INSERT INTO ab_user_role VALUES (1, 1)");
@@ -311,6 +318,7 @@ impl Scenario {
         self.check_dead(client);
         self.check_live(client, |_| true);
         self.check_configuration(client);
+        forms::check_logins(client);
         repair(client);
         self.check_dead(client);
         self.check_live(client, |_| true);

@@ -130,7 +130,7 @@ fn the_owner_of_a_database_restores_without_being_superuser() {
     scenario.check_live(&mut client, |_| true);
     // The tables are another's now, which is told of each; and what the remedies say takes them over.
     let of_table = |problem: &Problem| problem.check == "table";
-    assert_eq!(problems(&mut client).into_iter().filter(of_table).count(), 5);
+    assert_eq!(problems(&mut client).into_iter().filter(of_table).count(), 11);
     repair(&mut client);
     scenario.check_dead_for_ever(&mut client);
     scenario.check_guarding(&mut client);

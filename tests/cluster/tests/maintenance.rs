@@ -1,7 +1,7 @@
 //! Maintenance and DDL, on every table that the guard reads or writes, beside transactions that stamp: no session comes back,
 //! and nothing of the app's fails.
 
-use cluster::{Cluster, answer, answers, output_of, run, wait_until};
+use cluster::{Cluster, answer, answers, forms, output_of, run, wait_until};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use std::thread::{scope, sleep};
@@ -26,10 +26,10 @@ fn cluster_with_guards() -> Cluster {
 }
 
 /// A table, its key's index, and a column of it.
-struct Table {
-    name: &'static str,
-    index: &'static str,
-    column: &'static str,
+struct Table<'a> {
+    name: &'a str,
+    index: &'a str,
+    column: &'a str,
 }
 
 const MAINTAINED: [Table; 9] = [
@@ -346,6 +346,28 @@ fn maintenance_of_all_tables_beside_open_stamps_loses_no_epoch() {
     ] {
         first = maintain(&cluster, first, exchange);
     }
+}
+
+#[test]
+fn maintenance_changes_no_answer_of_any_form() {
+    let cluster = cluster_with_guards();
+    let _space = additional_tablespace(&cluster);
+    let mut warm = cluster.connect("postgres");
+    let mut maintainer = cluster.connect("postgres");
+    forms::create_tables(&mut warm);
+    forms::attach(&mut warm);
+    let sessions = forms::fill(&mut warm);
+    for name in forms::tables() {
+        let index = format!("{name}_pkey");
+        for statement in statements(&Table { name, index: &index, column: "status" }) {
+            println!("{statement}");
+            statement.split("; ").for_each(|statement| run(&mut maintainer, statement));
+            forms::check_sessions(&mut warm, &sessions);
+        }
+    }
+    forms::check_sessions(&mut cluster.connect("postgres"), &sessions);
+    forms::check_logins(&mut warm);
+    forms::check_guarding(&mut warm);
 }
 
 /// It puts a trigger on the table, copies it, and exchanges the files below it.

@@ -1,7 +1,8 @@
 //! A disable that logical or physical replication applies ends sessions like any other.
 
 use cluster::{
-    Cluster, Installation, answer, answers, output_of, problems, refusal, run, scenario, wait_until,
+    Cluster, Installation, answer, answers, forms, output_of, problems, refusal, run, scenario,
+    wait_until,
 };
 use postgres::Client;
 use postgres::error::SqlState;
@@ -387,6 +388,39 @@ fn a_standby_that_pg_createsubscriber_makes_a_subscriber_goes_on() {
     assert_eq!(answer(&mut here, "SELECT token_valid('session', 's1', now())"), "f");
     // Of the two, it is a promotion: whether stamps were lost in that, PostgreSQL does not say.
     assert_eq!(scenario::checks(&problems(&mut here)), ["timeline"]);
+}
+
+#[test]
+fn changes_of_a_status_of_each_form_stamp_on_the_subscriber() {
+    let publisher = Cluster::start(&["wal_level = logical"]);
+    let mut there = publisher.connect("postgres");
+    forms::create_tables(&mut there);
+    forms::insert(&mut there);
+    run(&mut there, "CREATE PUBLICATION everything FOR ALL TABLES");
+    let subscriber = Cluster::start(&["wal_level = logical"]);
+    let mut here = subscriber.connect("postgres");
+    run(&mut here, "CREATE EXTENSION pg_session_guard");
+    forms::create_tables(&mut here);
+    forms::attach(&mut here);
+    run(
+        &mut here,
+        &format!(
+            "CREATE SUBSCRIPTION everything CONNECTION 'host={} user=postgres dbname=postgres' PUBLICATION everything",
+            publisher.folder().display()
+        ),
+    );
+    wait_until(&mut here, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+    let mut sessions = forms::log_in(&mut here);
+    forms::change(&mut there);
+    run(&mut there, "INSERT INTO by_list VALUES (9)");
+    wait_until(&mut here, "EXISTS (SELECT FROM by_list WHERE id = 9)");
+    sessions.extend(forms::log_in_again(&mut here));
+    // The second time, those who are active are known.
+    forms::check_sessions(&mut here, &sessions);
+    forms::check_sessions(&mut here, &sessions);
+    forms::check_logins(&mut here);
+    run(&mut here, "DROP SUBSCRIPTION everything");
+    forms::check_guarding(&mut here);
 }
 
 #[test]

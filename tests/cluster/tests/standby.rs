@@ -1,9 +1,10 @@
 //! A hot standby never says `valid` later than its staleness allows, and refuses what only the primary can do.
 
 use cluster::{
-    Cluster, DelayingProxy, Problem, answer, answers, kill, number_from_environment, problems,
-    refusal, run, wait_until,
+    Cluster, DelayingProxy, Problem, answer, answers, forms, kill, number_from_environment,
+    problems, refusal, run, scenario, wait_until,
 };
+use histories::form::Form;
 use histories::run::Tables;
 use histories::server::Servers;
 use postgres::Client;
@@ -197,7 +198,7 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
 /// The checker of concurrent histories, with the questions put to the standbys, while their replaying is held up now and then.
 #[test]
 fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
-    let histories = number_from_environment("GUARD_HISTORIES", 2);
+    let histories = number_from_environment("GUARD_HISTORIES", 6);
     let primary = Cluster::start(&["synchronous_commit = local"]);
     let standbys = [Cluster::standby_of(&primary), Cluster::standby_of(&primary)];
     standbys.iter().for_each(|standby| reload(standby, &["hot_standby_feedback = on"]));
@@ -208,7 +209,8 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
     let (mut asked, mut valid) = (0, 0);
     for seed in 1..=histories {
         let policies = "revocation_durability => 'remote_apply', max_standby_staleness => '5 s'";
-        histories::server::create_database(&servers, "histories", policies, &[])
+        let form = Form::of_seed(seed);
+        histories::server::create_database(&servers, "histories", form, policies, &[])
             .expect("a database");
         operators.iter_mut().for_each(|operator| wait_for_replay(&mut there, operator));
         let is_over = AtomicBool::new(false);
@@ -224,9 +226,9 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
                     }
                 });
             }
-            let length = Duration::from_secs(15);
+            let length = Duration::from_secs(8);
             let report =
-                histories::run::run(&servers, "histories", seed, length, Tables::LeftAlone);
+                histories::run::run(&servers, "histories", form, seed, length, Tables::LeftAlone);
             is_over.store(true, Ordering::Relaxed);
             report
         });
@@ -238,6 +240,57 @@ fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
     }
     println!("{asked} checks at two standbys, of which {valid} valid, and no violation");
     assert!(valid > 0);
+}
+
+/// Whatever a status looks like, and also when it changes because a time passes.
+#[test]
+fn a_standby_reads_a_status_of_each_form_as_the_primary_does() {
+    let primary = primary(&[]);
+    let mut there = primary.connect("postgres");
+    let standby = Cluster::standby_of(&primary);
+    let mut here = standby.connect("postgres");
+    forms::create_tables(&mut there);
+    forms::attach(&mut there);
+    let sessions = forms::fill(&mut there);
+    wait_for_replay(&mut there, &mut here);
+    // The second time, those who are active are known.
+    for client in [&mut there, &mut here] {
+        forms::check_sessions(client, &sessions);
+        forms::check_sessions(client, &sessions);
+    }
+
+    println!("a ban that ends, and an account that expires");
+    let of =
+        |table: &'static str, login| scenario::Session { table, id: "1", login, is_live: true };
+    let [banned, expiring] =
+        ["by_past", "by_future"].map(|table| of(table, scenario::login(&mut there, table, "1")));
+    for table in [banned.table, expiring.table] {
+        let soon = "(now() + interval '2 s') AT TIME ZONE 'UTC'";
+        run(&mut there, &format!("UPDATE {table} SET status = {soon} WHERE id = 1"));
+    }
+    wait_for_replay(&mut there, &mut here);
+    let verdicts =
+        |client: &mut Client| [&banned, &expiring].map(|session| session.verdict(client));
+    assert_eq!(verdicts(&mut here), ["disabled", "valid"]);
+    wait_until(
+        &mut here,
+        "SELECT clock_timestamp() AT TIME ZONE 'UTC' > status FROM by_past WHERE id = 1",
+    );
+    assert_eq!(verdicts(&mut here), ["revoked", "disabled"]);
+    let next = of(banned.table, scenario::login(&mut there, banned.table, "1"));
+    assert_eq!(next.verdict(&mut here), "valid");
+
+    println!("promoted");
+    drop(there);
+    drop(primary);
+    standby.promote();
+    run(
+        &mut here,
+        "UPDATE by_past SET status = NULL; UPDATE by_future SET status = NULL WHERE id = 1",
+    );
+    assert_eq!(verdicts(&mut here), ["revoked", "revoked"]);
+    assert_eq!(next.verdict(&mut here), "valid");
+    forms::check_guarding(&mut here);
 }
 
 /// The longest that a standby of the tests below may be behind.

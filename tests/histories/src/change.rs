@@ -1,10 +1,10 @@
 //! Workers that change accounts, roles and tokens as planned, and record what they stamped.
 
 use crate::event::{Stamp, Subject, Time, Whose};
+use crate::form::Form;
 use crate::plan::{Action, End, Plan, Planner, Step};
 use postgres::Client;
 use postgres::error::SqlState;
-use postgres::types::ToSql;
 use std::thread::sleep;
 
 /// What one worker did.
@@ -22,6 +22,7 @@ pub struct Changes {
 /// the same server.
 pub fn work(
     client: &mut Client,
+    form: &Form,
     planner: &mut Planner,
     name: &str,
     deadline: Time,
@@ -29,7 +30,7 @@ pub fn work(
     let mut changes = Changes::default();
     while Time::now() < deadline {
         let plan = planner.next_plan();
-        match transact(client, &plan, name) {
+        match transact(client, form, &plan, name) {
             Ok(Some(stamps)) => {
                 changes.stamps.extend(stamps);
                 changes.committed += 1;
@@ -46,7 +47,7 @@ pub fn work(
 }
 
 /// What a transaction must expect from others. Two ids can become one in the app's own tables, and nowhere else.
-fn is_conflict(error: &postgres::Error) -> bool {
+pub fn is_conflict(error: &postgres::Error) -> bool {
     let expected = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
     let is_of_app = |error: &postgres::error::DbError| error.schema() == Some("public");
     error.code().is_some_and(|code| expected.contains(code))
@@ -55,8 +56,9 @@ fn is_conflict(error: &postgres::Error) -> bool {
 }
 
 /// The stamps of the transaction, or `None` if it was rolled back as planned.
-fn transact(
+pub fn transact(
     client: &mut Client,
+    form: &Form,
     plan: &Plan,
     name: &str,
 ) -> Result<Option<Vec<Stamp>>, postgres::Error> {
@@ -65,10 +67,10 @@ fn transact(
     for step in &plan.steps {
         match *step {
             Step::Sleep(pause) => sleep(pause),
-            Step::Do(action) => stamps.extend(change(client, action)?),
+            Step::Do(action) => stamps.extend(change(client, form, action)?),
             Step::DoAndUndo(action) => {
                 client.batch_execute("SAVEPOINT here")?;
-                change(client, action)?;
+                change(client, form, action)?;
                 client.batch_execute("ROLLBACK TO here")?;
             }
         }
@@ -98,14 +100,8 @@ fn transact(
     Ok(is_committed.then_some(stamps))
 }
 
-fn change(client: &mut Client, action: Action) -> Result<Vec<Stamp>, postgres::Error> {
-    let (what, sql, stamped) = statement(action);
-    let mut ids: Vec<&(dyn ToSql + Sync)> = Vec::new();
-    for whose in &stamped {
-        if let Whose::One(Subject::User(id) | Subject::Token(id)) = whose {
-            ids.push(id);
-        }
-    }
+fn change(client: &mut Client, form: &Form, action: Action) -> Result<Vec<Stamp>, postgres::Error> {
+    let (what, sql, stamped) = statement(form, action);
     let began = Time::now();
     let mut stamps = Vec::new();
     for &whose in &stamped {
@@ -114,78 +110,96 @@ fn change(client: &mut Client, action: Action) -> Result<Vec<Stamp>, postgres::E
         let committed = Time::NEVER;
         stamps.push(Stamp { whose, what, began, ends_logins_before, committed, is_certain });
     }
-    let written = client.execute(sql, &ids)?;
+    let written = client.execute(&sql, &[])?;
     // TRUNCATE counts no rows, and needs none.
     let has_stamped = written > 0 || action == Action::TruncateRoles;
     Ok(if has_stamped { stamps } else { Vec::new() })
 }
 
-/// What to call it, the SQL, and whose logins end if that writes a row. Their numbers are the parameters.
-fn statement(action: Action) -> (&'static str, &'static str, Vec<Whose>) {
+/// What to call it, the SQL, and whose logins end if that writes a row.
+fn statement(form: &Form, action: Action) -> (&'static str, String, Vec<Whose>) {
     let user = |id| Whose::One(Subject::User(id));
+    let Form { is_active, is_settled, .. } = form;
     match action {
         Action::Disable(id) => {
-            ("disable", "UPDATE users SET active = false WHERE id = $1 AND active", vec![user(id)])
+            let status = form.disabled(id as usize);
+            let sql = format!("UPDATE users SET status = {status} WHERE id = {id} AND {is_active}");
+            ("disable", sql, vec![user(id)])
         }
-        Action::Enable(id) => (
-            "enable",
-            "UPDATE users SET active = true WHERE id = $1 AND NOT active",
-            vec![user(id)],
-        ),
-        Action::Delete(id) => ("delete", "DELETE FROM users WHERE id = $1", vec![user(id)]),
-        Action::Insert(id) => (
-            "insert",
-            "INSERT INTO users VALUES ($1, true) ON CONFLICT (id) DO NOTHING",
-            vec![user(id)],
-        ),
+        Action::Enable(id) => {
+            let status = form.active(id as usize);
+            let sql =
+                format!("UPDATE users SET status = {status} WHERE id = {id} AND NOT {is_active}");
+            ("enable", sql, vec![user(id)])
+        }
+        Action::Restate(id, which) => {
+            let (active, disabled) = (form.active(which), form.disabled(which));
+            let sql = format!(
+                "UPDATE users SET status = CASE WHEN {is_active} THEN {active} ELSE {disabled} END
+                 WHERE id = {id} AND {is_settled}"
+            );
+            ("restatement", sql, Vec::new())
+        }
+        Action::Delete(id) => {
+            ("delete", format!("DELETE FROM users WHERE id = {id}"), vec![user(id)])
+        }
+        Action::Insert(id) => {
+            let status = form.active(id as usize);
+            let sql =
+                format!("INSERT INTO users VALUES ({id}, {status}) ON CONFLICT (id) DO NOTHING");
+            ("insert", sql, vec![user(id)])
+        }
+        // What its status does by itself, it does to the id that it was given for.
         Action::ChangeId(from, to) => {
-            ("change of id", "UPDATE users SET id = $2 WHERE id = $1", vec![user(from), user(to)])
+            let sql = format!("UPDATE users SET id = {to} WHERE id = {from} AND {is_settled}");
+            ("change of id", sql, vec![user(from), user(to)])
         }
-        Action::ChangePassword(id) => (
-            "change of password",
-            "UPDATE users SET password = clock_timestamp()::text WHERE id = $1",
-            vec![user(id)],
-        ),
-        Action::Revoke(id) => (
-            "revoke_sessions",
-            "SELECT WHERE session_guard.revoke_sessions($1::int) IS NOT NULL",
-            vec![user(id)],
-        ),
-        Action::RevokeAll => (
-            "revoke_all_sessions",
-            "SELECT session_guard.revoke_all_sessions()",
-            vec![Whose::AllUsers],
-        ),
-        Action::GrantRole(id) => (
-            "grant of a role",
-            "INSERT INTO user_role VALUES ($1, 'reader') ON CONFLICT (user_id) DO NOTHING",
-            vec![user(id)],
-        ),
+        Action::ChangePassword(id) => {
+            let sql =
+                format!("UPDATE users SET password = clock_timestamp()::text WHERE id = {id}");
+            ("change of password", sql, vec![user(id)])
+        }
+        Action::Revoke(id) => {
+            let sql = format!("SELECT WHERE session_guard.revoke_sessions({id}) IS NOT NULL");
+            ("revoke_sessions", sql, vec![user(id)])
+        }
+        Action::RevokeAll => {
+            let sql = "SELECT session_guard.revoke_all_sessions()".into();
+            ("revoke_all_sessions", sql, vec![Whose::AllUsers])
+        }
+        Action::GrantRole(id) => {
+            let sql = format!(
+                "INSERT INTO user_role VALUES ({id}, 'reader') ON CONFLICT (user_id) DO NOTHING"
+            );
+            ("grant of a role", sql, vec![user(id)])
+        }
         Action::TakeRole(id) => {
-            ("loss of a role", "DELETE FROM user_role WHERE user_id = $1", vec![user(id)])
+            let sql = format!("DELETE FROM user_role WHERE user_id = {id}");
+            ("loss of a role", sql, vec![user(id)])
         }
-        Action::ChangeRole(id) => (
-            "change of a role",
-            "UPDATE user_role SET role = clock_timestamp()::text WHERE user_id = $1",
-            vec![user(id)],
-        ),
-        Action::MoveRole(from, to) => (
-            "move of a role",
-            "UPDATE user_role SET user_id = $2
-             WHERE user_id = $1 AND NOT EXISTS (SELECT FROM user_role WHERE user_id = $2)",
-            vec![user(from), user(to)],
-        ),
-        Action::TruncateRoles => ("truncate of roles", "TRUNCATE user_role", vec![Whose::AllUsers]),
-        Action::RevokeTokens(id) => (
-            "revoke_tokens of a subject",
-            "SELECT session_guard.revoke_tokens('dashboard', $1::int::text)",
-            vec![Whose::One(Subject::Token(id))],
-        ),
-        Action::RevokeAllTokens => (
-            "revoke_tokens of the scope",
-            "SELECT session_guard.revoke_tokens('dashboard')",
-            vec![Whose::AllTokens],
-        ),
+        Action::ChangeRole(id) => {
+            let sql =
+                format!("UPDATE user_role SET role = clock_timestamp()::text WHERE user_id = {id}");
+            ("change of a role", sql, vec![user(id)])
+        }
+        Action::MoveRole(from, to) => {
+            let sql = format!(
+                "UPDATE user_role SET user_id = {to}
+                 WHERE user_id = {from} AND NOT EXISTS (SELECT FROM user_role WHERE user_id = {to})"
+            );
+            ("move of a role", sql, vec![user(from), user(to)])
+        }
+        Action::TruncateRoles => {
+            ("truncate of roles", "TRUNCATE user_role".into(), vec![Whose::AllUsers])
+        }
+        Action::RevokeTokens(id) => {
+            let sql = format!("SELECT session_guard.revoke_tokens('dashboard', '{id}')");
+            ("revoke_tokens of a subject", sql, vec![Whose::One(Subject::Token(id))])
+        }
+        Action::RevokeAllTokens => {
+            let sql = "SELECT session_guard.revoke_tokens('dashboard')".into();
+            ("revoke_tokens of the scope", sql, vec![Whose::AllTokens])
+        }
     }
 }
 

@@ -22,6 +22,11 @@ impl Time {
         Time(self.0.div_euclid(SECOND) * SECOND)
     }
 
+    /// As much later.
+    pub fn plus(self, duration: Duration) -> Time {
+        Time(self.0.saturating_add(duration.as_micros() as i64))
+    }
+
     /// So many seconds later.
     pub fn plus_seconds(self, seconds: usize) -> Time {
         Time(self.0.saturating_add(seconds as i64 * SECOND))

@@ -18,6 +18,14 @@ pub enum Violation {
         /// Its place in the history.
         check: usize,
     },
+    /// A login that had been refused was called valid again, though no change was underway any more that
+    /// could have the answers differ.
+    Wavered {
+        /// Its place in the history.
+        check: usize,
+        /// That of the check that had refused it.
+        refusal: usize,
+    },
 }
 
 /// What the stamps of a history make of one login.
@@ -26,16 +34,23 @@ struct Fate {
     dead_from: Option<(Time, usize)>,
     /// Up to here every check must call it valid.
     valid_until: Time,
+    /// From here on no check may call it valid, because this one has not.
+    refused_from: (Time, usize),
 }
 
 /// All broken promises, in the order of the checks.
 pub fn judge(history: &History) -> Vec<Violation> {
-    let fates: Vec<Fate> = (0..history.logins.len()).map(|login| fate(history, login)).collect();
+    let mut fates: Vec<Fate> =
+        (0..history.logins.len()).map(|login| fate(history, login)).collect();
+    note_refusals(history, &mut fates);
     let judged = history.checks.iter().enumerate().filter_map(|(place, check)| {
         let fate = &fates[check.login];
         match fate.dead_from {
             Some((dead_from, stamp)) if check.is_valid && check.began > dead_from => {
                 Some(Violation::Revived { check: place, stamp })
+            }
+            _ if check.is_valid && check.began > fate.refused_from.0 => {
+                Some(Violation::Wavered { check: place, refusal: fate.refused_from.1 })
             }
             _ if !check.is_valid && check.ended < fate.valid_until => {
                 Some(Violation::Refused { check: place })
@@ -49,7 +64,8 @@ pub fn judge(history: &History) -> Vec<Violation> {
 fn fate(history: &History, login: usize) -> Fate {
     let login = &history.logins[login];
     let mut before = Vec::new();
-    let mut fate = Fate { dead_from: None, valid_until: Time::NEVER };
+    let mut fate =
+        Fate { dead_from: None, valid_until: Time::NEVER, refused_from: (Time::NEVER, 0) };
     for (place, stamp) in history.stamps.iter().enumerate() {
         if !stamp.whose.includes(login.of) {
             continue;
@@ -71,6 +87,24 @@ fn fate(history: &History, login: usize) -> Fate {
         fate.valid_until = login.began;
     }
     fate
+}
+
+/// Who is refused stays so: once it has returned what caused that, or what may have.
+fn note_refusals(history: &History, fates: &mut [Fate]) {
+    for (place, check) in history.checks.iter().enumerate().filter(|(_, check)| !check.is_valid) {
+        let refused_from = &mut fates[check.login].refused_from;
+        // Most are refused many times.
+        if check.ended >= refused_from.0 {
+            continue;
+        }
+        let of = history.logins[check.login].of;
+        let is_underway = |stamp: &&Stamp| {
+            stamp.whose.includes(of) && stamp.began <= check.ended && stamp.committed >= check.began
+        };
+        let underway = history.stamps.iter().filter(is_underway).map(|stamp| stamp.committed);
+        let from = underway.fold(check.ended, Time::max);
+        *refused_from = (*refused_from).min((from, place));
+    }
 }
 
 /// The latest that an epoch can be at this time after these stamps: each takes it to the second after the clock, or, where
@@ -238,6 +272,27 @@ mod tests {
             // What follows may have killed it, as ever.
             assert_eq!(refusal(9 * SECOND, &[(9 * SECOND + 1, 9 * SECOND + 15)]), []);
         }
+    }
+
+    #[test]
+    fn who_has_been_refused_is_not_valid_again() {
+        let perhaps = |began, committed| Stamp { is_certain: false, ..of_user(began, committed) };
+        let answers = |stamp: Stamp, checks: &[Check]| {
+            judge(&History {
+                stamps: vec![stamp],
+                logins: vec![login(USER, Means::AppClock)],
+                checks: checks.to_vec(),
+            })
+        };
+        let checks = [check(140, 145, false), check(146, 150, true)];
+        let wavered = [Violation::Wavered { check: 1, refusal: 0 }];
+        assert_eq!(answers(perhaps(120, 130), &checks), wavered);
+        assert_eq!(
+            answers(perhaps(120, 130), &[checks[1].clone(), checks[0].clone()]),
+            [Violation::Wavered { check: 0, refusal: 1 }]
+        );
+        assert_eq!(answers(perhaps(120, 150), &checks), [], "the change is underway still");
+        assert_eq!(answers(perhaps(120, 130), &[checks[0].clone(), check(144, 150, true)]), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Workers that log in, and issue tokens.
 
 use crate::event::{Login, Means, Subject, Time};
+use crate::form::Form;
 use crate::plan::{IDS, ISOLATION, TOKENS};
 use postgres::Client;
 use postgres::error::SqlState;
@@ -46,6 +47,7 @@ impl Logins {
 /// Logs users in, and now and then issues a token, until `deadline`.
 pub fn work(
     client: &mut Client,
+    form: &Form,
     rng: &mut StdRng,
     logins: &Logins,
     deadline: Time,
@@ -62,7 +64,7 @@ pub fn work(
             Subject::User(user) if rng.random() => {
                 by_session_start(client, rng, user)?.map(|at| (Means::SessionStart, at))
             }
-            Subject::User(user) if !is_active(client, user)? => None,
+            Subject::User(user) if !is_active(client, form, user)? => None,
             _ => Some(by_app_clock(rng)),
         };
         let returned = Time::now();
@@ -74,8 +76,9 @@ pub fn work(
     Ok(())
 }
 
-fn is_active(client: &mut Client, user: i32) -> Result<bool, postgres::Error> {
-    match client.query_opt("SELECT active FROM users WHERE id = $1", &[&user]) {
+fn is_active(client: &mut Client, form: &Form, user: i32) -> Result<bool, postgres::Error> {
+    let sql = format!("SELECT {} FROM users WHERE id = $1", form.is_active);
+    match client.query_opt(&sql, &[&user]) {
         // The table is being maintained.
         Err(error) if is_conflict(&error) => Ok(false),
         row => Ok(row?.is_some_and(|row| row.get(0))),

@@ -16,10 +16,12 @@ pub const TOKENS: i32 = 5;
 /// A change of accounts, of their roles or of what tokens count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Sets active to false.
+    /// Gives the status a value of an account that is not active.
     Disable(i32),
-    /// Sets active to true.
+    /// Gives it one of an account that is.
     Enable(i32),
+    /// Gives it another value that means the same; which, the number says.
+    Restate(i32, usize),
     /// Deletes the row.
     Delete(i32),
     /// Inserts a row, if there is none.
@@ -141,7 +143,8 @@ impl Planner {
         match self.rng.random_range(0..200) {
             0..64 => self.and_repair(Action::Disable(user), Action::Enable(user)),
             64..84 => self.and_repair(Action::Delete(user), Action::Insert(user)),
-            84..104 => {
+            84..94 => Action::Restate(user, self.rng.random_range(0..6)),
+            94..104 => {
                 let other = self.rng.random_range(ACCOUNTS + 1..=IDS);
                 self.and_repair(Action::ChangeId(user, other), Action::ChangeId(other, user))
             }
@@ -221,6 +224,7 @@ mod tests {
         };
         assert!(does(|action| matches!(action, Action::Disable(_))));
         assert!(does(|action| matches!(action, Action::Enable(_))));
+        assert!(does(|action| matches!(action, Action::Restate(..))));
         assert!(does(|action| matches!(action, Action::Delete(_))));
         assert!(does(|action| matches!(action, Action::Insert(_))));
         assert!(does(|action| matches!(action, Action::ChangeId(..))));

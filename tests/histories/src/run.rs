@@ -1,8 +1,10 @@
 //! All workers together, and what came of it.
 
 use crate::ask::{self, Way};
+use crate::by_itself;
 use crate::change;
 use crate::event::{History, Time};
+use crate::form::Form;
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
 use crate::maintenance;
@@ -14,6 +16,8 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 const CHANGERS: usize = 8;
+/// Of those whose accounts change by themselves.
+const WAITERS: usize = 6;
 const LOGGERS_IN: usize = 3;
 
 /// What a history came to.
@@ -42,11 +46,12 @@ pub enum Tables {
     LeftAlone,
 }
 
-/// Runs one history in a database that `server::create_database` has made. An error that no worker
+/// Runs one history in a database that `server::create_database` has made, for accounts of this form. An error that no worker
 /// must expect ends it: `session_valid` that raises, above all.
 pub fn run(
     servers: &Servers,
     database: &str,
+    form: &Form,
     seed: u64,
     length: Duration,
     tables: Tables,
@@ -61,7 +66,19 @@ pub fn run(
                 scope.spawn(move || {
                     let mut planner = Planner::new(seed, number as u64, can_prepare);
                     let name = format!("{database} {number}");
-                    change::work(&mut servers.connect(database)?, &mut planner, &name, deadline)
+                    let mut client = servers.connect(database)?;
+                    change::work(&mut client, form, &mut planner, &name, deadline)
+                })
+            })
+            .collect();
+        let waiters: Vec<_> = (0..WAITERS)
+            .filter_map(|number| form.change_by_itself.map(|change| (number, change)))
+            .map(|(number, change)| {
+                let rng = generator(seed, 400 + number as u64);
+                let name = can_prepare.then(|| format!("{database} by itself {number}"));
+                scope.spawn(move || {
+                    let client = &mut servers.connect(database)?;
+                    by_itself::Worker { client, rng, form, change, name }.work(deadline)
                 })
             })
             .collect();
@@ -69,7 +86,8 @@ pub fn run(
             .map(|number| {
                 let (logins, mut rng) = (&logins, generator(seed, 100 + number as u64));
                 scope.spawn(move || {
-                    login::work(&mut servers.connect(database)?, &mut rng, logins, deadline)
+                    let mut client = servers.connect(database)?;
+                    login::work(&mut client, form, &mut rng, logins, deadline)
                 })
             })
             .collect();
@@ -93,7 +111,8 @@ pub fn run(
             })
         });
         loggers_in.into_iter().try_for_each(join)?;
-        let changes = changers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        let changers = changers.into_iter().chain(waiters);
+        let changes = changers.map(join).collect::<Result<Vec<_>, _>>()?;
         let answers = askers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         let maintained = maintainer.map_or(Ok(0), join)?;
         Ok::<_, postgres::Error>((changes, answers, maintained))
@@ -145,6 +164,10 @@ impl Display for Report {
             let (check, stamp) = match violation {
                 Violation::Revived { check, stamp } => (check, Some(&stamps[*stamp])),
                 Violation::Refused { check } => (check, None),
+                Violation::Wavered { check, refusal } => {
+                    write!(to, "\n{:?}", checks[*refusal])?;
+                    (check, None)
+                }
             };
             let check = &checks[*check];
             write!(to, "\n{violation:?}\n  {:?}\n  {check:?}", logins[check.login])?;

@@ -1,5 +1,6 @@
 //! The servers that the history runs on.
 
+use crate::form::Form;
 use crate::plan::{ACCOUNTS, IDS};
 use cluster::Cluster;
 use postgres::{Client, Config, Error, NoTls};
@@ -57,17 +58,24 @@ pub fn start() -> Cluster {
 pub fn create_database(
     servers: &Servers,
     database: &str,
+    form: &Form,
     policies: &str,
     settings: &[(&str, &str)],
 ) -> Result<(), Error> {
     let mut client = servers.connect("postgres")?;
     client.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))?;
     client.batch_execute(&format!("CREATE DATABASE {database}"))?;
+    let Form { active_when, column_type, .. } = form;
+    let accounts: Vec<String> =
+        (1..=ACCOUNTS).map(|id| format!("({id}, {})", form.active(id as usize))).collect();
+    let accounts = accounts.join(", ");
     servers.connect(database)?.batch_execute(&format!(
-        "CREATE TABLE users (id int PRIMARY KEY, active boolean NOT NULL, password text);
-         INSERT INTO users SELECT n, true FROM generate_series(1, {ACCOUNTS}) AS n;
+        "CREATE TYPE stage AS ENUM ('trial', 'active', 'closed');
+         CREATE TABLE users (id int PRIMARY KEY, status {column_type}, password text);
+         INSERT INTO users VALUES {accounts};
          CREATE EXTENSION pg_session_guard;
-         SELECT session_guard.attach('users', revoke_on => '{{password}}');
+         SELECT session_guard.attach('users', active_column => 'status', active_when => '{active_when}',
+                                     revoke_on => '{{password}}');
          CREATE TABLE user_role (user_id int PRIMARY KEY, role text NOT NULL);
          INSERT INTO user_role SELECT n, 'reader' FROM generate_series(1, {IDS}, 2) AS n;
          SELECT session_guard.watch('user_role', 'user_id');

@@ -3,6 +3,7 @@
 
 use cluster::Cluster;
 use histories::event::{Stamp, Subject, Whose};
+use histories::form::Form;
 use histories::judge::Violation;
 use histories::run;
 use histories::run::Report;
@@ -22,8 +23,9 @@ fn history(cluster: &Cluster, fault: &str, cache_entries: &str, seed: u64) -> Re
     let database = format!("guard_{fault}");
     let settings = [("session_guard.fault", fault), ("session_guard.cache_entries", cache_entries)];
     let servers = Servers::single(cluster);
-    server::create_database(&servers, &database, "", &settings).unwrap();
-    let report = run::run(&servers, &database, seed, LENGTH, run::Tables::LeftAlone)
+    let form = Form::of_seed(seed);
+    server::create_database(&servers, &database, form, "", &settings).unwrap();
+    let report = run::run(&servers, &database, form, seed, LENGTH, run::Tables::LeftAlone)
         .unwrap_or_else(|error| panic!("{error:?}\n{}", cluster.end_of_log()));
     println!("{fault}: {report}");
     report
