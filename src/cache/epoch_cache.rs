@@ -167,11 +167,15 @@ impl CachedGuard {
     /// The epoch of a user, and when the account expires.
     #[inline]
     fn get(&self, id: &UserId) -> Option<(Option<Epoch>, Option<Instant>)> {
-        let known = self.epochs.get(id).and_then(CachedEpoch::epoch);
-        known.map(|epoch| (epoch, None)).or_else(|| {
-            let known = self.expiring.get(id).filter(|_| self.is_expiring)?;
+        let expiring = || {
+            let known = self.expiring.get(id)?;
             Some((known.cached.epoch()?, Some(known.until)))
-        })
+        };
+        let lasting = || Some((self.epochs.get(id)?.epoch()?, None));
+        match self.is_expiring {
+            true => expiring().or_else(lasting),
+            false => lasting(),
+        }
     }
 
     /// Keeps an entry, and returns whether it is one more.

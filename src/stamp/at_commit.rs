@@ -15,7 +15,7 @@ use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::{GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::unwatched;
-use crate::core::epoch::Epoch;
+use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::Account;
 use crate::core::user_id::{UserId, is_digest};
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -32,15 +32,13 @@ use std::rc::Rc;
 
 /// Registers the callbacks. Called once, when the library is loaded.
 pub fn register_callbacks() {
-    // PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for
-    // what its own session says.
-    let callbacks = Callbacks { before_commit, before_prepare: finish, after_end };
+    let callbacks = Callbacks { before_commit, before_prepare, after_end };
     transaction::register_callbacks(callbacks);
 }
 
 /// What COMMIT waits for is decided here, so that no setting which is made before can undo it.
 fn before_commit() {
-    finish();
+    finish(stamping_clock);
     if !pending::has_stamped() {
         return;
     }
@@ -57,12 +55,18 @@ fn before_commit() {
     }
 }
 
+/// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what
+/// its own session says. When that will be nobody knows: every account that was to expire may have.
+fn before_prepare() {
+    finish(|| Instant::INFINITY);
+}
+
 /// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
 /// change may stamp again.
-fn finish() {
+fn finish(commits_at: fn() -> Instant) {
     const ROUNDS: usize = 10;
     for _ in 0..ROUNDS {
-        stamp_pending();
+        stamp_pending(commits_at());
         if !stored_sessions::is_pending() {
             return;
         }
@@ -76,7 +80,7 @@ fn after_end() {
 }
 
 /// Stamps what waits for it.
-fn stamp_pending() {
+fn stamp_pending(commits_at: Instant) {
     let pending = pending::take();
     if pending.is_empty() {
         return;
@@ -86,7 +90,7 @@ fn stamp_pending() {
         // The transaction may have dropped the extension.
         Err(error) => return error.warn(),
     };
-    let stamp = || stamp_all(&relations, pending);
+    let stamp = || stamp_all(&relations, pending, commits_at);
     allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp)));
 }
 
@@ -109,8 +113,9 @@ enum Why {
 
 /// First the rows of all guards, then their locks: who stamps two guards by hand has the rows
 /// before COMMIT, and the locks from then on.
-fn stamp_all(relations: &ExtensionRelations, pending: PendingGuards) {
-    let mut all: Vec<Work> = pending.into_iter().map(|(guard, of)| resolve(guard, of)).collect();
+fn stamp_all(relations: &ExtensionRelations, pending: PendingGuards, commits_at: Instant) {
+    let mut all: Vec<Work> =
+        pending.into_iter().map(|(guard, of)| resolve(guard, of, commits_at)).collect();
     for Work { guard, stamp, .. } in &mut all {
         if let Some((epoch, reason)) = stamp {
             epoch.get_or_insert_with(|| raise_guard(relations, guard, parts(reason)));
@@ -148,7 +153,7 @@ fn parts(reason: &[Vec<u8>; 2]) -> [&[u8]; 2] {
 
 /// Which rows are to be stamped is settled before any lock is taken. If it cannot be told whose
 /// accounts the ids are, everybody's.
-fn resolve(guard: String, pending: PendingGuard) -> Work {
+fn resolve(guard: String, pending: PendingGuard, commits_at: Instant) -> Work {
     // For the users' keys, once more.
     ensure_available(pending.bytes);
     let PendingGuard { guard_stamps, mut users, extended, .. } = pending;
@@ -156,10 +161,9 @@ fn resolve(guard: String, pending: PendingGuard) -> Work {
     let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
     users.retain(|_, stamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts()));
     let mut work = Work { guard, stamp, users: BTreeMap::new() };
-    let now = stamping_clock();
-    let expired = extended.users.into_iter().filter(|(_, end)| *end <= now);
+    let expired = extended.users.into_iter().filter(|(_, end)| *end <= commits_at);
     work.users.extend(expired.map(|(key, _)| (key, Why::Enabled)));
-    if extended.others.is_some_and(|first| first <= now) {
+    if extended.others.is_some_and(|first| first <= commits_at) {
         let reason = Reason::Enabled.parts();
         work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
     }

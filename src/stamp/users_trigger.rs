@@ -136,6 +136,8 @@ fn note_moved(
     if let Some(end) = unless_past {
         pending::add_extended(&open.guard.name, &key, end);
     }
+    // An expiry that is brought forward has to be known on standbys as a stamp has.
+    pending::note_stamp();
     generations::invalidate_user(Bucket::of(&key), open.relations.invalidation);
 }
 

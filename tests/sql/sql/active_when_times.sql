@@ -131,6 +131,16 @@ COMMIT;
 SELECT session_verdict(4, at), session_start(4) IS NOT NULL AS can_log_in FROM login;
 SELECT reason FROM session_guard.event WHERE guard = 'public.trials' AND user_id = '4';
 
+-- When a prepared transaction will commit nobody knows.
+INSERT INTO trials VALUES (6, now() + interval '1 hour');
+DELETE FROM login;
+INSERT INTO login VALUES ('prepared', session_start(6));
+BEGIN;
+UPDATE trials SET expires_at = now() + interval '2 hours' WHERE id = 6;
+PREPARE TRANSACTION 'extended';
+COMMIT PREPARED 'extended';
+SELECT session_verdict(6, at), session_start(6) IS NOT NULL AS can_log_in FROM login;
+
 -- Accounts that have expired are no gap.
 INSERT INTO trials VALUES (5, now() - interval '1 hour');
 SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'public.trials' AND check_name IN ('disabled_accounts', 'status_values', 'armed');
