@@ -4,7 +4,9 @@ use super::attach::{Request, requested_row};
 use super::inherit;
 use super::trigger_ddl::{check_not_in_use, drop_triggers, renamed_meanwhile};
 use super::watch;
-use crate::cache::guard_cache::{self, check_writable, lock_guards, not_guarded_error, null_table};
+use crate::cache::guard_cache::{
+    self, GuardRef, check_writable, lock_guards, not_guarded_error, null_table,
+};
 use crate::cache::stamped;
 use crate::catalog::guard::{self, GuardRow};
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
@@ -15,6 +17,7 @@ use crate::pg::datum::{RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::spi::run_once;
+use crate::stamp::backfill;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -60,6 +63,11 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     }
     let table_name = table.name();
     drop(table);
+    if let Ok(open) = guard_cache::open(GuardRef::Table(relid), Lock::Read)
+        && !forget
+    {
+        as_tables_owner(|| backfill::stamp_ended_by_the_clock(&open));
+    }
     as_tables_owner(|| {
         drop_triggers(&table_name, &old_triggers);
         let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];

@@ -28,9 +28,10 @@ fn add_store(
     check_writable("add_store()").or_raise();
     let store = store.map(|store| store.0).ok_or_else(null_table).or_raise();
     let users = GuardRef::of(users.map(|users| users.0));
-    let open = guard_cache::open(users, Lock::Read).or_raise();
-    check_ownership(&open.users).or_raise();
+    check_ownership(&guard_cache::open(users, Lock::Read).or_raise().users).or_raise();
     lock_guards();
+    // Who is disabling an account now does not know of the store, and is waited for.
+    let open = guard_cache::open(users, Lock::KeepWritersAway).or_raise();
     let table = open_own(store).or_raise();
     store::check_kind(&table).or_raise();
     if open.guard.relid == store {
@@ -50,12 +51,23 @@ fn add_store(
     if columns.has_row_for_each_user() {
         check_rows_can_be_inserted(&table, &row).or_raise();
     }
+    let stores = guard_cache::stores();
+    let known = stores.iter().find(|known| known.locate() == Some(store));
+    if let Some(other) = known.filter(|known| known.guard != row.guard) {
+        belongs_to_another(other).raise();
+    }
+    let failed_at = known.and_then(store_failure::first);
     as_tables_owner(|| {
+        if let Some(known) = known {
+            forget(known);
+        }
         write(&row);
         row.record_consent(&table);
-        store_failure::forget(&row);
     });
     stored_sessions::note_disabled(&row.guard);
+    if let Some(failed_at) = failed_at {
+        stored_sessions::note_raised_since(&row.guard, failed_at);
+    }
 }
 
 /// Has stamps end no more sessions in this table.
@@ -80,16 +92,30 @@ pub fn follow_renames(row: &StoreRow) {
         return;
     };
     let table = renamed.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
-    if let Some(table) = table.filter(|_| renamed != *row) {
+    if let Some(table) = table {
         as_tables_owner(|| {
-            forget(row);
-            write(&renamed);
+            if renamed != *row {
+                forget(row);
+                write(&renamed);
+            }
             renamed.record_consent(&table);
         });
     }
 }
 
+fn belongs_to_another(row: &StoreRow) -> GuardError {
+    let message = format!(
+        "table {} is a session store of the guard {} already",
+        row.table.shown(),
+        row.guard
+    );
+    let statement = format!("SELECT session_guard.remove_store({});", row.table.literal());
+    let hint = Hint::run("To have that guard end no sessions in it any more, run", statement);
+    GuardError::new(ErrorKind::AttachedOtherwise, message, hint)
+}
+
 fn forget(row: &StoreRow) {
+    row.forget_consent();
     run_once(
         "DELETE FROM session_guard.store WHERE schema_name = $1 AND table_name = $2",
         &[Value::Name(&row.table.schema), Value::Name(&row.table.name)],
@@ -133,6 +159,15 @@ fn check_rows_can_be_inserted(table: &Relation, row: &StoreRow) -> Result<(), Gu
     let user_id = guard::id_column(table, &guard::column(table, &row.user_id_column)?)?;
     unique_index::check(table, user_id)?;
     let given = [Some(&row.user_id_column), row.revoked_at_column.as_ref()];
+    if let Some(name) = given.into_iter().flatten().find(|name| table.generates(name)) {
+        let message = format!(
+            "column {} of table {} is generated, so that no row can be made with a value for it",
+            shown_identifier(name),
+            table.shown_name()
+        );
+        let hint = hints::other_column(&table.name());
+        return Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint));
+    }
     let Some(column) = table.first_column_to_be_given(|name| given.contains(&Some(name))) else {
         return Ok(());
     };

@@ -5,9 +5,11 @@ use super::guard::{self, IdColumn};
 use super::unwatched::{AddedStore, TriggerState};
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
-use crate::pg::names::{RelationName, quote_identifier, shown_identifier, shown_type};
+use crate::pg::names::{
+    RelationName, quote_identifier, quote_literal, shown_identifier, shown_type,
+};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
-use crate::pg::roles::{self, has_rights_of};
+use crate::pg::roles::{self, is_superuser};
 use crate::pg::snapshot::Snapshot;
 use pgrx::pg_sys::{self, Oid};
 
@@ -78,38 +80,90 @@ impl StoreRow {
         TriggerState::of_store(&self.guard, &self.table.plain(), &added).record();
     }
 
-    /// The table, if the recorded owner owns it, and has agreed that sessions end in it: a row that
-    /// somebody has written by hand may name anybody's table.
-    pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
+    /// Takes that back. With the rights of the extension's owner.
+    pub fn forget_consent(&self) {
+        TriggerState::forget_store(&self.guard, &self.table.plain());
+    }
+
+    /// The table, whoever owns it: by its number if its owner has added it in this cluster.
+    pub fn locate(&self) -> Option<Oid> {
         let added = TriggerState::added_store(&self.guard, &self.table.plain());
-        let open = |relid: Oid| Relation::open(relid, Lock::Read);
-        let by_number = added.as_ref().and_then(|added| open(added.table));
-        let table = by_number.or_else(|| self.table.find().and_then(open));
+        let by_number = added.map(|added| added.table);
+        by_number.filter(|relid| RelationName::of(*relid).is_some()).or_else(|| self.table.find())
+    }
+
+    /// The table, if its owner has agreed that sessions end in it, and how: a row that somebody has
+    /// written by hand may name anybody's table.
+    ///
+    /// Of another cluster, nothing is recorded. Then a row counts only for tables of the role that
+    /// owns the extension and may have written it, unless that is a superuser, who may have
+    /// restored what somebody else has written.
+    pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
+        let table = self.locate().and_then(|relid| Relation::open(relid, Lock::Read));
         let table = table.filter(|table| check_kind(table).is_ok()).ok_or_else(|| self.gone())?;
-        let added =
-            added.filter(|added| added.table == table.oid() && added.owner == table.owner());
-        let owner = roles::role_name(table.owner());
-        // Of another cluster, nothing is recorded.
-        let is_restored =
-            owner == self.table_owner && has_rights_of(extension_owner, table.owner());
-        if added.is_none() && !is_restored {
-            return Err(not_added(&table.name(), &owner));
+        let (relid, owner) = (table.oid(), table.owner());
+        let added = TriggerState::added_store(&self.guard, &self.table.plain())
+            .filter(|added| added.table == relid && added.owner == owner);
+        let is_restored = owner == extension_owner
+            && !is_superuser(extension_owner)
+            && roles::role_name(owner) == self.table_owner;
+        let columns = match added {
+            Some(added) if added.columns.len() == self.columns_given() => added.columns,
+            None if is_restored => Vec::new(),
+            _ => return Err(self.not_added(&table)),
+        };
+        if table.name() != self.table && self.table.find().is_some() {
+            return Err(self.replaced(&table.name()));
         }
-        let columns = added.map_or(Vec::new(), |added| added.columns);
-        self.renamed(&table, &columns).columns(&table)
+        self.renamed(&table, &columns)?.columns(&table)
+    }
+
+    fn columns_given(&self) -> usize {
+        1 + usize::from(self.revoked_at_column.is_some())
     }
 
     /// The same row with the names that table and columns have now.
-    fn renamed(&self, table: &Relation, columns: &[i16]) -> StoreRow {
+    fn renamed(&self, table: &Relation, columns: &[i16]) -> Result<StoreRow, GuardError> {
         let table_owner = roles::role_name(table.owner());
         let mut row = StoreRow { table: table.name(), table_owner, ..self.clone() };
         let known_as = std::iter::once(&mut row.user_id_column).chain(&mut row.revoked_at_column);
         for (known_as, attno) in known_as.zip(columns) {
-            if let Some(column) = table.column(*attno) {
-                *known_as = column.name;
-            }
+            let column = table.column(*attno).ok_or_else(|| column_gone(table, known_as))?;
+            *known_as = column.name;
         }
-        row
+        Ok(row)
+    }
+
+    /// The app goes by the name.
+    fn replaced(&self, now: &RelationName) -> GuardError {
+        let message = format!(
+            "session store {} has been renamed to {}, and another table has its name",
+            self.table.shown(),
+            now.shown()
+        );
+        let hint = Hint::advice(format!(
+            "Call session_guard.add_store with the table in which the app keeps its sessions now. \
+             If that is not {name}, call session_guard.remove_store({literal}) first.",
+            name = now.shown(),
+            literal = now.literal()
+        ));
+        GuardError::new(ErrorKind::TableReplaced, message, hint)
+    }
+
+    fn not_added(&self, table: &Relation) -> GuardError {
+        let name = table.name();
+        let message = format!("the owner of session store {} has not added it", name.shown());
+        let revoked_at = self.revoked_at_column.as_ref().map_or(String::new(), |column| {
+            format!(", revoked_at_column => {}", quote_literal(column))
+        });
+        let hint = Hint::advice(format!(
+            "If sessions are to end in it, {} or a superuser calls \
+             session_guard.add_store({}, {}{revoked_at}, users => ...).",
+            roles::shown_role(table.owner()),
+            name.literal(),
+            quote_literal(&self.user_id_column)
+        ));
+        GuardError::new(ErrorKind::NotPermitted, message, hint)
     }
 
     fn gone(&self) -> GuardError {
@@ -266,14 +320,15 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     }
 }
 
-fn not_added(table: &RelationName, owner: &str) -> GuardError {
-    let message = format!("the owner of session store {} has not added it", table.shown());
+fn column_gone(table: &Relation, column: &str) -> GuardError {
+    let name = table.name();
+    let column = shown_identifier(column);
+    let message = format!("column {column} of session store {} is gone", name.shown());
     let hint = Hint::advice(format!(
-        "If sessions are to end in it, {} calls session_guard.add_store({}, ...).",
-        shown_identifier(owner),
-        table.literal()
+        "Call session_guard.add_store({}, ...) with the columns that there are now.",
+        name.literal()
     ));
-    GuardError::new(ErrorKind::NotPermitted, message, hint)
+    GuardError::new(ErrorKind::ColumnGone, message, hint)
 }
 
 fn ordinary_table() -> Hint {

@@ -9,10 +9,12 @@ use crate::pg::server::transaction_start;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::run_once;
 
-/// Notes a failure of this transaction, unless an earlier one is noted: what was stamped since that
-/// is to be ended again anyway. With the rights of the extension's owner.
-pub fn note(row: &StoreRow, reason: &str) {
+/// Notes a failure of this transaction, which was to end what was stamped `since`, unless an
+/// earlier one is noted: what was stamped since that is to be ended again anyway. With the rights
+/// of the extension's owner.
+pub fn note(row: &StoreRow, reason: &str, since: Option<Instant>) {
     let began_at = transaction_start();
+    let began_at = since.map_or(began_at, |since| since.min(began_at));
     if first(row).is_some_and(|first| first <= began_at) {
         return;
     }

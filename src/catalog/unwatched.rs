@@ -108,6 +108,14 @@ impl TriggerState {
         }
     }
 
+    /// Forgets what was recorded of a session store. With the rights of the extension's owner.
+    pub fn forget_store(guard: &str, store: &str) {
+        run_once(
+            "DELETE FROM session_guard.trigger_state WHERE guard = $1 AND relation = $2",
+            &[Value::Utf8(guard), Value::Utf8(&format!("store {store}"))],
+        );
+    }
+
     /// What was recorded of a session store in this cluster.
     pub fn added_store(guard: &str, store: &str) -> Option<AddedStore> {
         let nothing = AddedStore { table: Oid::INVALID, owner: Oid::INVALID, columns: Vec::new() };

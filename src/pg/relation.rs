@@ -238,6 +238,15 @@ impl Relation {
         self.column(attno).map(|column| column.name).unwrap_or_default()
     }
 
+    /// Whether an INSERT must give no value for the column of this name.
+    pub fn generates(&self, name: &str) -> bool {
+        let column = self.column_named(name).and_then(|column| self.attribute(column.attno));
+        column.is_some_and(|column| {
+            column.attgenerated != 0
+                || column.attidentity as u8 == pg_sys::ATTRIBUTE_IDENTITY_ALWAYS
+        })
+    }
+
     /// The first column that an INSERT must give a value for, but for those that are `given`.
     pub fn first_column_to_be_given(&self, given: impl Fn(&String) -> bool) -> Option<String> {
         (1..=self.class().relnatts).find_map(|attno| {

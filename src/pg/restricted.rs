@@ -11,6 +11,9 @@ use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use std::ffi::{CString, c_int};
 use std::panic::AssertUnwindSafe;
 
+/// Of a message, in characters: the table owner's code may raise one of any length.
+const LONGEST_MESSAGE: usize = 500;
+
 /// A statement failed, and what it did was undone.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -23,24 +26,43 @@ pub struct Failure {
 /// Runs a statement as the role that owns the table, so that its code has that role's rights and no
 /// more: it cannot become another role (PostgreSQL source, `SECURITY_RESTRICTED_OPERATION`), and
 /// what it sets is set back. For a transaction that is about to commit: constraints that the
-/// statement defers are checked at its end. A lock is waited for no
-/// longer than `patience`, in milliseconds. Returns how many rows were written.
-///
-/// An error undoes the statement, and is returned; but a cancellation goes on.
+/// statement defers are checked at its end. A lock is waited for no longer than `patience`, in
+/// milliseconds. Returns how many rows were written.
 pub fn run_as(
     role: Oid,
     statement: &str,
     arguments: &[Value],
     patience: i64,
 ) -> Result<u64, Failure> {
+    attempt(|| {
+        let restricted =
+            pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        let (caller, security) = user_and_context();
+        // SAFETY: matched by AtEOXact_GUC; after an error the subtransaction's abort does that.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
+        set_until_level_ends(c"lock_timeout", &patience_of(patience));
+        // Nothing would check them any more in a transaction that is about to commit.
+        run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+        // SAFETY: the role exists, since it owns a relation.
+        unsafe { pg_sys::SetUserIdAndSecContext(role, security | restricted as c_int) };
+        let written = run_elsewhere(statement, arguments);
+        // SAFETY: the level was entered above; what the table owner's code has set goes with it.
+        unsafe { pg_sys::AtEOXact_GUC(false, level) };
+        // SAFETY: what was there before.
+        unsafe { pg_sys::SetUserIdAndSecContext(caller, security) };
+        written
+    })
+}
+
+/// Runs `work` in a subtransaction. An error undoes what it did, and is returned; but a
+/// cancellation goes on.
+pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
     // SAFETY: a variable of this backend.
     let context = unsafe { pg_sys::CurrentMemoryContext };
     // SAFETY: as above.
     let resource_owner = unsafe { pg_sys::CurrentResourceOwner };
-    let mut caller = pg_sys::InvalidOid;
-    let mut security: c_int = 0;
-    // SAFETY: fills both.
-    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut security) };
+    let (caller, security) = user_and_context();
     // SAFETY: we are in a transaction, and not in parallel mode.
     unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
     // SAFETY: the context outlives the subtransaction.
@@ -54,25 +76,11 @@ pub fn run_as(
         unsafe { pg_sys::CurrentResourceOwner = resource_owner };
     };
     let work = || {
-        let restricted =
-            pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-        // SAFETY: matched by AtEOXact_GUC; after an error the subtransaction's abort does that.
-        let level = unsafe { pg_sys::NewGUCNestLevel() };
-        set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
-        let patience = patience_of(patience);
-        set_until_level_ends(c"lock_timeout", &patience);
-        // Nothing would check them any more in a transaction that is about to commit.
-        run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
-        // SAFETY: the role exists, since it owns a relation.
-        unsafe { pg_sys::SetUserIdAndSecContext(role, security | restricted as c_int) };
-        let written = run_elsewhere(statement, arguments);
-        // SAFETY: the level was entered above; what the table owner's code has set goes with it.
-        unsafe { pg_sys::AtEOXact_GUC(false, level) };
-        restore();
+        let result = work();
         // SAFETY: begun above.
         unsafe { pg_sys::ReleaseCurrentSubTransaction() };
         restore();
-        Ok(written)
+        Ok(result)
     };
     PgTryBuilder::new(AssertUnwindSafe(work))
         .catch_others(|error| {
@@ -84,12 +92,24 @@ pub fn run_as(
                 error.rethrow()
             };
             let sqlstate = report.sql_error_code();
-            if sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED {
+            // The table owner's code may raise this code, too.
+            if sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                && report.file().ends_with("postgres.c")
+            {
                 error.rethrow();
             }
-            Err(Failure { sqlstate, message: report.message().to_owned() })
+            let message = report.message().chars().take(LONGEST_MESSAGE).collect();
+            Err(Failure { sqlstate, message })
         })
         .execute()
+}
+
+/// Whose rights count now, and in what security context.
+fn user_and_context() -> (Oid, c_int) {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: fills both.
+    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context) };
+    (user, context)
 }
 
 /// The caller's own limit, if it is shorter.

@@ -29,6 +29,12 @@ pub fn has_rights_of(member: Oid, role: Oid) -> bool {
     unsafe { pg_sys::has_privs_of_role(member, role) }
 }
 
+/// Whether a role is a superuser.
+pub fn is_superuser(role: Oid) -> bool {
+    // SAFETY: any OID may be asked for.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
 /// A role's bare name in the database's encoding, or its number where it is gone.
 pub fn role_name_bytes(role: Oid) -> Vec<u8> {
     // SAFETY: any OID may be asked for; NULL comes back for one that is no role.

@@ -109,11 +109,11 @@ impl StatusReader {
 impl Values {
     fn listed(listed: &[String], type_oid: Oid, unknown: &mut Vec<String>) -> Option<Values> {
         let texts = || listed.iter().map(|value| to_server(value).into_bytes());
-        let mut ints = || {
-            let (ints, others): (Vec<_>, Vec<_>) = listed
-                .iter()
-                .map(|value| (value, value.parse::<i64>()))
-                .partition(|(_, int)| int.is_ok());
+        let mut ints = |least: i64, greatest: i64| {
+            let (ints, others): (Vec<_>, Vec<_>) =
+                listed.iter().map(|value| (value, value.parse::<i64>())).partition(|(_, int)| {
+                    int.as_ref().is_ok_and(|int| (least..=greatest).contains(int))
+                });
             unknown.extend(others.into_iter().map(|(value, _)| value.clone()));
             ints.into_iter().filter_map(|(_, int)| int.ok()).collect()
         };
@@ -122,9 +122,9 @@ impl Values {
             pg_sys::BPCHAROID => {
                 Values::Chars(texts().map(|text| trim_blanks(&text).to_vec()).collect())
             }
-            pg_sys::INT2OID => Values::Int2s(ints()),
-            pg_sys::INT4OID => Values::Int4s(ints()),
-            pg_sys::INT8OID => Values::Int8s(ints()),
+            pg_sys::INT2OID => Values::Int2s(ints(i16::MIN.into(), i16::MAX.into())),
+            pg_sys::INT4OID => Values::Int4s(ints(i32::MIN.into(), i32::MAX.into())),
+            pg_sys::INT8OID => Values::Int8s(ints(i64::MIN, i64::MAX)),
             // SAFETY: an OID that the catalogs gave out.
             _ if unsafe { pg_sys::type_is_enum(type_oid) } => {
                 let mut labels = Vec::new();

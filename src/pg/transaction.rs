@@ -102,6 +102,13 @@ pub(super) fn set_until_level_ends(name: &CStr, value: &CStr) {
     };
 }
 
+/// Closes the cursors that are still open in a transaction that is about to end: PostgreSQL has
+/// closed all before the callbacks, and expects none.
+pub fn close_cursors(is_prepare: bool) {
+    // SAFETY: as CommitTransaction and PrepareTransaction do it; true says that there may be more.
+    while unsafe { pg_sys::PreCommit_Portals(is_prepare) } {}
+}
+
 /// Has this COMMIT wait until the synchronous standbys have replayed it, whatever
 /// `synchronous_commit` was. By the setting, whose assign hook is what makes the wait: it ends with
 /// the transaction.

@@ -38,7 +38,7 @@ pub fn register_callbacks() {
 
 /// What COMMIT waits for is decided here, so that no setting which is made before can undo it.
 fn before_commit() {
-    finish(stamping_clock);
+    finish(stamping_clock, false);
     if !pending::has_stamped() {
         return;
     }
@@ -58,20 +58,26 @@ fn before_commit() {
 /// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what
 /// its own session says. When that will be nobody knows: every account that was to expire may have.
 fn before_prepare() {
-    finish(|| Instant::INFINITY);
+    finish(|| Instant::INFINITY, true);
 }
 
 /// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
-/// change may stamp again.
-fn finish(commits_at: fn() -> Instant) {
+/// change may stamp again, and accounts may expire while a store is waited for.
+fn finish(commits_at: fn() -> Instant, is_prepare: bool) {
     const ROUNDS: usize = 10;
+    stamp_pending(commits_at());
+    if !stored_sessions::is_pending() {
+        return;
+    }
     for _ in 0..ROUNDS {
+        allow_writes(|| with_pinned_search_path(stored_sessions::end_pending));
         stamp_pending(commits_at());
         if !stored_sessions::is_pending() {
-            return;
+            break;
         }
-        allow_writes(|| with_pinned_search_path(stored_sessions::end_pending));
     }
+    allow_writes(|| with_pinned_search_path(stored_sessions::give_up_pending));
+    transaction::close_cursors(is_prepare);
 }
 
 fn after_end() {
@@ -161,9 +167,14 @@ fn resolve(guard: String, pending: PendingGuard, commits_at: Instant) -> Work {
     let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
     users.retain(|_, stamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts()));
     let mut work = Work { guard, stamp, users: BTreeMap::new() };
-    let expired = extended.users.into_iter().filter(|(_, end)| *end <= commits_at);
+    let (expired, rest): (Vec<_>, Vec<_>) =
+        extended.users.into_iter().partition(|(_, end)| *end <= commits_at);
+    rest.iter().for_each(|(key, end)| pending::add_extended(&work.guard, key, *end));
+    let expired = expired.into_iter();
     work.users.extend(expired.map(|(key, _)| (key, Why::Enabled)));
-    if extended.others.is_some_and(|first| first <= commits_at) {
+    if let Some(first) = extended.others.filter(|first| *first > commits_at) {
+        pending::add_others_extended(&work.guard, first);
+    } else if extended.others.is_some() {
         let reason = Reason::Enabled.parts();
         work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
     }

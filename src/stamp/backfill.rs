@@ -82,6 +82,17 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
         })
 }
 
+/// Stamps those whose logins have ended by the clock alone: without the guard, nobody looks at it.
+pub fn stamp_ended_by_the_clock(open: &OpenGuard) {
+    let status = &open.guard.columns.status;
+    if status.active_when.goes_by_the_clock() {
+        let now = stamping_clock();
+        generations::invalidate_all(open.relations.invalidation);
+        pending::note_stamp();
+        stamp_accounts(open, now, false, |row| has_ended_logins(status.account(row, || now)));
+    }
+}
+
 /// Stamps the accounts whose rows are meant. They get one epoch: nobody of them can log in before
 /// the lock on the table is released.
 fn stamp_accounts(

@@ -152,6 +152,14 @@ pub fn add_extended(guard: &str, key: &[u8], end: Instant) {
     });
 }
 
+/// The same of users who are not remembered: the first of their times.
+pub fn add_others_extended(guard: &str, end: Instant) {
+    PENDING.with_borrow_mut(|pending| {
+        let others = &mut pending.entry(guard.to_owned()).or_default().extended.others;
+        *others = Some(others.map_or(end, |first| first.min(end)));
+    });
+}
+
 fn bytes_of(key: &[u8]) -> usize {
     key.len() + USER_BYTES
 }

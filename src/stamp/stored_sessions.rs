@@ -15,11 +15,12 @@ use crate::core::user_id::{UserId, is_digest};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Value;
 use crate::pg::memory::within;
+use crate::pg::relation::FreeLocks;
 use crate::pg::report::OrRaise;
-use crate::pg::restricted::{Failure, run_as};
-use crate::pg::server::{Subtransaction, stamping_clock};
+use crate::pg::restricted::{Failure, attempt, run_as};
+use crate::pg::server::{Subtransaction, sleep_micros, stamping_clock};
 use pgrx::{PgMemoryContexts, PgSqlErrorCode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// How many users one statement is for.
@@ -55,13 +56,16 @@ struct User {
 }
 
 thread_local! {
+    /// Whether users were stamped whose guards had no stores.
+    static HAS_UNNOTED: Cell<bool> = const { Cell::new(false) };
     static PENDING: RefCell<BTreeMap<String, Pending>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// A user was stamped.
 pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
     if !has_stores(guard) {
-        return;
+        // One may be added before this commits.
+        return HAS_UNNOTED.set(true);
     }
     let here = Subtransaction::current();
     PENDING.with_borrow_mut(|pending| {
@@ -83,9 +87,6 @@ pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
 
 /// The whole guard was stamped.
 pub fn note_all(guard: &str, reason: [&[u8]; 2]) {
-    if !has_stores(guard) {
-        return;
-    }
     let (here, has_users) = (Subtransaction::current(), reason != Reason::Truncated.parts());
     PENDING.with_borrow_mut(|pending| {
         let all = &mut pending.entry(guard.to_owned()).or_default().all;
@@ -134,12 +135,19 @@ fn has_stores(guard: &str) -> bool {
 
 /// The transaction has ended.
 pub fn clear() {
+    HAS_UNNOTED.set(false);
     PENDING.take();
 }
 
 /// Whether there is something to end.
 pub fn is_pending() -> bool {
-    PENDING.with_borrow(|pending| !pending.is_empty())
+    if HAS_UNNOTED.take() && guard_cache::try_relations().is_ok() {
+        guard_cache::stores().iter().for_each(|store| note_many(&store.guard));
+    }
+    PENDING.with_borrow_mut(|pending| {
+        pending.retain(|guard, _| has_stores(guard));
+        !pending.is_empty()
+    })
 }
 
 /// Ends what is to be ended, as the transaction is about to commit.
@@ -148,11 +156,30 @@ pub fn end_pending() {
         let work = Work::of(guard, pending);
         for row in guard_cache::stores().iter().filter(|row| row.guard == work.guard) {
             if let Err(error) = work.end_in(row) {
-                as_tables_owner(|| store_failure::note(row, &error.message));
-                error.warn();
+                note_failure(row, error, work.raised_since);
             }
         }
     }
+}
+
+/// Notes what is still to be ended after many rounds.
+pub fn give_up_pending() {
+    for guard in PENDING.take().into_keys() {
+        for row in guard_cache::stores().iter().filter(|row| row.guard == guard) {
+            note_failure(row, failed(row, "its triggers stamp again and again"), None);
+        }
+    }
+}
+
+/// A stamp stands though this cannot be written.
+fn note_failure(row: &StoreRow, error: GuardError, since: Option<Instant>) {
+    let noted = attempt(|| {
+        as_tables_owner(|| store_failure::note(row, &error.message, since));
+    });
+    if let Err(Failure { message, .. }) = noted {
+        failed(row, &message).warn();
+    }
+    error.warn();
 }
 
 /// What is to be done in each store of a guard.
@@ -168,6 +195,7 @@ struct Work {
     disabled: bool,
     /// Everybody, and whether users without a row are to get one.
     all: Option<bool>,
+    is_detached: bool,
     /// The guard's table, unless it is detached, or somebody changes it who may be waiting for this
     /// transaction.
     free: Option<FreeGuard>,
@@ -184,13 +212,21 @@ impl Work {
             raised_since: pending.raised_since,
             disabled: pending.disabled,
             all: pending.all.filter(|(asked_in, _)| counts(asked_in)).map(|(_, each)| each),
+            is_detached: row.is_none(),
             free: row.and_then(|row| guard_cache::open_row_without_waiting(&row).ok().flatten()),
             guard,
         }
     }
 
     fn end_in(&self, row: &StoreRow) -> Result<(), GuardError> {
+        // As long as this lives, to open the table waits for nobody.
+        let _locks = lock_patiently(row)?;
         let store = row.open(guard_cache::relations().owner)?;
+        let needs_users = self.disabled
+            || self.all == Some(true) && store.has_row_for_each_user() && !self.is_detached;
+        if needs_users && self.free.is_none() {
+            return Err(failed(row, "somebody has locked the users table"));
+        }
         let now = stamping_clock().plus_micros(guard_cache::policy().stamp_margin);
         let raises_column = store.has_row_for_each_user();
         let mut batch = Batch { row, store: &store, now, ids: Vec::new(), result: Ok(()) };
@@ -239,6 +275,21 @@ impl Work {
         let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
         id.is_some_and(|id| EpochReader::new(open).or_raise().account(&id) != Account::Unknown)
     }
+}
+
+/// Locks a store to be opened. Who has it for long may be waiting for this transaction.
+fn lock_patiently(row: &StoreRow) -> Result<FreeLocks, GuardError> {
+    const PAUSE: i64 = 20;
+    let Some(relid) = row.locate() else { return Ok(FreeLocks::default()) };
+    for _ in 0..PATIENCE / PAUSE {
+        let mut locks = FreeLocks::default();
+        if locks.add_table(relid) {
+            return Ok(locks);
+        }
+        pgrx::check_for_interrupts!();
+        sleep_micros(PAUSE * 1000);
+    }
+    Err(failed(row, "somebody has locked the table"))
 }
 
 /// Users of one store, for whom one statement is enough.
@@ -312,19 +363,18 @@ fn run(
             }
         }
     }
-    let message = failure.map_or(String::new(), |failure| failure.message);
-    let users = "The stamp stands. To have these sessions end, too, run";
-    let statement = "SELECT session_guard.reconcile();";
-    let message = format!("sessions in {} were not ended: {message}", row.table.shown());
-    Err(GuardError::new(ErrorKind::StoreFailed, message, Hint::run(users, statement)))
+    Err(failed(row, &failure.map_or(String::new(), |failure| failure.message)))
+}
+
+fn failed(row: &StoreRow, why: &str) -> GuardError {
+    let sentence = "The stamp stands. To have these sessions end, too, run";
+    let hint = Hint::run(sentence, "SELECT session_guard.reconcile();");
+    let message = format!("sessions in {} were not ended: {why}", row.table.shown());
+    GuardError::new(ErrorKind::StoreFailed, message, hint)
 }
 
 /// Whether the statement would succeed a moment later: it met a concurrent write, and sees what
-/// that has committed when it is run again.
+/// that has committed when it is run again. After a deadlock the app would be the next victim.
 fn is_passing(failure: &Failure) -> bool {
-    [
-        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
-        PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED,
-    ]
-    .contains(&failure.sqlstate)
+    failure.sqlstate == PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE
 }

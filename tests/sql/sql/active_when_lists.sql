@@ -83,6 +83,7 @@ END $$;
 SELECT refusal('e', '{actve}');
 SELECT refusal('e', format('{%s}', repeat('x', 100)));
 SELECT refusal('i4', '{one}');
+SELECT refusal('i2', '{99999}');
 SELECT refusal('i2', '{}');
 SELECT refusal('t', '{a,NULL}');
 SELECT refusal('t', '{{a},{b}}');

@@ -141,6 +141,12 @@ PREPARE TRANSACTION 'extended';
 COMMIT PREPARED 'extended';
 SELECT session_verdict(6, at), session_start(6) IS NOT NULL AS can_log_in FROM login;
 
+-- What the clock alone has ended stays ended where the guard is taken off, and the column cleared.
+SELECT session_guard.detach('trials');
+UPDATE trials SET expires_at = NULL WHERE id = 3;
+SELECT session_guard.attach('trials', is_default => true) >= 0 AS is_attached;
+SELECT session_verdict(3, now() - interval '2 hours');
+
 -- Accounts that have expired are no gap.
 INSERT INTO trials VALUES (5, now() - interval '1 hour');
 SELECT check_name, ok, detail FROM session_guard.health() WHERE guard = 'public.trials' AND check_name IN ('disabled_accounts', 'status_values', 'armed');

@@ -107,6 +107,33 @@ INSERT INTO session_guard.store_failure VALUES ('lib.users', 'al', 'secret', '-i
 SELECT session_guard.reconcile('lib.users');
 RESET SESSION AUTHORIZATION;
 SELECT user_id FROM al.secret ORDER BY 1;
+-- Nor does a row say otherwise than the owner did: to delete where a column was to be raised, or for an owner who came later.
+ALTER TABLE al.secret ADD at timestamptz, ADD UNIQUE (user_id);
+SELECT session_guard.remove_store('al.secret');
+SELECT session_guard.add_store('al.secret', 'user_id', 'at', users => 'lib.users');
+SET SESSION AUTHORIZATION regress_dba;
+DELETE FROM session_guard.store;
+INSERT INTO session_guard.store VALUES ('lib.users', 'al', 'secret', 'regress_alice', 'user_id', NULL);
+UPDATE lib.users SET active = false WHERE id = 2;
+RESET SESSION AUTHORIZATION;
+SELECT user_id FROM al.secret ORDER BY 1;
+ALTER TABLE al.secret OWNER TO :"owner";
+SET SESSION AUTHORIZATION regress_dba;
+DELETE FROM session_guard.store;
+INSERT INTO session_guard.store SELECT 'lib.users', 'al', 'secret', pg_get_userbyid(relowner), 'user_id', 'at' FROM pg_class WHERE oid = (SELECT oid FROM pg_class WHERE relname = 'secret');
+UPDATE lib.users SET active = true WHERE id = 2;
+RESET SESSION AUTHORIZATION;
+SELECT user_id FROM al.secret WHERE at > now() ORDER BY 1;
+ALTER TABLE al.secret OWNER TO regress_alice;
+ALTER TABLE al.secret DROP COLUMN at;
+-- Nor where the owner had taken it back.
+SELECT session_guard.add_store('al.secret', 'user_id', users => 'lib.users');
+SELECT session_guard.remove_store('al.secret');
+SET SESSION AUTHORIZATION regress_dba;
+INSERT INTO session_guard.store VALUES ('lib.users', 'al', 'secret', 'regress_alice', 'user_id', NULL);
+UPDATE lib.users SET active = false WHERE id = 2;
+RESET SESSION AUTHORIZATION;
+SELECT user_id FROM al.secret ORDER BY 1;
 -- Nor where the owner had added it, and another table has its name.
 SELECT session_guard.add_store('al.secret', 'user_id', users => 'lib.users');
 SELECT user_id FROM al.secret ORDER BY 1;

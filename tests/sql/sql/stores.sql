@@ -121,6 +121,60 @@ SELECT * FROM sessions;
 DROP TRIGGER refuse ON session;
 SELECT session_guard.reconcile('users');
 SELECT * FROM sessions;
+-- What a trigger of the store raises, leaves open or says at length fails no stamp.
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now' USING ERRCODE = 'query_canceled'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION refuse();
+INSERT INTO session (user_id) VALUES (4), (5);
+UPDATE users SET active = false WHERE id = 4;
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE '%', repeat('x', 100000); END $$;
+SET client_min_messages = error;
+UPDATE users SET active = false WHERE id = 5;
+-- reconcile that fails, too, forgets nobody.
+SELECT session_guard.reconcile('users');
+RESET client_min_messages;
+SELECT length(reason) < 1000 AS is_short FROM session_guard.store_failure;
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE r refcursor; BEGIN OPEN r FOR SELECT 1; EXECUTE format('DECLARE c%s CURSOR FOR SELECT 1', OLD.sid); RETURN OLD; END $$;
+SELECT session_guard.reconcile('users');
+SELECT * FROM sessions;
+SELECT count(*) AS failures FROM session_guard.store_failure;
+SELECT name FROM pg_cursors WHERE name LIKE 'c%';
+DROP TRIGGER refuse ON session;
+UPDATE users SET active = true WHERE id IN (4, 5);
+-- Nor does add_store.
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today' USING ERRCODE = 'P0099'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION refuse();
+INSERT INTO session (user_id) VALUES (4);
+SELECT session_guard.revoke_sessions(4) IS NOT NULL AS is_stamped;
+DROP TRIGGER refuse ON session;
+SELECT session_guard.add_store('session', 'user_id');
+SELECT * FROM sessions;
+-- A trigger that disables one account after the other: each is stamped, and what is not ended is told.
+CREATE FUNCTION disable_next() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE public.users SET active = false WHERE id = OLD.user_id + 1; RETURN OLD; END $$;
+CREATE TRIGGER disable_next AFTER DELETE ON session FOR EACH ROW EXECUTE FUNCTION disable_next();
+INSERT INTO session (user_id) SELECT n FROM generate_series(101, 130) AS n;
+UPDATE users SET active = false WHERE id = 101;
+SELECT count(*) FILTER (WHERE NOT active) AS disabled, count(*) FILTER (WHERE NOT active AND session_guard.epoch_of(id) IS NULL) AS without_epoch, (SELECT count(*) FROM session WHERE user_id BETWEEN 101 AND 130) AS sessions FROM users WHERE id BETWEEN 101 AND 130;
+SELECT check_name FROM session_guard.health() WHERE NOT ok;
+DROP TRIGGER disable_next ON session;
+SELECT session_guard.reconcile('users');
+SELECT count(*) AS of_disabled FROM session JOIN users ON id = user_id WHERE NOT active;
+DELETE FROM session WHERE user_id > 100;
+-- Each store has one guard.
+CREATE TABLE staff (id int PRIMARY KEY, active boolean);
+SELECT session_guard.attach('staff');
+SELECT session_guard.add_store('session', 'user_id', users => 'staff');
+DROP TABLE staff;
+DELETE FROM session_guard.guard WHERE name = 'public.staff';
+-- Another table that has taken the name is not the store, nor does the store go on as it was.
+ALTER TABLE session RENAME TO session_old;
+CREATE TABLE session (sid int, user_id int);
+SET client_min_messages = error;
+UPDATE users SET active = false WHERE id = 9;
+RESET client_min_messages;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'store' AND NOT ok;
+DROP TABLE session;
+ALTER TABLE session_old RENAME TO session;
+SELECT session_guard.reconcile('users');
 -- Renames are followed.
 INSERT INTO session (user_id) VALUES (4), (5), (6), (7);
 ALTER TABLE session RENAME user_id TO account_id;
