@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from python_helpers import PASSWORD, commands, databases, serving
+from python_helpers import PASSWORD, ROOT, commands, databases, serving
 from python_helpers.waiting import Background, wait_until_somebody_waits_for_a_lock
 
 HERE = Path(__file__).parent
+PAGE = (ROOT / "docs" / "apps.md").read_text()
 TARGET = Path(os.environ["TARGET"])
 OWNER, OPERATOR = "stock_app", "stock_operator"
 SECRET = "a secret of the tests, longer than 32 bytes"
@@ -210,6 +211,11 @@ class StockApp:
                 app.set_enabled(True)
             assert all(answer.result() for answer in asked)
         assert not app.is_served(address, alice)
+
+    def test_the_page_on_apps_shows_these_statements(self, app, address):
+        for statement in (app.attach, app.add_store):
+            called = statement.removeprefix("SELECT session_guard.")
+            assert called == statement or called in PAGE
 
     def test_health_has_nothing_to_say(self, app, address):
         found = "SELECT string_agg(detail, ' ') FROM session_guard.health() WHERE NOT ok AND check_name = 'store'"
