@@ -1,10 +1,13 @@
 """better-auth with its admin plugin: the column `banned`, and sessions in the table `session`."""
 
+import re
 import time
 
 import requests
 from python_helpers import PASSWORD
-from stock import LONGEST, NODE, TARGET, App, StockApp
+from python_helpers.databases import connect
+from python_helpers.waiting import Background, wait_until_somebody_waits_for_a_lock
+from stock import LONGEST, NODE, OWNER, PAGE, TARGET, App, StockApp
 
 
 class BetterAuth(App):
@@ -58,3 +61,25 @@ class TestBetterAuth(StockApp):
             assert app.is_served(address, cookies)
             time.sleep(3.5 - (time.monotonic() - logged_in_at))
             assert not app.is_served(address, cookies)
+
+    def test_a_login_that_met_a_disable_gives_no_session_by_the_page_s_trigger(self, app, address, bob):
+        app.sql(re.search(r"```sql\n(CREATE FUNCTION.*?)```", PAGE, re.S)[1], user=OWNER)
+        try:
+            with connect(app.database) as disabling:
+                disabling.execute("BEGIN")
+                disabling.execute(app.update(app.disable))
+                login = Background(self.try_to_log_in, app, address)
+                wait_until_somebody_waits_for_a_lock(app.database)
+                disabling.execute("COMMIT")
+                assert not app.is_served(address, login.result())
+            of_alice = "SELECT count(*) FROM session JOIN \"user\" AS u ON u.id = \"userId\" WHERE u.name = 'alice'"
+            assert app.sql(of_alice) == 0
+            assert app.is_served(address, bob, "bob")
+            app.set_enabled(True)
+            assert app.is_served(address, app.log_in(address, "alice"))
+        finally:
+            app.sql("DROP FUNCTION refuse_session CASCADE")
+
+    def try_to_log_in(self, app, address):
+        fields = {"email": "alice@example.com", "password": PASSWORD}
+        return dict(app.post(address, "sign-in/email", **fields).cookies)

@@ -4,6 +4,18 @@ import requests
 from python_helpers import PASSWORD
 from stock import LONGEST, NODE, OWNER, TARGET, App, StockApp
 
+# As docs/apps.md shows it for better-auth.
+REFUSE = """
+CREATE FUNCTION refuse_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.sess ->> 'userId' IS NOT NULL AND session_start(NEW.sess ->> 'userId') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_session BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION refuse_session();
+"""
+
 
 class ConnectPgSimple(App):
     database = "stock_connect_pg_simple"
@@ -47,6 +59,20 @@ class TestConnectPgSimple(StockApp):
         assert app.is_served(address, alice)
         app.set_enabled(True)
         assert not app.is_served(address, alice)
+
+    def test_it_does_not_come_back_with_a_trigger(self, app, address, alice, bob):
+        app.sql(REFUSE, user=OWNER)
+        try:
+            with app.request_under_way(address, alice):
+                app.set_enabled(False)
+            assert not app.is_served(address, alice)
+            with app.request_under_way(address, bob):
+                pass
+            assert app.is_served(address, bob, "bob")
+            app.set_enabled(True)
+            assert app.is_served(address, app.log_in(address, "alice"))
+        finally:
+            app.sql("DROP FUNCTION refuse_session CASCADE")
 
     def test_a_session_without_a_user_goes_on(self, app, address, alice):
         nobody = "INSERT INTO session (sid, sess, expire) VALUES ('nobody', '{}', now() + interval '1 h')"
