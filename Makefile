@@ -10,7 +10,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-superset test-drivers test-browser test-patroni test-monitoring test-docs \
+.PHONY: help demo demo-ha psql check test test-examples test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs \
   test-matrix histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
+	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
 	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
 	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
@@ -62,6 +63,9 @@ test-examples:
 
 test-superset:
 	@scripts/with-cluster superset tests/apps/superset/run tests/apps/airflow/run
+
+test-stock:
+	@scripts/with-cluster stock tests/apps/stock/run
 
 test-drivers:
 	@scripts/with-cluster drivers tests/drivers/run
