@@ -14,6 +14,7 @@ use crate::core::status::Account;
 use crate::core::user_id::{UserId, is_digest};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Value;
+use crate::pg::invalidation;
 use crate::pg::memory::within;
 use crate::pg::relation::FreeLocks;
 use crate::pg::report::OrRaise;
@@ -141,7 +142,8 @@ pub fn clear() {
 
 /// Whether there is something to end.
 pub fn is_pending() -> bool {
-    if HAS_UNNOTED.take() && guard_cache::try_relations().is_ok() {
+    if HAS_UNNOTED.take() {
+        invalidation::accept_messages();
         guard_cache::stores().iter().for_each(|store| note_many(&store.guard));
     }
     PENDING.with_borrow_mut(|pending| {
