@@ -216,7 +216,7 @@ BEGIN
     RETURN 'done';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT, state = RETURNED_SQLSTATE;
-    RETURN concat_ws(E'\n', state || ': ' || message, nullif(detail, ''), hint);
+    RETURN concat_ws(E'\n', state || ': ' || regexp_replace(message, 'pg_temp_\d+', 'pg_temp'), nullif(detail, ''), hint);
 END $$;
 CREATE VIEW a_view AS SELECT * FROM session;
 CREATE TABLE parted (user_id int, at timestamptz) PARTITION BY RANGE (at);
