@@ -13,7 +13,7 @@ pub enum ErrorKind {
     NoDefaultGuard,
     /// The table that was named is not guarded.
     NotGuarded,
-    /// The table that was named is not watched.
+    /// The table that was named is not watched, or no session store.
     NotWatched,
     /// The guarded or watched table was dropped.
     TableGone,
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     NotPermanent,
     /// A column that the table does not have.
     NoSuchColumn,
-    /// The status column does not fit how it is to be read.
+    /// A column's type does not fit what is to be read from it, or written to it.
     StatusMisfit,
     /// The id column is not of a type that the guard reads.
     UnsupportedIdType,

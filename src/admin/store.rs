@@ -88,11 +88,11 @@ fn remove_store(store: Option<RegClass>) {
 
 /// Has the row say the names that table and columns have now.
 pub fn follow_renames(row: &StoreRow) {
-    let Ok(OpenStore { row: renamed, .. }) = row.open(guard_cache::relations().owner) else {
+    let Ok(OpenStore { row: renamed, relid, .. }) = row.open(guard_cache::relations().owner) else {
         return;
     };
-    let table = renamed.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
-    if let Some(table) = table {
+    // The table that was checked: another may have taken its name since.
+    if let Some(table) = Relation::open(relid, Lock::Read) {
         as_tables_owner(|| {
             if renamed != *row {
                 forget(row);

@@ -246,8 +246,14 @@ pub struct EpochRow<'a> {
     pub is_related: bool,
     /// Why it was last raised, in the database's encoding.
     pub reason: &'a [u8],
+    xmin: u32,
+}
+
+impl EpochRow<'_> {
     /// Whether this very transaction raised it.
-    pub is_own: bool,
+    pub fn is_own(&self) -> bool {
+        is_current_transaction(self.xmin)
+    }
 }
 
 /// Calls `visit` with each row of a guard's users.
@@ -262,8 +268,8 @@ pub fn each_epoch(relations: &ExtensionRelations, guard: &str, mut visit: impl F
         {
             let is_related = row.bool(USER_IS_RELATED) == Some(true);
             let reason = row.text(USER_REASON).unwrap_or_default();
-            let is_own = is_current_transaction(row.xmin());
-            visit(EpochRow { key, epoch, stamped_at, is_related, reason, is_own });
+            let xmin = row.xmin();
+            visit(EpochRow { key, epoch, stamped_at, is_related, reason, xmin });
         }
     });
 }

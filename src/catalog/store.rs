@@ -60,6 +60,8 @@ enum Instants {
 pub struct OpenStore {
     /// Its row, by the names that table and columns have now.
     pub row: StoreRow,
+    /// The table.
+    pub relid: Oid,
     /// The role that owns the table.
     pub owner: Oid,
     user_id: Column,
@@ -87,7 +89,14 @@ impl StoreRow {
 
     /// The table, whoever owns it: by its number if its owner has added it in this cluster.
     pub fn locate(&self) -> Option<Oid> {
-        let added = TriggerState::added_store(&self.guard, &self.table.plain());
+        self.locate_added(self.added().as_ref())
+    }
+
+    fn added(&self) -> Option<AddedStore> {
+        TriggerState::added_store(&self.guard, &self.table.plain())
+    }
+
+    fn locate_added(&self, added: Option<&AddedStore>) -> Option<Oid> {
         let by_number = added.map(|added| added.table);
         by_number.filter(|relid| RelationName::of(*relid).is_some()).or_else(|| self.table.find())
     }
@@ -99,11 +108,12 @@ impl StoreRow {
     /// owns the extension and may have written it, unless that is a superuser, who may have
     /// restored what somebody else has written.
     pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
-        let table = self.locate().and_then(|relid| Relation::open(relid, Lock::Read));
+        let added = self.added();
+        let relid = self.locate_added(added.as_ref());
+        let table = relid.and_then(|relid| Relation::open(relid, Lock::Read));
         let table = table.filter(|table| check_kind(table).is_ok()).ok_or_else(|| self.gone())?;
         let (relid, owner) = (table.oid(), table.owner());
-        let added = TriggerState::added_store(&self.guard, &self.table.plain())
-            .filter(|added| added.table == relid && added.owner == owner);
+        let added = added.filter(|added| added.table == relid && added.owner == owner);
         let is_restored = owner == extension_owner
             && !is_superuser(extension_owner)
             && roles::role_name(owner) == self.table_owner;
@@ -178,7 +188,7 @@ impl StoreRow {
     /// The columns, checked.
     pub fn columns(&self, table: &Relation) -> Result<OpenStore, GuardError> {
         let user_id = guard::column(table, &self.user_id_column)?;
-        let IdColumn { id_type, .. } = id_column(table, &user_id)?;
+        let IdColumn { id_type, .. } = guard::id_column(table, &user_id)?;
         let revoked_at = match &self.revoked_at_column {
             None => None,
             Some(name) => {
@@ -187,8 +197,8 @@ impl StoreRow {
                 Some((column, instants))
             }
         };
-        let owner = table.owner();
-        Ok(OpenStore { row: self.clone(), owner, user_id, id_type, revoked_at })
+        let (relid, owner) = (table.oid(), table.owner());
+        Ok(OpenStore { row: self.clone(), relid, owner, user_id, id_type, revoked_at })
     }
 }
 
@@ -207,7 +217,7 @@ impl OpenStore {
     /// column is raised.
     pub fn end_sessions(&self) -> String {
         let (table, user_id, ids) = (self.row.table.quoted(), self.user_id(), self.array_type());
-        let Some((column, now)) = self.raised() else {
+        let Some((column, now)) = self.raised("$2") else {
             return format!(
                 "DELETE FROM {table} \
                  WHERE {user_id} OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::{ids}[])"
@@ -224,10 +234,9 @@ impl OpenStore {
     /// Ends all sessions that are there: `$1` is the time, where a column is raised.
     pub fn end_all(&self) -> String {
         let (table, user_id) = (self.row.table.quoted(), self.user_id());
-        let Some((column, now)) = self.raised() else {
+        let Some((column, now)) = self.raised("$1") else {
             return format!("DELETE FROM {table} WHERE {user_id} IS NOT NULL");
         };
-        let now = now.replace("$2", "$1");
         format!(
             "UPDATE {table} AS s SET {column} = {now} \
              WHERE s.{column} IS NULL OR s.{column} OPERATOR(pg_catalog.<) {now}"
@@ -248,16 +257,16 @@ impl OpenStore {
         }
     }
 
-    /// The column that is raised, and the time as it holds times.
-    fn raised(&self) -> Option<(String, String)> {
+    /// The column that is raised, and the time of this parameter as the column holds times.
+    fn raised(&self, parameter: &str) -> Option<(String, String)> {
         let (column, instants) = self.revoked_at.as_ref()?;
         let now = match instants {
-            Instants::Timestamptz => "$2::pg_catalog.timestamptz".to_owned(),
-            Instants::Timestamp => {
-                "pg_catalog.timezone('UTC'::pg_catalog.text, $2::pg_catalog.timestamptz)".to_owned()
-            }
+            Instants::Timestamptz => format!("{parameter}::pg_catalog.timestamptz"),
+            Instants::Timestamp => format!(
+                "pg_catalog.timezone('UTC'::pg_catalog.text, {parameter}::pg_catalog.timestamptz)"
+            ),
             Instants::UnixSeconds => format!(
-                "pg_catalog.ceil(extract(epoch FROM $2::pg_catalog.timestamptz))::{}",
+                "pg_catalog.ceil(extract(epoch FROM {parameter}::pg_catalog.timestamptz))::{}",
                 match column.type_oid {
                     pg_sys::INT4OID => "pg_catalog.int4",
                     _ => "pg_catalog.int8",
@@ -266,11 +275,6 @@ impl OpenStore {
         };
         Some((quote_identifier(&column.name), now))
     }
-}
-
-/// A column that can name users. It need not be a key, and may be generated.
-fn id_column(table: &Relation, column: &Column) -> Result<IdColumn, GuardError> {
-    guard::id_column(table, column)
 }
 
 fn instants(table: &Relation, column: &Column) -> Result<Instants, GuardError> {

@@ -2,9 +2,10 @@
 //! in constraints and policies.
 
 use super::datum::Value;
+use super::roles::user_and_context;
 use super::server::setting;
 use super::spi::run_elsewhere;
-use super::transaction::set_until_level_ends;
+use super::transaction::{InternalSubtransaction, set_until_level_ends};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
@@ -58,35 +59,16 @@ pub fn run_as(
 /// Runs `work` in a subtransaction. An error undoes what it did, and is returned; but a
 /// cancellation goes on.
 pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
-    // SAFETY: a variable of this backend.
-    let context = unsafe { pg_sys::CurrentMemoryContext };
-    // SAFETY: as above.
-    let resource_owner = unsafe { pg_sys::CurrentResourceOwner };
-    let (caller, security) = user_and_context();
-    // SAFETY: we are in a transaction, and not in parallel mode.
-    unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
-    // SAFETY: the context outlives the subtransaction.
-    unsafe { pg_sys::MemoryContextSwitchTo(context) };
-    let restore = || {
-        // SAFETY: what was there before.
-        unsafe { pg_sys::SetUserIdAndSecContext(caller, security) };
-        // SAFETY: as above.
-        unsafe { pg_sys::MemoryContextSwitchTo(context) };
-        // SAFETY: as above.
-        unsafe { pg_sys::CurrentResourceOwner = resource_owner };
-    };
+    let subtransaction = InternalSubtransaction::begin();
     let work = || {
         let result = work();
-        // SAFETY: begun above.
-        unsafe { pg_sys::ReleaseCurrentSubTransaction() };
-        restore();
+        subtransaction.end(true);
         Ok(result)
     };
     PgTryBuilder::new(AssertUnwindSafe(work))
         .catch_others(|error| {
-            // SAFETY: begun above.
-            unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
-            restore();
+            // Its abort gives the caller's rights back, too.
+            subtransaction.end(false);
             let (CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) = &error
             else {
                 error.rethrow()
@@ -102,14 +84,6 @@ pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
             Err(Failure { sqlstate, message })
         })
         .execute()
-}
-
-/// Whose rights count now, and in what security context.
-fn user_and_context() -> (Oid, c_int) {
-    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: fills both.
-    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context) };
-    (user, context)
 }
 
 /// The caller's own limit, if it is shorter.

@@ -64,10 +64,7 @@ pub fn tables_owner() -> Option<Oid> {
 /// Runs `work` with the rights of `role`. An error inside leaves it to the transaction's abort to
 /// restore the caller, as with SECURITY DEFINER.
 pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
-    let mut caller = pg_sys::InvalidOid;
-    let mut context: c_int = 0;
-    // SAFETY: fills both.
-    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut context) };
+    let (caller, context) = user_and_context();
     let elevated = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int;
     // SAFETY: the role exists, since it owns a relation.
     unsafe { pg_sys::SetUserIdAndSecContext(role, elevated) };
@@ -75,6 +72,14 @@ pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
     // SAFETY: what was there before.
     unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
     result
+}
+
+/// Whose rights count now, and in what security context.
+pub(super) fn user_and_context() -> (Oid, c_int) {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: fills both.
+    unsafe { pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context) };
+    (user, context)
 }
 
 /// Runs `work` so that what it grants does not count as part of an extension that is being created:

@@ -142,37 +142,54 @@ pub fn notify(channel: &CStr) -> bool {
     true
 }
 
-/// Runs `work` in a subtransaction. If it returns false that is rolled back then, and the row locks
-/// that it took are released. Returns what it returned.
-pub fn in_subtransaction(work: impl FnOnce() -> bool + std::panic::UnwindSafe) -> bool {
-    // SAFETY: a variable of this backend.
-    let context = unsafe { pg_sys::CurrentMemoryContext };
-    // SAFETY: as above.
-    let owner = unsafe { pg_sys::CurrentResourceOwner };
-    // SAFETY: we are in a transaction, and not in parallel mode.
-    unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
-    // SAFETY: the context outlives the subtransaction.
-    unsafe { pg_sys::MemoryContextSwitchTo(context) };
-    let end = |keeps: bool| {
+/// A subtransaction of the library's own, and what was current when it began.
+#[derive(Clone, Copy)]
+pub(super) struct InternalSubtransaction {
+    context: pg_sys::MemoryContext,
+    resource_owner: pg_sys::ResourceOwner,
+}
+
+impl InternalSubtransaction {
+    /// Begins one, in which the memory context stays the same.
+    pub(super) fn begin() -> InternalSubtransaction {
+        // SAFETY: a variable of this backend.
+        let context = unsafe { pg_sys::CurrentMemoryContext };
+        // SAFETY: as above.
+        let resource_owner = unsafe { pg_sys::CurrentResourceOwner };
+        // SAFETY: we are in a transaction, and not in parallel mode.
+        unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
+        // SAFETY: the context outlives the subtransaction.
+        unsafe { pg_sys::MemoryContextSwitchTo(context) };
+        InternalSubtransaction { context, resource_owner }
+    }
+
+    /// Ends it: keeps what it did, or rolls it back, also after an error.
+    pub(super) fn end(self, keeps: bool) {
         match keeps {
-            // SAFETY: begun above.
+            // SAFETY: begun when this was made.
             true => unsafe { pg_sys::ReleaseCurrentSubTransaction() },
             // SAFETY: as above.
             false => unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() },
         }
         // SAFETY: what was there before.
-        unsafe { pg_sys::MemoryContextSwitchTo(context) };
+        unsafe { pg_sys::MemoryContextSwitchTo(self.context) };
         // SAFETY: as above.
-        unsafe { pg_sys::CurrentResourceOwner = owner };
-    };
+        unsafe { pg_sys::CurrentResourceOwner = self.resource_owner };
+    }
+}
+
+/// Runs `work` in a subtransaction. If it returns false that is rolled back then, and the row locks
+/// that it took are released. Returns what it returned.
+pub fn in_subtransaction(work: impl FnOnce() -> bool + std::panic::UnwindSafe) -> bool {
+    let subtransaction = InternalSubtransaction::begin();
     // An error goes on to the caller's handler, which knows nothing of the subtransaction.
     let keeps = pgrx::PgTryBuilder::new(work)
         .catch_others(|error| {
-            end(false);
+            subtransaction.end(false);
             error.rethrow()
         })
         .execute();
-    end(keeps);
+    subtransaction.end(keeps);
     keeps
 }
 

@@ -79,9 +79,7 @@ pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
             .users
             .entry(key.to_owned())
             .or_insert_with(|| User { asked_in: Vec::new(), raises_columns: false });
-        if user.asked_in.last() != Some(&here) {
-            user.asked_in.push(here);
-        }
+        note_subtransaction(&mut user.asked_in, here);
         user.raises_columns |= raises_columns(reason[0]);
     });
 }
@@ -92,9 +90,16 @@ pub fn note_all(guard: &str, reason: [&[u8]; 2]) {
     PENDING.with_borrow_mut(|pending| {
         let all = &mut pending.entry(guard.to_owned()).or_default().all;
         let (asked_in, for_each_user) = all.get_or_insert_default();
-        asked_in.push(here);
+        note_subtransaction(asked_in, here);
         *for_each_user |= has_users;
     });
+}
+
+/// Once, however often it asks.
+fn note_subtransaction(asked_in: &mut Vec<Subtransaction>, here: Subtransaction) {
+    if asked_in.last() != Some(&here) {
+        asked_in.push(here);
+    }
 }
 
 /// Many users were stamped.
@@ -256,7 +261,7 @@ impl Work {
         if self.has_more || self.raised_since.is_some() {
             epochs::each_epoch(&guard_cache::relations(), &self.guard, |row| {
                 let is_since = self.raised_since.is_some_and(|at| row.stamped_at >= at);
-                if self.has_more && row.is_own || is_since {
+                if self.has_more && row.is_own() || is_since {
                     visit(row.key, raises_columns(row.reason));
                 }
             });
