@@ -44,6 +44,7 @@ struct Passing {
 
 /// A transaction that takes a status back before it has changed.
 struct TakenBack {
+    was_prepared: bool,
     began: Time,
     /// When COMMIT or PREPARE TRANSACTION was sent.
     ended: Time,
@@ -139,7 +140,7 @@ impl Worker<'_> {
             client.batch_execute("BEGIN")?;
             let written = client.execute(&sql, &[&SystemTime::from(passing.end)])?;
             sleep(hold);
-            let ended = Time::now();
+            let (ended, was_prepared) = (Time::now(), name.is_some());
             match name {
                 None => client.batch_execute("COMMIT")?,
                 Some(name) => {
@@ -149,7 +150,7 @@ impl Worker<'_> {
                 }
             }
             let committed = Time::now();
-            Ok((written > 0).then_some(TakenBack { began, ended, committed }))
+            Ok((written > 0).then_some(TakenBack { was_prepared, began, ended, committed }))
         };
         match transact() {
             Err(error) if is_conflict(&error) => {
@@ -161,13 +162,16 @@ impl Worker<'_> {
     }
 
     /// A ban that is lifted stamps, or has ended already. An account that is extended is stamped if it has
-    /// expired before that is committed.
+    /// expired before that is committed, or if that is prepared: nobody knows then when it will be.
     fn stamp_by_taking_back(&self, passing: &Passing, by: &TakenBack) -> Option<Stamp> {
-        let TakenBack { began, ended, committed } = *by;
+        let TakenBack { was_prepared, began, ended, committed } = *by;
         let end = passing.end;
         match self.change {
             ChangeByItself::BanEnds => {
                 Some(passing.stamp("lift of a ban", began, began.min(end), committed, true))
+            }
+            ChangeByItself::Expires if was_prepared => {
+                Some(passing.stamp("prepared extension", began, began, committed, true))
             }
             ChangeByItself::Expires if committed.plus(UNDERWAY) < end => None,
             ChangeByItself::Expires => {
