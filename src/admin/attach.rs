@@ -24,7 +24,7 @@ use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
 use crate::pg::names::{quote_literal, shown_identifier};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
-use crate::pg::roles::{has_rights_of, role_name};
+use crate::pg::roles::{has_rights_of, recorded_name};
 use crate::pg::spi::run_once;
 use crate::stamp::backfill;
 use pgrx::Array;
@@ -232,7 +232,7 @@ pub fn requested_row(table: &Relation, known: Option<&GuardRow>, request: &Reque
     GuardRow {
         name: known.map_or_else(|| inherit::new_name(table), |row| row.name.clone()),
         table: table.name(),
-        table_owner: role_name(table.owner()),
+        table_owner: recorded_name(table.owner()),
         id_column: request
             .id_column
             .clone()

@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::role_name;
+use crate::pg::roles::recorded_name;
 use crate::pg::server::{clock, is_standby, setting};
 use crate::pg::spi::query_one;
 use crate::pg::triggers::relations_with_trigger_of;
@@ -252,7 +252,7 @@ fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {
 /// The guard goes on after a rename or a change of owner; but a table made again is known by its
 /// name, and the new owner has no right to ask.
 fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
-    let owner = role_name(open.users.owner());
+    let owner = recorded_name(open.users.owner());
     if owner != row.table_owner {
         let (before, now) = (shown_identifier(&row.table_owner), shown_identifier(&owner));
         return Some(format!("the table belonged to {before} and belongs to {now} now"));

@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::Value;
 use crate::pg::names::to_server;
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::role_name;
+use crate::pg::roles::recorded_name;
 use crate::pg::spi::run_once;
 
 /// The guard that a table is on, was on before it was detached, or takes over from a table of its
@@ -28,7 +28,7 @@ pub fn guard_of(
         return Ok(Some(row.clone()));
     }
     let name = table.name();
-    let owner = role_name(table.owner());
+    let owner = recorded_name(table.owner());
     for row in rows.into_iter().filter(|row| row.table == name) {
         let elsewhere = location::locate(&row, relations).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {

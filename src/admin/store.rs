@@ -11,7 +11,7 @@ use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::names::shown_identifier;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
-use crate::pg::roles::role_name;
+use crate::pg::roles::recorded_name;
 use crate::pg::spi::run_once;
 use crate::stamp::stored_sessions;
 use pgrx::pg_sys::Oid;
@@ -42,7 +42,7 @@ fn add_store(
     let row = StoreRow {
         guard: open.guard.name.to_string(),
         table: table.name(),
-        table_owner: role_name(table.owner()),
+        table_owner: recorded_name(table.owner()),
         user_id_column: user_id_column.map(|name| name.0).unwrap_or_default(),
         revoked_at_column: revoked_at_column.map(|name| name.0),
     };

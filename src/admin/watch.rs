@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
-use crate::pg::roles::role_name;
+use crate::pg::roles::recorded_name;
 use crate::pg::spi::run_once;
 use pgrx::Array;
 use pgrx::pg_sys::Oid;
@@ -61,7 +61,7 @@ fn watch(
         guard,
         name: known.map_or_else(|| new_name(&table, &rows), |known| known.name.clone()),
         table: table.name(),
-        table_owner: role_name(table.owner()),
+        table_owner: recorded_name(table.owner()),
         user_id_column: user_id_column.map(|name| name.0).unwrap_or_default(),
         columns: columns.map(|names| guard::column_names(&names).or_raise()),
     };

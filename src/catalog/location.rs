@@ -50,7 +50,7 @@ pub fn serves(table: &Relation, row: &GuardRow, relations: &ExtensionRelations) 
         return false;
     }
     let owner = table.owner();
-    roles::role_name(owner) == row.table_owner
+    roles::recorded_name(owner) == row.table_owner
         || roles::has_rights_of(owner, relations.owner)
         || TriggerState::of_users(&row.name, table.oid(), relations.stamp).is_recorded()
 }
@@ -64,7 +64,7 @@ fn is_storage(relid: Oid) -> bool {
 fn is_recorded_owners(row: &GuardRow, relid: Oid, relations: &ExtensionRelations) -> bool {
     Relation::open(relid, Lock::Read).is_some_and(|table| {
         served_guard(&table, relations.stamp).is_none()
-            && roles::role_name(table.owner()) == row.table_owner
+            && roles::recorded_name(table.owner()) == row.table_owner
             && roles::has_rights_of(relations.owner, table.owner())
     })
 }

@@ -79,7 +79,7 @@ impl WatchRow {
         let is_recorded_owners = |relid: &Oid| {
             Relation::open(*relid, Lock::Read).is_some_and(|table| {
                 triggers::served(&table, function).is_none()
-                    && roles::role_name(table.owner()) == self.table_owner
+                    && roles::recorded_name(table.owner()) == self.table_owner
                     && self.has_consent(&table)
             })
         };
@@ -96,7 +96,7 @@ impl WatchRow {
     fn is_served_by(&self, table: &Relation) -> bool {
         let function = stamp_related();
         self.has_triggers_on(table)
-            && (roles::role_name(table.owner()) == self.table_owner
+            && (roles::recorded_name(table.owner()) == self.table_owner
                 || extension::owner()
                     .is_some_and(|extension| roles::has_rights_of(table.owner(), extension))
                 || TriggerState::of_related(self.arguments(), table.oid(), function).is_recorded())
@@ -133,7 +133,7 @@ impl WatchRow {
 
     /// The same row with the names that table and columns have now, which the triggers follow.
     pub fn renamed(&self, table: &Relation) -> WatchRow {
-        let table_owner = roles::role_name(table.owner());
+        let table_owner = roles::recorded_name(table.owner());
         let mut row = WatchRow { table: table.name(), table_owner, ..self.clone() };
         let compared = triggers::compared_columns(table, &RELATED_TRIGGERS, stamp_related());
         let names = compared.unwrap_or_default().into_iter().map(|attno| table.column_name(attno));
@@ -235,7 +235,7 @@ impl WatchRow {
                 self.table.literal()
             )),
         };
-        let detail = match roles::role_name(table.owner()) == self.table_owner {
+        let detail = match roles::recorded_name(table.owner()) == self.table_owner {
             true => format!("{name} is not watched: {owner} has not agreed to it"),
             false => format!(
                 "{name} is not watched: the table that has the name now belongs to {owner}, and \

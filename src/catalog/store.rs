@@ -116,7 +116,7 @@ impl StoreRow {
         let added = added.filter(|added| added.table == relid && added.owner == owner);
         let is_restored = owner == extension_owner
             && !is_superuser(extension_owner)
-            && roles::role_name(owner) == self.table_owner;
+            && roles::recorded_name(owner) == self.table_owner;
         let columns = match added {
             Some(added) if added.columns.len() == self.columns_given() => added.columns,
             None if is_restored => Vec::new(),
@@ -134,7 +134,7 @@ impl StoreRow {
 
     /// The same row with the names that table and columns have now.
     fn renamed(&self, table: &Relation, columns: &[i16]) -> Result<StoreRow, GuardError> {
-        let table_owner = roles::role_name(table.owner());
+        let table_owner = roles::recorded_name(table.owner());
         let mut row = StoreRow { table: table.name(), table_owner, ..self.clone() };
         let known_as = std::iter::once(&mut row.user_id_column).chain(&mut row.revoked_at_column);
         for (known_as, attno) in known_as.zip(columns) {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod encoding;
 pub mod epoch;
 pub mod status;
 pub mod user_id;

@@ -6,7 +6,7 @@ use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::pgrx_sql_entity_graph::metadata::impl_sql_translatable;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 /// A relation, as `regclass`.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ unsafe impl BoxRet for ServerText {
 
 impl IntoDatum for ServerText {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        Value::Text(names::to_server(&self.0).to_bytes()).datum()
+        Value::Text(&names::to_value(&self.0)).datum()
     }
 
     fn type_oid() -> pg_sys::Oid {
@@ -163,7 +163,7 @@ impl_sql_translatable!(Json, "jsonb");
 // SAFETY: returns a jsonb.
 unsafe impl BoxRet for Json {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        let text = names::to_server(&self.0);
+        let text = CString::new(names::to_value(&self.0)).unwrap_or_default();
         // SAFETY: the input function takes a text in the database's encoding, and raises an error
         // for one that is no JSON.
         let datum = unsafe {
@@ -273,7 +273,7 @@ impl Value<'_> {
             Value::Null => return None,
             Value::Text(text) => text_datum(&[text]),
             Value::Joined(parts) => text_datum(&parts),
-            Value::Utf8(text) => text_datum(&[names::to_server(text).to_bytes()]),
+            Value::Utf8(text) => text_datum(&[&names::to_value(text)]),
             Value::Texts(texts) => {
                 let mut elements: Vec<_> = texts.iter().map(|text| text_datum(&[text])).collect();
                 array_datum(&mut elements, pg_sys::TEXTOID, -1, b'i')
@@ -314,13 +314,12 @@ fn text_datum(parts: &[&[u8]]) -> pg_sys::Datum {
 }
 
 fn name_datum(name: &str) -> pg_sys::Datum {
-    let name = names::to_server(name);
+    let name = names::clipped_name(names::to_value(name));
     let length = pg_sys::NAMEDATALEN as usize;
     // SAFETY: raises an error for a size that cannot be had.
     let datum = unsafe { pg_sys::palloc0(length) }.cast::<u8>();
-    let bytes = &name.to_bytes()[..name.to_bytes().len().min(length - 1)];
     // SAFETY: shorter than what was allocated just now.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), datum, bytes.len()) };
+    unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), datum, name.len()) };
     datum.into()
 }
 

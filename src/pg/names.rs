@@ -1,31 +1,39 @@
 //! Names of the catalogs as Rust texts, and back: what is looked up, compared and stored is the
 //! bare name, and what is quoted is only shown or made part of a statement.
 
+use crate::core::encoding::{bytes_of_text, escape_bytes, text_of_bytes, text_of_foreign_bytes};
 use pgrx::pg_sys::{self, Oid};
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int};
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 
-/// A text of the server's as UTF-8. What the database's encoding cannot say (an SQL_ASCII database
-/// takes any byte) becomes a replacement character.
+/// A text of the server's as UTF-8, of which `to_server` makes the same bytes: also where the
+/// database has no encoding (SQL_ASCII), and of a name that all databases share, as roles have
+/// them, which need not be in this one's encoding.
 pub fn from_server(text: &[u8]) -> String {
-    if has_no_conversion() {
-        return String::from_utf8_lossy(text).into_owned();
+    if text.is_ascii() || has_no_conversion() {
+        return text_of_bytes(text);
     }
     let Ok(length) = c_int::try_from(text.len()) else { return String::new() };
+    if !is_in_encoding(text) {
+        return text_of_foreign_bytes(text);
+    }
     // SAFETY: as many bytes as are given; the result is the argument, or NUL-terminated.
     let converted = unsafe { pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8) };
     if std::ptr::eq(converted.cast(), text.as_ptr()) {
-        return String::from_utf8_lossy(text).into_owned();
+        return text_of_bytes(text);
     }
     // SAFETY: as above.
     unsafe { CStr::from_ptr(converted) }.to_string_lossy().into_owned()
 }
 
-/// A text in the database's encoding. A character that this does not have is an error (22P05).
+/// A text as the server has it, for lookups and statements. A character that the database's
+/// encoding does not have is an error (22P05).
 pub fn to_server(text: &str) -> CString {
-    if text.is_ascii() || has_no_conversion() {
-        return CString::new(text).unwrap_or_default();
+    let bytes = bytes_of_text(text);
+    if text.is_ascii() || has_no_conversion() || matches!(bytes, Cow::Owned(_)) {
+        return CString::new(bytes).unwrap_or_default();
     }
     let Ok(length) = c_int::try_from(text.len()) else { return CString::default() };
     // SAFETY: as many bytes of UTF-8 as are given; the result is NUL-terminated, or the argument.
@@ -35,6 +43,29 @@ pub fn to_server(text: &str) -> CString {
     }
     // SAFETY: as above.
     unsafe { CStr::from_ptr(converted) }.to_owned()
+}
+
+/// A text for a row or a client. Bytes that are no text in the database's encoding would keep a
+/// dump from being restored, so they are escaped.
+pub fn to_value(text: &str) -> Vec<u8> {
+    in_encoding(to_server(text).into_bytes())
+}
+
+/// The text, escaped if it is none in the database's encoding.
+pub fn in_encoding(text: Vec<u8>) -> Vec<u8> {
+    if is_in_encoding(&text) { text } else { escape_bytes(&text) }
+}
+
+/// What a column of type `name` takes of a name.
+pub fn clipped_name(mut name: Vec<u8>) -> Vec<u8> {
+    name.truncate(pg_sys::NAMEDATALEN as usize - 1);
+    name
+}
+
+fn is_in_encoding(text: &[u8]) -> bool {
+    let Ok(length) = c_int::try_from(text.len()) else { return false };
+    // SAFETY: as many bytes as are given; nothing is raised.
+    text.is_ascii() || unsafe { pg_sys::pg_verifymbstr(text.as_ptr().cast(), length, true) }
 }
 
 /// Whether texts of the database are UTF-8, or bytes of which nobody knows what they mean.

@@ -1,5 +1,6 @@
 //! Errors and warnings, as PostgreSQL sends them.
 
+use crate::core::encoding::escape_text;
 use crate::error::GuardError;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, function_name, pg_sys};
@@ -36,14 +37,7 @@ impl GuardError {
 fn sendable(message: String) -> String {
     // SAFETY: reads a variable of this backend.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    if message.is_ascii() || encoding == pg_sys::pg_enc::PG_UTF8 as i32 {
-        return message;
-    }
-    let escaped = |c: char| match c.is_ascii() {
-        true => c.to_string(),
-        false => c.escape_unicode().to_string(),
-    };
-    message.chars().map(escaped).collect()
+    escape_text(message, encoding != pg_sys::pg_enc::PG_UTF8 as i32)
 }
 
 /// Unwraps, or ends the statement with the error.

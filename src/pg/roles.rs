@@ -35,8 +35,8 @@ pub fn is_superuser(role: Oid) -> bool {
     unsafe { pg_sys::superuser_arg(role) }
 }
 
-/// A role's bare name in the database's encoding, or its number where it is gone.
-pub fn role_name_bytes(role: Oid) -> Vec<u8> {
+/// A role's bare name as the server has it, or its number where it is gone.
+fn name_bytes(role: Oid) -> Vec<u8> {
     // SAFETY: any OID may be asked for; NULL comes back for one that is no role.
     let name = unsafe { pg_sys::GetUserNameFromId(role, true) };
     if name.is_null() {
@@ -48,7 +48,17 @@ pub fn role_name_bytes(role: Oid) -> Vec<u8> {
 
 /// A role's bare name.
 pub fn role_name(role: Oid) -> String {
-    names::from_server(&role_name_bytes(role))
+    names::from_server(&name_bytes(role))
+}
+
+/// A role's bare name in the database's encoding, for the record.
+pub fn recorded_name_bytes(role: Oid) -> Vec<u8> {
+    names::in_encoding(name_bytes(role))
+}
+
+/// A role's bare name as a row of this database has it in a column of type `name`.
+pub fn recorded_name(role: Oid) -> String {
+    names::from_server(&names::clipped_name(recorded_name_bytes(role)))
 }
 
 /// A role's name for people, quoted where that is needed.

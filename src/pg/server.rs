@@ -2,6 +2,7 @@
 
 use super::compat;
 use super::datum::Inet;
+use super::names::in_encoding;
 use crate::core::epoch::Instant;
 use crate::fault_injection::{self, Fault};
 use pgrx::pg_sys;
@@ -117,7 +118,7 @@ pub fn replication_origin_name() -> Option<Vec<u8>> {
     // SAFETY: fills the name, if there is such an origin.
     let is_known = unsafe { pg_sys::replorigin_by_oid(origin, true, &raw mut name) };
     // SAFETY: filled with a NUL-terminated text.
-    is_known.then(|| unsafe { CStr::from_ptr(name) }.to_bytes().to_vec())
+    is_known.then(|| in_encoding(unsafe { CStr::from_ptr(name) }.to_bytes().to_vec()))
 }
 
 /// A setting's value as bytes, if it has one that is not empty.

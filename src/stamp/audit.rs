@@ -10,7 +10,7 @@ use crate::pg::datum::{Inet, Value};
 use crate::pg::heap_insert::UnmodifiedTable;
 use crate::pg::names::{extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::{acting_role, login_role, role_name_bytes};
+use crate::pg::roles::{acting_role, login_role, recorded_name_bytes};
 use crate::pg::server;
 use crate::pg::spi::Statement;
 use pgrx::pg_sys;
@@ -136,8 +136,8 @@ impl AuditContext {
     /// That of this backend now.
     pub fn current() -> AuditContext {
         AuditContext {
-            login_role: role_name_bytes(login_role()),
-            acting_role: role_name_bytes(acting_role()),
+            login_role: recorded_name_bytes(login_role()),
+            acting_role: recorded_name_bytes(acting_role()),
             application_name: server::setting(c"application_name"),
             client_address: server::client_address(),
             transaction_id: server::full_transaction_id(),

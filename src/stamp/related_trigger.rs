@@ -17,7 +17,7 @@ use crate::core::user_id::{IdType, UserId};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::names::{RelationName, to_server};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::role_name;
+use crate::pg::roles::recorded_name;
 use crate::pg::trigger_call::TriggerCall;
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -65,7 +65,7 @@ fn is_known_watch(call: &TriggerCall) -> bool {
     let arguments = call.arguments();
     let rows = related::read_rows();
     let mut served = rows.iter().filter(|row| row.arguments()[..] == arguments[..]);
-    let owner = Relation::open(call.relid(), Lock::Read).map(|table| role_name(table.owner()));
+    let owner = Relation::open(call.relid(), Lock::Read).map(|table| recorded_name(table.owner()));
     served.any(|row| {
         Some(&row.table_owner) == owner.as_ref()
             || TriggerState::of_related(row.arguments(), call.relid(), stamp_related_oid())
@@ -141,7 +141,7 @@ fn find_guard(call: &TriggerCall) -> Result<(Rc<str>, Option<IdType>), GuardErro
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
     // A role that may call this function can make triggers on a table of its own that say so, too.
     let Some(FreeGuard { open, .. }) = guard_cache::open_row_without_waiting(&row)? else {
-        let owner = role_name(related.owner());
+        let owner = recorded_name(related.owner());
         let mut watches = related::rows_of(name).into_iter();
         return match is_recorded
             || watches.any(|row| row.name == *watch && row.table_owner == owner)
