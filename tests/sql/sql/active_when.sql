@@ -65,7 +65,7 @@ SELECT session_guard.attach('odd', active_column => 'c');
 INSERT INTO by_true VALUES (4, true), (5, false);
 DELETE FROM session_guard.epoch;
 SELECT session_guard.attach('by_true', active_when => 'false');
-SELECT id, session_verdict('by_true', id, now()) FROM by_true ORDER BY id;
+SELECT id, session_verdict('by_true', id, now() - interval '1 min') FROM by_true ORDER BY id;
 SELECT user_id FROM session_guard.epoch ORDER BY user_id;
 SELECT session_guard.attach('by_true');
 SELECT active_when FROM session_guard.guard WHERE name = 'public.by_true';

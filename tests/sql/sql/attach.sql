@@ -108,7 +108,7 @@ ALTER TABLE people SET SCHEMA "Odd Schema";
 SELECT session_verdict('"Odd Schema".people', '00000000-0000-0000-0000-000000000003', now());
 UPDATE "Odd Schema".people SET enabled = false WHERE person = '00000000-0000-0000-0000-000000000003';
 UPDATE "Odd Schema".people SET enabled = true WHERE person = '00000000-0000-0000-0000-000000000003';
-SELECT session_verdict('"Odd Schema".people', '00000000-0000-0000-0000-000000000003', now());
+SELECT session_verdict('"Odd Schema".people', '00000000-0000-0000-0000-000000000003', now() - interval '1 min');
 SELECT check_name, ok, detail, remedy FROM session_guard.health() WHERE guard = 'public.by_uuid';
 SELECT session_guard.reconcile('"Odd Schema".people');
 SELECT name, schema_name, table_name, id_column, active_column FROM session_guard.guard WHERE name = 'public.by_uuid';

@@ -34,7 +34,7 @@ ROLLBACK;
 SELECT session_verdict(4, now());
 
 -- In parallel workers.
-CREATE TABLE request AS SELECT 1 + n % 10 AS user_id, now() AS login_at FROM generate_series(1, 20000) AS n;
+CREATE TABLE request AS SELECT 1 + n % 10 AS user_id, now() - interval '1 min' AS login_at FROM generate_series(1, 20000) AS n;
 ANALYZE request;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;

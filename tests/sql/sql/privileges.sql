@@ -60,7 +60,7 @@ SELECT session_verdict(1, now()), session_start(1) IS NOT NULL;
 UPDATE app.ab_user SET active = false WHERE id = 1;
 SELECT session_verdict(1, now());
 UPDATE app.ab_user SET active = true WHERE id = 1;
-SELECT session_verdict(1, now());
+SELECT session_verdict(1, now() - interval '1 min');
 RESET ROLE;
 
 -- To put everybody out takes the right to change the accounts.
@@ -72,7 +72,7 @@ RESET ROLE;
 GRANT UPDATE ON app.ab_user TO regress_app;
 SET ROLE regress_app;
 SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_done;
-SELECT session_verdict(2, now()), session_verdict(2, session_start(2));
+SELECT session_verdict(2, now() - interval '1 min'), session_verdict(2, session_start(2));
 RESET ROLE;
 
 -- Row-level security does not change an answer, nor hide an account from the backfill.
@@ -103,7 +103,7 @@ SET search_path = evil, pg_temp, pg_catalog, public, app;
 UPDATE app.ab_user SET active = false WHERE id OPERATOR(pg_catalog.=) 2;
 SELECT public.session_verdict(2, now());
 UPDATE app.ab_user SET active = true WHERE id OPERATOR(pg_catalog.=) 2;
-SELECT public.session_verdict(2, now());
+SELECT public.session_verdict(2, now() OPERATOR(pg_catalog.-) interval '1 min');
 RESET search_path;
 RESET ROLE;
 
