@@ -11,7 +11,7 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs \
-  test-matrix histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
+  test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
 	@echo 'make demo           a demonstration on a private throw-away cluster'
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
 	@echo 'make test-docs      the SQL of README.md, docs/operations.md, scaling.md and tables.md'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
+	@echo 'make test-loaded    all of make test RUNS=10 times in a row, beside a busy loop on each core (hours)'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
 	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
 	@echo 'make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
@@ -84,6 +85,9 @@ test-docs:
 
 test-matrix:
 	@scripts/test-matrix
+
+test-loaded:
+	@scripts/loaded $(RUNS)
 
 histories:
 	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
