@@ -6,6 +6,7 @@
 
 use super::datum::Value;
 use super::relation::{Lock, Relation};
+use super::snapshot::with_active_snapshot;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::c_int;
 
@@ -47,8 +48,10 @@ impl Relation {
         let tuple = unsafe {
             pg_sys::heap_form_tuple(self.data().rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr())
         };
-        // SAFETY: the tuple is of the table's row type, and the indexes are plain ones.
-        let is_written = unsafe { insert_tuple(self, tuple, &indexes, &datums, &nulls) };
+        let is_written = with_active_snapshot(|| {
+            // SAFETY: the tuple is of the table's row type, and the indexes are plain ones.
+            unsafe { insert_tuple(self, tuple, &indexes, &datums, &nulls) }
+        });
         // SAFETY: formed above.
         unsafe { pg_sys::heap_freetuple(tuple) };
         is_written

@@ -70,3 +70,18 @@ impl Drop for Snapshot {
         }
     }
 }
+
+/// Runs `work` with an active snapshot: at COMMIT there is none, and a table whose values may be
+/// stored out of line is not written without (PostgreSQL source, `AssertHasSnapshotForToast`).
+pub(super) fn with_active_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: reads a variable of this backend.
+    if unsafe { pg_sys::ActiveSnapshotSet() } {
+        return work();
+    }
+    // SAFETY: we are in a transaction; after an error its abort takes the snapshot away.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = work();
+    // SAFETY: pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
