@@ -65,7 +65,7 @@ COMMENT ON TABLE session_guard.store IS 'the tables in which apps keep their ses
 COMMENT ON COLUMN session_guard.store.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.store.schema_name IS 'the table''s schema';
 COMMENT ON COLUMN session_guard.store.table_name IS 'the table''s name';
-COMMENT ON COLUMN session_guard.store.table_owner IS 'the table''s owner when it was added: stamps end sessions with that role''s rights';
+COMMENT ON COLUMN session_guard.store.table_owner IS 'the table''s owner when it was added, with whose rights stamps end sessions; of a row that is written by hand, a role whose rights the writer has';
 COMMENT ON COLUMN session_guard.store.user_id_column IS 'the column that names the user';
 COMMENT ON COLUMN session_guard.store.revoked_at_column IS 'the column that is raised to the time of a stamp; NULL: the user''s rows are deleted';
 
@@ -104,11 +104,11 @@ CREATE TABLE session_guard.trigger_state (
     state    text   NOT NULL,
     PRIMARY KEY (guard, relation)
 );
-COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone; of this cluster and database alone, and so not dumped';
+COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone, and to which session stores their owners have agreed; of this cluster and database alone, and so not dumped';
 COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
-COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch';
+COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch, or store and the name of a session store';
 COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
-COMMENT ON COLUMN session_guard.trigger_state.state IS 'the table''s OID, and the triggers'' transactions in the order of the triggers'' names';
+COMMENT ON COLUMN session_guard.trigger_state.state IS 'the table''s OID, and the triggers'' transactions in the order of the triggers'' names; of a session store the OIDs of table and owner, and the numbers of the columns';
 
 CREATE TABLE session_guard.policy (
     set_at                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -199,9 +199,8 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     findings.push(disabled_accounts(&open, &name));
     findings.push(status_values(&open));
     let stores = guard_cache::stores();
-    findings.extend(
-        stores.iter().filter(|store| store.guard == row.name).map(|row| store(row, &open, &name)),
-    );
+    findings
+        .extend(stores.iter().filter(|store| store.guard == row.name).map(|row| store(row, &name)));
     for watch in related::rows_of(&row.name) {
         let problems = watch.problems(&name);
         if problems.is_empty() {
@@ -214,10 +213,10 @@ fn check_guard(row: &GuardRow) -> Result<Vec<Finding>, GuardError> {
     Ok(findings)
 }
 
-fn store(row: &StoreRow, open: &OpenGuard, users: &RelationName) -> Finding {
+fn store(row: &StoreRow, users: &RelationName) -> Finding {
     const CHECK: &str = "store";
     let name = row.table.shown();
-    match row.open(open.relations.owner) {
+    match row.open() {
         Err(error) => return Finding::of_error(CHECK, error),
         Ok(store) if store.row != *row => {
             let detail =

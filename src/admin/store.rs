@@ -77,9 +77,8 @@ fn remove_store(store: Option<RegClass>) {
     let relid = store.map(|store| store.0).ok_or_else(null_table).or_raise();
     let name = open_own(relid).or_raise().name();
     lock_guards();
-    let owner = guard_cache::relations().owner;
     let is_it = |row: &&StoreRow| {
-        row.table == name || row.open(owner).is_ok_and(|store| store.row.table == name)
+        row.table == name || row.open().is_ok_and(|store| store.row.table == name)
     };
     let rows = guard_cache::stores();
     let Some(row) = rows.iter().find(is_it) else { store::not_a_store(&name).raise() };
@@ -88,7 +87,7 @@ fn remove_store(store: Option<RegClass>) {
 
 /// Has the row say the names that table and columns have now.
 pub fn follow_renames(row: &StoreRow) {
-    let Ok(OpenStore { row: renamed, relid, .. }) = row.open(guard_cache::relations().owner) else {
+    let Ok(OpenStore { row: renamed, relid, .. }) = row.open() else {
         return;
     };
     // The table that was checked: another may have taken its name since.

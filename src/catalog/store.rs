@@ -9,8 +9,9 @@ use crate::pg::names::{
     RelationName, quote_identifier, quote_literal, shown_identifier, shown_type,
 };
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
-use crate::pg::roles::{self, is_superuser};
+use crate::pg::roles;
 use crate::pg::snapshot::Snapshot;
+use crate::pg::tuple::Tuple;
 use pgrx::pg_sys::{self, Oid};
 
 /// A row of `session_guard.store`: what was last given to `add_store`.
@@ -20,7 +21,7 @@ pub struct StoreRow {
     pub guard: String,
     /// The table's name.
     pub table: RelationName,
-    /// The table's owner: a table that is made again under the name must be that role's.
+    /// The table's owner, as who has that role's rights has said.
     pub table_owner: String,
     /// The column that names the user.
     pub user_id_column: String,
@@ -32,16 +33,7 @@ pub struct StoreRow {
 pub fn read_rows(table: Oid) -> Vec<StoreRow> {
     let mut rows = Vec::new();
     let Some(table) = Relation::open(table, Lock::Read) else { return rows };
-    // The columns by their numbers in sql/tables.sql.
-    table.scan(&Snapshot::latest(&table), |row| {
-        rows.push(StoreRow {
-            guard: row.string(1),
-            table: RelationName { schema: row.name(2), name: row.name(3) },
-            table_owner: row.name(4),
-            user_id_column: row.name(5),
-            revoked_at_column: (!row.is_null(6)).then(|| row.name(6)),
-        });
-    });
+    table.scan(&Snapshot::latest(&table), |row| rows.push(StoreRow::of(row)));
     rows.sort_by(|a, b| (&a.table.schema, &a.table.name).cmp(&(&b.table.schema, &b.table.name)));
     rows
 }
@@ -69,7 +61,21 @@ pub struct OpenStore {
     revoked_at: Option<(Column, Instants)>,
 }
 
+/// The number of the column `table_owner` in sql/tables.sql, as of those below.
+pub const TABLE_OWNER: i16 = 4;
+
 impl StoreRow {
+    /// What a row of the table says.
+    pub fn of(row: &Tuple) -> StoreRow {
+        StoreRow {
+            guard: row.string(1),
+            table: RelationName { schema: row.name(2), name: row.name(3) },
+            table_owner: row.name(TABLE_OWNER),
+            user_id_column: row.name(5),
+            revoked_at_column: (!row.is_null(6)).then(|| row.name(6)),
+        }
+    }
+
     /// Records that the table's owner has agreed that sessions end in it, and which table and
     /// columns these are, so that renames are followed. With the rights of the extension's owner.
     pub fn record_consent(&self, table: &Relation) {
@@ -82,12 +88,23 @@ impl StoreRow {
         TriggerState::of_store(&self.guard, &self.table.plain(), &added).record();
     }
 
+    /// The table of a row that is restored by who has the rights of the owner that it names, if its
+    /// owner agrees by it that sessions end there: the table is there already, and is that role's.
+    /// One that comes later may be anybody's.
+    pub fn table_to_agree_on(&self) -> Option<Relation> {
+        let table = Relation::open(self.table.find()?, Lock::Read)?;
+        let is_agreed = roles::recorded_name(table.owner()) == self.table_owner
+            && check_kind(&table).is_ok()
+            && self.columns(&table).is_ok();
+        is_agreed.then_some(table)
+    }
+
     /// Takes that back. With the rights of the extension's owner.
     pub fn forget_consent(&self) {
         TriggerState::forget_store(&self.guard, &self.table.plain());
     }
 
-    /// The table, whoever owns it: by its number if its owner has added it in this cluster.
+    /// The table, whoever owns it: by its number if its owner has agreed.
     pub fn locate(&self) -> Option<Oid> {
         self.locate_added(self.added().as_ref())
     }
@@ -103,29 +120,21 @@ impl StoreRow {
 
     /// The table, if its owner has agreed that sessions end in it, and how: a row that somebody has
     /// written by hand may name anybody's table.
-    ///
-    /// Of another cluster, nothing is recorded. Then a row counts only for tables of the role that
-    /// owns the extension and may have written it, unless that is a superuser, who may have
-    /// restored what somebody else has written.
-    pub fn open(&self, extension_owner: Oid) -> Result<OpenStore, GuardError> {
+    pub fn open(&self) -> Result<OpenStore, GuardError> {
         let added = self.added();
         let relid = self.locate_added(added.as_ref());
         let table = relid.and_then(|relid| Relation::open(relid, Lock::Read));
         let table = table.filter(|table| check_kind(table).is_ok()).ok_or_else(|| self.gone())?;
-        let (relid, owner) = (table.oid(), table.owner());
-        let added = added.filter(|added| added.table == relid && added.owner == owner);
-        let is_restored = owner == extension_owner
-            && !is_superuser(extension_owner)
-            && roles::recorded_name(owner) == self.table_owner;
-        let columns = match added {
-            Some(added) if added.columns.len() == self.columns_given() => added.columns,
-            None if is_restored => Vec::new(),
-            _ => return Err(self.not_added(&table)),
+        let is_as_agreed = |added: &AddedStore| {
+            added.table == table.oid()
+                && added.owner == table.owner()
+                && added.columns.len() == self.columns_given()
         };
+        let added = added.filter(is_as_agreed).ok_or_else(|| self.not_added(&table))?;
         if table.name() != self.table && self.table.find().is_some() {
             return Err(self.replaced(&table.name()));
         }
-        self.renamed(&table, &columns)?.columns(&table)
+        self.renamed(&table, &added.columns)?.columns(&table)
     }
 
     fn columns_given(&self) -> usize {

@@ -116,10 +116,11 @@ impl TriggerState {
         );
     }
 
-    /// What was recorded of a session store in this cluster.
+    /// What was recorded of a session store. `pg_upgrade` keeps the numbers, and nothing else
+    /// brings the row into another cluster.
     pub fn added_store(guard: &str, store: &str) -> Option<AddedStore> {
         let nothing = AddedStore { table: Oid::INVALID, owner: Oid::INVALID, columns: Vec::new() };
-        let recorded = TriggerState::of_store(guard, store, &nothing).recorded()?;
+        let recorded = TriggerState::of_store(guard, store, &nothing).recorded_in(|_| true)?;
         let mut numbers = recorded.split(' ');
         let mut oid = || numbers.next()?.parse().ok().map(Oid::from_u32);
         let (table, owner) = (oid()?, oid()?);
@@ -153,13 +154,17 @@ impl TriggerState {
 
     /// What was recorded. Of another cluster, or a restored database, nothing is.
     fn recorded(&self) -> Option<String> {
+        self.recorded_in(|cluster| cluster == Some(system_identifier() as i64))
+    }
+
+    fn recorded_in(&self, is_cluster: impl Fn(Option<i64>) -> bool) -> Option<String> {
         let table = Relation::open(extension_relation(c"trigger_state")?, Lock::Read)?;
         let mut recorded = None;
         table.scan(&Snapshot::latest(&table), |row| {
             let text = |attno| row.text(attno).map(from_server);
             let is_this = text(1).as_ref() == Some(&self.guard)
                 && text(2).as_ref() == Some(&self.relation)
-                && row.int8(3) == Some(system_identifier() as i64);
+                && is_cluster(row.int8(3));
             if is_this {
                 recorded = text(4);
             }

@@ -29,10 +29,12 @@ pub fn has_rights_of(member: Oid, role: Oid) -> bool {
     unsafe { pg_sys::has_privs_of_role(member, role) }
 }
 
-/// Whether a role is a superuser.
-pub fn is_superuser(role: Oid) -> bool {
-    // SAFETY: any OID may be asked for.
-    unsafe { pg_sys::superuser_arg(role) }
+/// The role of this name.
+pub fn role_named(name: &str) -> Option<Oid> {
+    let name = names::to_server(name);
+    // SAFETY: looks up the system cache; zero comes back for a name that is no role's.
+    let role = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
+    (role != pg_sys::InvalidOid).then_some(role)
 }
 
 /// A role's bare name as the server has it, or its number where it is gone.

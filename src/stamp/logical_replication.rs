@@ -12,12 +12,14 @@ use super::users_trigger::not_a_trigger;
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{guard_epoch, lock_account, token_epoch, user_epochs};
 use crate::catalog::privileges::as_tables_owner;
+use crate::catalog::store::{StoreRow, TABLE_OWNER};
 use crate::catalog::{location, related};
 use crate::core::user_id::UserId;
 use crate::pg::call_args::CALLED_BY_CALL_INFO;
 use crate::pg::datum::Value;
 use crate::pg::names;
 use crate::pg::relation::Lock;
+use crate::pg::roles::{current_role, has_rights_of, role_name, role_named};
 use crate::pg::server::{is_logical_worker, is_replica_role};
 use crate::pg::spi;
 use crate::pg::transaction::with_pinned_search_path;
@@ -25,6 +27,9 @@ use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
 use crate::pg::tuple::{RowLock, Tuple, Wait};
 use pgrx::PgTriggerOperation;
 use pgrx::prelude::*;
+
+/// The owner's name in a row of a session store that was replicated: no role has it.
+const NOBODY: &str = "";
 
 /// Called before something is done to a row of the extension's own tables. Gives back the row to
 /// write.
@@ -60,6 +65,9 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
 /// whole at the first. Other edits by hand are as they are.
 fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     let table = call.extension_table().unwrap_or_default();
+    if table == "store" {
+        return store_by_hand(call);
+    }
     let Some(row) = call.new_row().filter(|_| call.old().is_none()) else {
         return call.unchanged();
     };
@@ -74,13 +82,42 @@ fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
             let epoch = token_epoch(row.text(1).unwrap_or_default(), row.text(2));
             epoch.is_ok_and(|epoch| epoch.is_some())
         }
-        "guard" | "watch" | "store" => true,
+        "guard" | "watch" => true,
         _ => false,
     };
     match is_there {
         true => with_pinned_search_path(|| as_tables_owner(|| insert(call, &table, &row))),
         false => call.unchanged(),
     }
+}
+
+/// The owner's name in a row of a session store is that of a role whose rights the writer has: the
+/// owner of the extension may write any row, and a superuser may restore it. A row that is restored
+/// beside the table has the consent of the table's owner.
+fn store_by_hand(call: &TriggerCall) -> ReturnedRow {
+    let Some(row) = call.new_row() else { return call.unchanged() };
+    let writer = current_role();
+    let mut row = StoreRow::of(&row);
+    let may_say_so = |owner: &str| {
+        owner == NOBODY || role_named(owner).is_some_and(|owner| has_rights_of(writer, owner))
+    };
+    let written = match may_say_so(&row.table_owner) {
+        true => call.unchanged(),
+        false => {
+            row.table_owner = role_name(writer);
+            call.with_column(TABLE_OWNER, Value::Name(&row.table_owner))
+        }
+    };
+    if call.old().is_some() {
+        return written;
+    }
+    if guard_cache::stores().iter().any(|store| store.table == row.table) {
+        return ReturnedRow::NONE;
+    }
+    if let Some(table) = row.table_to_agree_on() {
+        with_pinned_search_path(|| as_tables_owner(|| row.record_consent(&table)));
+    }
+    written
 }
 
 fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
@@ -103,11 +140,13 @@ fn insert(call: &TriggerCall, table: &str, row: &Tuple) -> ReturnedRow {
             return if is_there { ReturnedRow::NONE } else { call.unchanged() };
         }
         "store" => {
-            let stores = guard_cache::stores();
-            let is_there = stores
-                .iter()
-                .any(|store| store.table.schema == row.name(2) && store.table.name == row.name(3));
-            return if is_there { ReturnedRow::NONE } else { call.unchanged() };
+            let table = StoreRow::of(row).table;
+            let is_there = guard_cache::stores().iter().any(|store| store.table == table);
+            // Nobody has said anything about roles and tables of this server.
+            return match is_there {
+                true => ReturnedRow::NONE,
+                false => call.with_column(TABLE_OWNER, Value::Name(NOBODY)),
+            };
         }
         "event" => {
             raise_by_event(row);

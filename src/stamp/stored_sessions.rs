@@ -228,7 +228,7 @@ impl Work {
     fn end_in(&self, row: &StoreRow) -> Result<(), GuardError> {
         // As long as this lives, to open the table waits for nobody.
         let _locks = lock_patiently(row)?;
-        let store = row.open(guard_cache::relations().owner)?;
+        let store = row.open()?;
         let needs_users = self.disabled
             || self.all == Some(true) && store.has_row_for_each_user() && !self.is_detached;
         if needs_users && self.free.is_none() {
