@@ -1,4 +1,4 @@
-//! A table and a guard for each form of `active_when`, with accounts in every state that it knows.
+//! A table and a guard for each form of `active_when`, with accounts in every state that it knows, and session stores.
 
 use crate::scenario::{Session, login};
 use crate::{answer, answers, run};
@@ -82,16 +82,25 @@ pub fn tables() -> [&'static str; 6] {
 pub fn create_tables(client: &mut Client) {
     run(client, "CREATE TYPE stage AS ENUM ('trial', 'active', 'closed')");
     for Form { table, column_type, .. } in &FORMS {
-        run(client, &format!("CREATE TABLE {table} (id int PRIMARY KEY, status {column_type})"));
+        run(
+            client,
+            &format!(
+                "CREATE TABLE {table} (id int PRIMARY KEY, status {column_type});
+                 CREATE TABLE {table}_session (sid serial PRIMARY KEY, user_id int);
+                 CREATE TABLE {table}_revoked (user_id int PRIMARY KEY, revoked_at timestamptz)"
+            ),
+        );
     }
 }
 
-/// Puts them under guard.
+/// Puts them under guard, each with a store whose rows are deleted and one whose column is raised.
 pub fn attach(client: &mut Client) {
     for Form { table, active_when, .. } in &FORMS {
         let attach = format!(
             "SELECT session_guard.attach('{table}', active_column => 'status', active_when => '{active_when}',
-                                         is_default => false)"
+                                         is_default => false);
+             SELECT session_guard.add_store('{table}_session', 'user_id', users => '{table}'),
+                    session_guard.add_store('{table}_revoked', 'user_id', 'revoked_at', users => '{table}')"
         );
         run(client, &attach);
     }
@@ -209,11 +218,23 @@ pub fn check_guarding(client: &mut Client) {
     for Form { table, active: [active, other], disabled, .. } in FORMS {
         let session =
             Session { table, id: ACTIVE, login: login(client, table, ACTIVE), is_live: true };
-        for (status, verdict) in
-            [(active, "valid"), (other, "valid"), (disabled, "disabled"), (active, "revoked")]
-        {
+        run(client, &format!("TRUNCATE {table}_session, {table}_revoked"));
+        run(client, &format!("INSERT INTO {table}_session (user_id) VALUES (1), (1), (2)"));
+        // A login time may be ahead of it.
+        let began = answer(client, "SELECT clock_timestamp()");
+        let of_stores = format!(
+            "SELECT (SELECT string_agg(user_id::text, ' ') FROM {table}_session) || ', ' ||
+                    (SELECT count(*) FROM {table}_revoked WHERE user_id = 1 AND revoked_at > '{began}')"
+        );
+        for (status, verdict, stored) in [
+            (active, "valid", "1 1 2, 0"),
+            (other, "valid", "1 1 2, 0"),
+            (disabled, "disabled", "2, 1"),
+            (active, "revoked", "2, 1"),
+        ] {
             run(client, &format!("UPDATE {table} SET status = {status} WHERE id = {ACTIVE}"));
             assert_eq!(session.verdict(client), verdict, "{session:?}, {status}");
+            assert_eq!(answer(client, &of_stores), stored, "{session:?}, {status}");
         }
     }
 }

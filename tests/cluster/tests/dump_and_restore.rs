@@ -186,9 +186,10 @@ fn data_alone_into_guarded_tables_revives_nobody() {
             None => psql(&cluster, database, &plain),
             Some(options) => restore(&cluster, database, options, &data),
         });
-        // The guards and watches that are there already stay as they are.
-        let is_of_config =
-            |error: &String| error.contains("guard_pkey") || error.contains("watch_pkey");
+        // The guards, watches and stores that are there already stay as they are.
+        let is_of_config = |error: &String| {
+            ["guard_pkey", "watch_pkey", "store_pkey"].iter().any(|key| error.contains(key))
+        };
         assert!(errors.iter().all(is_of_config), "{errors:?}");
         scenario.check_dead(&mut client);
         let repaired = repair(&mut client);
@@ -583,4 +584,147 @@ fn check_table_restored(client: &mut Client, verdict: &str) {
     let reason =
         "SELECT reason FROM session_guard.epoch WHERE guard = 'public.ab_user' AND user_id = '9'";
     assert_eq!(answer(client, reason), "disabled");
+}
+
+/// What the restored database does with sessions that lie in a table of the app's.
+#[track_caller]
+fn left_in(client: &mut Client, table: &str) -> String {
+    run(client, &format!("TRUNCATE {table}; INSERT INTO {table} VALUES (1), (2)"));
+    run(client, "UPDATE users SET active = false WHERE id = 1");
+    run(client, "UPDATE users SET active = true WHERE id = 1");
+    answer(client, &format!("SELECT string_agg(user_id::text, ' ' ORDER BY user_id) FROM {table}"))
+}
+
+fn checks_of_stores(client: &mut Client) -> Vec<String> {
+    let found = problems(client).into_iter().filter(|problem| problem.check == "store");
+    found.map(|problem| problem.detail).collect()
+}
+
+/// A database of `dbo`, who owns the extension and a store; another store is a superuser's, and one of `alice`.
+fn create_with_stores(cluster: &Cluster) {
+    let mut superuser = cluster.connect("postgres");
+    run(&mut superuser, "CREATE ROLE dbo LOGIN; CREATE ROLE alice LOGIN");
+    run(&mut superuser, "CREATE DATABASE source OWNER dbo");
+    let mut dbo = cluster.connect_as("dbo", "source").expect("a connection");
+    run(
+        &mut dbo,
+        "CREATE EXTENSION pg_session_guard;
+         CREATE TABLE users (id int PRIMARY KEY, active boolean);
+         INSERT INTO users VALUES (1, true), (2, true);
+         SELECT session_guard.attach('users');
+         CREATE TABLE of_dbo (user_id int);
+         SELECT session_guard.add_store('of_dbo', 'user_id')",
+    );
+    run(
+        &mut cluster.connect("source"),
+        "CREATE TABLE of_superuser (user_id int);
+         CREATE TABLE of_alice (user_id int);
+         ALTER TABLE of_alice OWNER TO alice;
+         SELECT session_guard.add_store('of_superuser', 'user_id'), session_guard.add_store('of_alice', 'user_id')",
+    );
+}
+
+const STORES: [&str; 3] = ["of_dbo", "of_superuser", "of_alice"];
+
+#[test]
+fn stores_are_restored_with_the_tables_of_their_owners() {
+    let cluster = Cluster::start(&[]);
+    create_with_stores(&cluster);
+    let whole = dump(&cluster, "whole", &["-F", "custom"]);
+    let create = |name: &str| {
+        run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE {name} OWNER dbo"));
+        cluster.connect(name)
+    };
+    for (database, is_prepared, options) in [
+        ("by_superuser", false, ["-j", "1"]),
+        ("by_superuser_with_jobs", false, ["-j", "4"]),
+        ("by_superuser_after_create", true, ["-j", "1"]),
+    ] {
+        println!("== {database}");
+        let mut client = create(database);
+        if is_prepared {
+            run(&mut client, "CREATE EXTENSION pg_session_guard");
+        }
+        let mut command = restore(&cluster, database, &["--exit-on-error"], &whole);
+        output_of(command.args(options));
+        for table in STORES {
+            assert_eq!(left_in(&mut client, table), "2", "{table}");
+        }
+        assert_eq!(checks_of_stores(&mut client), [""; 0]);
+    }
+
+    println!("== all becomes the restoring role's");
+    let mut client = create("by_owner");
+    let options = ["--exit-on-error", "--no-owner", "--no-privileges", "-U", "dbo"];
+    output_of(&mut restore(&cluster, "by_owner", &options, &whole));
+    for table in STORES {
+        assert_eq!(left_in(&mut client, table), "2", "{table}");
+    }
+
+    // Who has agreed is not who owns them now; nor is a table that comes later the one that was meant.
+    let own = dump(&cluster, "own", &["-F", "custom", "-t", "of_superuser"]);
+    for (database, options, table, later) in [
+        ("nobodys", ["--no-owner", "--no-privileges"], "of_alice", None),
+        ("later", ["-T", "of_superuser"], "of_superuser", Some(&own)),
+    ] {
+        println!("== {database}");
+        let mut client = create(database);
+        let file = match later {
+            Some(_) => dump(&cluster, database, &["-F", "custom", options[0], options[1]]),
+            None => whole.clone(),
+        };
+        let mut command = restore(&cluster, database, &["--exit-on-error"], &file);
+        output_of(command.args(options.iter().filter(|_| later.is_none())));
+        if let Some(later) = later {
+            output_of(&mut restore(&cluster, database, &["--exit-on-error"], later));
+        }
+        assert_eq!(left_in(&mut client, table), "1 2", "nobody has agreed");
+        let told = checks_of_stores(&mut client);
+        let call = format!("add_store('public.{table}'");
+        assert!(told.iter().any(|detail| detail.contains(&call)), "{told:?}");
+        repair(&mut client);
+        for table in STORES {
+            assert_eq!(left_in(&mut client, table), "2", "{table}");
+        }
+    }
+}
+
+/// The owner of the extension may write a row about any table, and has it restored by a superuser.
+#[test]
+fn rows_of_stores_that_were_planted_do_nothing_after_a_superusers_restore() {
+    let cluster = Cluster::start(&[]);
+    create_with_stores(&cluster);
+    run(
+        &mut cluster.connect("source"),
+        "SELECT session_guard.remove_store('of_superuser'), session_guard.remove_store('of_alice')",
+    );
+    let mut dbo = cluster.connect_as("dbo", "source").expect("a connection");
+    run(
+        &mut dbo,
+        "INSERT INTO session_guard.store VALUES ('public.users', 'public', 'of_superuser', 'postgres', 'user_id', NULL),
+                                                ('public.users', 'public', 'of_alice', 'alice', 'user_id', NULL);
+         CREATE FUNCTION take_over() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN ALTER ROLE dbo SUPERUSER; RETURN OLD; END $$;
+         CREATE TRIGGER take_over BEFORE DELETE ON of_dbo FOR EACH ROW EXECUTE FUNCTION take_over()",
+    );
+    for (database, options) in [
+        ("again", ["--exit-on-error"].as_slice()),
+        ("stripped", &["--exit-on-error", "--no-owner"]),
+    ] {
+        println!("== {database}");
+        let file = dump(&cluster, database, &["-F", "custom"]);
+        run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE {database} OWNER dbo"));
+        let mut client = cluster.connect(database);
+        output_of(&mut restore(&cluster, database, options, &file));
+        for table in ["of_superuser", "of_alice"] {
+            assert_eq!(left_in(&mut client, table), "1 2", "{table}");
+        }
+        // Its own table is the superuser's later, whose rights its trigger must not get.
+        run(&mut client, "INSERT INTO of_dbo VALUES (1); ALTER TABLE of_dbo OWNER TO postgres");
+        run(&mut client, "SELECT session_guard.reconcile()");
+        run(&mut client, "UPDATE users SET active = false WHERE id = 1");
+        assert_eq!(answer(&mut client, "SELECT count(*) FROM of_dbo"), "1");
+        let is_superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = 'dbo'";
+        assert_eq!(answer(&mut client, is_superuser), "f");
+    }
 }

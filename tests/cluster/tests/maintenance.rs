@@ -17,6 +17,9 @@ const TABLES: &str = "
     CREATE EXTENSION pg_session_guard;
     SELECT session_guard.attach('ab_user', revoke_on => '{password}'), session_guard.attach('other');
     SELECT session_guard.watch('ab_user_role', 'user_id', users => 'ab_user');
+    CREATE TABLE app_session (sid serial PRIMARY KEY, user_id int, data text);
+    CREATE INDEX session_of_user ON app_session (user_id);
+    SELECT session_guard.add_store('app_session', 'user_id', users => 'ab_user');
     CREATE EXTENSION IF NOT EXISTS amcheck;";
 
 fn cluster_with_guards() -> Cluster {
@@ -32,7 +35,7 @@ struct Table<'a> {
     column: &'a str,
 }
 
-const MAINTAINED: [Table; 9] = [
+const MAINTAINED: [Table; 11] = [
     Table { name: "session_guard.epoch", index: "epoch_pkey", column: "reason" },
     Table { name: "session_guard.guard_epoch", index: "guard_epoch_pkey", column: "reason" },
     Table { name: "session_guard.token_epoch", index: "token_epoch_key", column: "reason" },
@@ -42,6 +45,8 @@ const MAINTAINED: [Table; 9] = [
     Table { name: "session_guard.policy", index: "", column: "set_by" },
     Table { name: "ab_user", index: "ab_user_pkey", column: "password" },
     Table { name: "ab_user_role", index: "by_user", column: "role_id" },
+    Table { name: "session_guard.store", index: "store_pkey", column: "guard" },
+    Table { name: "app_session", index: "session_of_user", column: "data" },
 ];
 
 /// $ is the table, # its index and % the column. What follows a semicolon is run after it, by itself.
@@ -151,6 +156,13 @@ impl Round {
                 ),
             );
         }
+        run(
+            client,
+            &format!(
+                "INSERT INTO app_session (user_id) SELECT generate_series({first}, {})",
+                users.end + 1
+            ),
+        );
         let mut login =
             |user: u32| (user, answer(client, &format!("SELECT session_start({user})")));
         Round {
@@ -209,6 +221,10 @@ impl Round {
         for (who, client) in [("warm", &mut *warm), ("new", &mut new), ("by heap", &mut by_heap)] {
             is_right(client, who, "before");
         }
+        // In the app's own store, too.
+        let stored = format!("SELECT user_id FROM app_session WHERE user_id >= {}", self.first);
+        let stored = answers(warm, &format!("{stored} ORDER BY 1")).concat();
+        assert_eq!(stored, [self.untouched.0, self.undone.0].map(|id| id.to_string()), "{what}");
         run(
             warm,
             &format!(
@@ -285,8 +301,9 @@ fn maintain(cluster: &Cluster, first: u32, maintenance: &str) -> u32 {
         }
         // It goes on beside the maintenance, and its locks are its own already.
         round.statements(3).iter().for_each(|statement| run(&mut open, statement));
-        run(&mut open, "COMMIT");
+        // This has ended sessions in the store already, whose maintenance waits for it.
         run(&mut observer, "COMMIT PREPARED 'prepared'");
+        run(&mut open, "COMMIT");
         worker.join().expect("the maintenance");
     });
     round.check(&mut warm, cluster, maintenance);
@@ -386,7 +403,9 @@ fn pg_repack_beside_open_stamps_loses_no_epoch() {
         "session_guard.guard_epoch",
         "session_guard.guard",
         "session_guard.watch",
+        "session_guard.store",
         "public.ab_user",
+        "public.app_session",
     ];
     let mut first = 1;
     for table in of_each {

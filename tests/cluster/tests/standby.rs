@@ -195,6 +195,61 @@ fn no_caller_can_forget_to_wait_for_the_standbys() {
     run(here, "SELECT pg_wal_replay_resume()");
 }
 
+/// No stamp does it: the standby is to know of the time before it comes.
+#[test]
+fn an_expiry_that_is_brought_forward_waits_for_the_standby() {
+    let primary = primary(&["synchronous_commit = local"]);
+    let standby = Cluster::standby_of(&primary);
+    let mut there = primary.connect("postgres");
+    run(
+        &mut there,
+        "CREATE TABLE account (id int PRIMARY KEY, valid_until timestamptz, seen timestamptz);
+         INSERT INTO account VALUES (1, NULL), (2, now() + interval '1 day');
+         SELECT session_guard.attach('account', active_column => 'valid_until', active_when => 'future')",
+    );
+    configure(&mut there, "revocation_durability => 'remote_apply'");
+    reload(&primary, &["synchronous_standby_names = '*'"]);
+    wait_until(
+        &mut there,
+        "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
+    );
+    let mut here = standby.connect("postgres");
+    let mut operator = standby.connect("postgres");
+    for id in [1, 2] {
+        let session = answer(&mut there, &format!("SELECT session_start('account', {id})"));
+        let verdict = format!("SELECT session_verdict('account', {id}, '{session}')");
+        wait_for_replay(&mut there, &mut here);
+        assert_eq!(answer(&mut here, &verdict), "valid");
+        run(&mut operator, "SELECT pg_wal_replay_pause()");
+        wait_until(&mut operator, "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+        // What changes nothing of it waits for nobody.
+        run(&mut there, &format!("UPDATE account SET seen = now() WHERE id = {id}"));
+        let pid = answer(&mut there, "SELECT pg_backend_pid()");
+        let mut observer = primary.connect("postgres");
+        thread::scope(|scope| {
+            let update = scope.spawn(|| {
+                run(
+                    &mut there,
+                    &format!(
+                        "UPDATE account SET valid_until = clock_timestamp() + interval '1 s' WHERE id = {id}"
+                    ),
+                );
+            });
+            wait_until(
+                &mut observer,
+                &format!("SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}"),
+            );
+            run(&mut operator, "SELECT pg_wal_replay_resume()");
+            update.join().expect("the update");
+        });
+        wait_until(
+            &mut here,
+            &format!("SELECT valid_until < clock_timestamp() FROM account WHERE id = {id}"),
+        );
+        assert_eq!(answer(&mut here, &verdict), "disabled");
+    }
+}
+
 /// The checker of concurrent histories, with the questions put to the standbys, while their replaying is held up now and then.
 #[test]
 fn under_load_no_standby_lets_in_whom_a_commit_has_put_out() {
