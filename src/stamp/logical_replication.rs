@@ -19,7 +19,7 @@ use crate::pg::call_args::CALLED_BY_CALL_INFO;
 use crate::pg::datum::Value;
 use crate::pg::names;
 use crate::pg::relation::Lock;
-use crate::pg::roles::{current_role, has_rights_of, role_name, role_named};
+use crate::pg::roles::{current_role, has_rights_of, recorded_name, role_named};
 use crate::pg::server::{is_logical_worker, is_replica_role};
 use crate::pg::spi;
 use crate::pg::transaction::with_pinned_search_path;
@@ -104,7 +104,7 @@ fn store_by_hand(call: &TriggerCall) -> ReturnedRow {
     let written = match may_say_so(&row.table_owner) {
         true => call.unchanged(),
         false => {
-            row.table_owner = role_name(writer);
+            row.table_owner = recorded_name(writer);
             call.with_column(TABLE_OWNER, Value::Name(&row.table_owner))
         }
     };
