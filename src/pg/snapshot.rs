@@ -78,8 +78,10 @@ pub(super) fn with_active_snapshot<T>(work: impl FnOnce() -> T) -> T {
     if unsafe { pg_sys::ActiveSnapshotSet() } {
         return work();
     }
-    // SAFETY: we are in a transaction; after an error its abort takes the snapshot away.
-    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    // SAFETY: we are in a transaction.
+    let snapshot = unsafe { pg_sys::GetTransactionSnapshot() };
+    // SAFETY: taken just now; after an error the transaction's abort takes it away.
+    unsafe { pg_sys::PushActiveSnapshot(snapshot) };
     let result = work();
     // SAFETY: pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
