@@ -1,0 +1,49 @@
+"""Which answer a request gets: by what the guard says, and by the kind of its route."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class RouteKind(Enum):
+    HTML = "html"
+    API = "api"
+
+
+class Answer(Enum):
+    SERVE = "serve"
+    LOG_IN_AGAIN = "redirect to the login page, with a message"
+    UNAUTHORIZED = "401, with WWW-Authenticate"
+    UNAVAILABLE = "503"
+
+
+def kind_of_route(
+    accept: str, *, authorization: str = "", requested_with: str = "", content_type: str = ""
+) -> RouteKind:
+    """A browser that opens a page asks for text/html. Everything else is a program."""
+    is_program = (
+        authorization.lower().startswith("bearer ")
+        or requested_with.lower() == "xmlhttprequest"
+        or content_type.lower().startswith("application/json")
+    )
+    wants_page = any(
+        part.split(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
+        for part in accept.split(",")
+    )
+    return RouteKind.HTML if wants_page and not is_program else RouteKind.API
+
+
+def answer_to(valid: bool | None, kind: RouteKind, *, fail_open: bool = False) -> Answer:
+    """`valid` is None where the database could not say."""
+    if valid or (valid is None and fail_open):
+        return Answer.SERVE
+    if valid is None:
+        return Answer.UNAVAILABLE
+    return Answer.LOG_IN_AGAIN if kind is RouteKind.HTML else Answer.UNAUTHORIZED
+
+
+def challenge(*, bearer: bool) -> str:
+    """The header WWW-Authenticate of a 401."""
+    if bearer:
+        return 'Bearer error="invalid_token", error_description="The session has ended"'
+    return 'Cookie realm="login", error="The session has ended"'

@@ -1,0 +1,33 @@
+"""What the database is asked, with parameters as `%(name)s`.
+
+An id is sent as text: it may be an integer, a UUID or a text, and the cast chooses the function.
+"""
+
+from __future__ import annotations
+
+
+def start_statement(users: str | None = None) -> str:
+    """At a login; of `user_id` and `lock_timeout`.
+
+    The timeout is set for this transaction alone, in the same round trip, and before the lock is
+    asked for: the WHERE is evaluated first.
+    """
+    guard = "%(users)s::regclass, " if users else ""
+    return (
+        "WITH waits AS MATERIALIZED"
+        " (SELECT set_config('lock_timeout', %(lock_timeout)s, true) AS at_most)"
+        f" SELECT session_start({guard}%(user_id)s::text) FROM waits"
+        " WHERE at_most IS NOT NULL"
+    )
+
+
+def valid_statement(users: str | None = None) -> str:
+    """At a request whose user is not read anyway; of `user_id` and `login_at`."""
+    guard = "%(users)s::regclass, " if users else ""
+    return f"SELECT session_valid({guard}%(user_id)s::text, %(login_at)s::timestamptz)"
+
+
+def named_parameters(statement: str) -> str:
+    """As SQLAlchemy's text() takes them, `:name`. It would take `::` for the begin of one, so it is
+    escaped."""
+    return statement.replace("::", r"\:\:").replace("%(", ":").replace(")s", "")
