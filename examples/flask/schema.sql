@@ -19,4 +19,4 @@ GRANT SELECT (id, name, password), UPDATE ON users TO flask_app;
 SELECT session_guard.grant_access('flask_app');
 -- What only administrators may call otherwise.
 GRANT USAGE ON SCHEMA session_guard TO flask_app;
-GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(bigint, text, regclass), session_guard.revoke_tokens(text, text, text) TO flask_app;
+GRANT EXECUTE ON FUNCTION session_guard.revoke_sessions(text, text, regclass), session_guard.revoke_tokens(text, text, text) TO flask_app;

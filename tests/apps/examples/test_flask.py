@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 import requests
-from python_helpers import EXAMPLES, PASSWORD, databases
+from python_helpers import EXAMPLES, PASSWORD, PYTHON_PACKAGE, databases
 from python_helpers.databases import connect, create_database, create_role, drop_database
 from python_helpers.serving import serve
 from python_helpers.waiting import Background, wait_until_somebody_waits_for_a_lock
 from werkzeug.security import generate_password_hash
 
 EXAMPLE = EXAMPLES / "flask"
+MODULES = os.pathsep.join(map(str, (EXAMPLE, PYTHON_PACKAGE)))
 DATABASE, OWNER, APP = "guard_examples_flask", "flask_owner", "flask_app"
 # Longer than a request may wait: for a lock, and for a connection.
 PATIENCE = 15
@@ -43,9 +44,9 @@ def server(schema, tmp_path_factory):
     command = [sys.executable, "-m", "flask", "--app", "app", "run", "--port", "PORT"]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(EXAMPLE),
+        "PYTHONPATH": MODULES,
         # libpq adds the host and the port from the environment.
-        "DATABASE_URL": f"postgresql://{APP}@/{DATABASE}",
+        "DATABASE_URL": f"postgresql+psycopg://{APP}@/{DATABASE}",
         "SECRET_KEY": "a secret of the tests, longer than 32 bytes",
     }
     log_path = tmp_path_factory.mktemp("flask") / "log"
@@ -305,7 +306,8 @@ def test_without_a_session_there_is_no_page(server, alice):
     payload, time_, signature = cookie.rsplit(".", 2)
     for wrong in ("", "junk", f"{payload}.{time_}.{signature[::-1]}"):
         assert not is_served(server, wrong)
-    assert requests.get(f"{server}/no-such-page", timeout=PATIENCE).status_code == 401
+    answer = requests.get(f"{server}/me", timeout=PATIENCE)
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("path", ["login", "logout", "password", "sign-out-everywhere"])
@@ -363,15 +365,15 @@ def test_an_old_password_does_not_log_in_that_met_a_change_of_it(server, alice, 
 @pytest.mark.parametrize(
     "right, path",
     [
-        ("EXECUTE ON FUNCTION session_valid(bigint, timestamptz)", "me"),
+        ("EXECUTE ON FUNCTION session_valid(text, timestamptz)", "me"),
         ("EXECUTE ON FUNCTION token_valid(text, text, timestamptz)", "me"),
-        ("EXECUTE ON FUNCTION session_start(bigint)", "login"),
+        ("EXECUTE ON FUNCTION session_start(text)", "login"),
         ("SELECT (id) ON users", "login"),
         ("SELECT (name) ON users", "login"),
         ("SELECT (password) ON users", "login"),
         ("UPDATE ON users", "password"),
         ("UPDATE ON users", "sign-out-everywhere"),
-        ("EXECUTE ON FUNCTION session_guard.revoke_sessions(bigint, text, regclass)", "sign-out-everywhere"),
+        ("EXECUTE ON FUNCTION session_guard.revoke_sessions(text, text, regclass)", "sign-out-everywhere"),
         ("EXECUTE ON FUNCTION session_guard.revoke_tokens(text, text, text)", "logout"),
         ("USAGE ON SCHEMA session_guard", "logout"),
     ],
@@ -445,7 +447,7 @@ def test_a_password_that_is_hashed_for_the_table_logs_in(server, admin, alice):
     typed = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "app", "hash-password"],
         input="typed\ntyped\n",
-        env={**os.environ, "PYTHONPATH": str(EXAMPLE), "DATABASE_URL": f"postgresql://{APP}@/{DATABASE}"},
+        env={**os.environ, "PYTHONPATH": MODULES, "DATABASE_URL": f"postgresql+psycopg://{APP}@/{DATABASE}"},
         capture_output=True,
         text=True,
         timeout=30,

@@ -1,0 +1,239 @@
+"""Flask with Flask-Login and SQLAlchemy.
+
+    guard = SessionGuard(app, db.session, User)
+
+It loads the users, in place of `@login_manager.user_loader`: one query gives the user, and whether
+the session counts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import flask
+from flask import Flask, abort, flash, g, jsonify, make_response, redirect, request, session
+from flask_login import current_user, logout_user, user_logged_in, user_unauthorized
+from flask_login.utils import login_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pg_session_guard import sqlalchemy as database
+from pg_session_guard.core import login_time
+from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.flask_remember import SESSION_ID_KEY, RememberedLogins
+
+
+class SessionGuard:
+    def __init__(
+        self, app: Flask | None = None, db_session: Any = None, user_class: type[Any] | None = None
+    ) -> None:
+        self.db_session = db_session
+        self.user_class = user_class
+        self._loader: Callable[[str], Any] | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(
+        self, app: Flask, db_session: Any = None, user_class: type[Any] | None = None
+    ) -> None:
+        self.db_session = db_session or self.db_session
+        self.user_class = user_class or self.user_class
+        if self.db_session is None or self.user_class is None:
+            raise TypeError(
+                "SessionGuard needs the session of SQLAlchemy and the class of the users"
+            )
+        if not hasattr(app, "login_manager"):
+            raise RuntimeError(
+                "Flask-Login comes first: LoginManager(app), then SessionGuard(app, …)"
+            )
+        self.app = app
+        self.login_manager = app.login_manager
+        self.settings = Settings.of_config(app.config)
+        self.query = database.UserQuery(self.user_class, self.settings)
+        self.remembered = RememberedLogins(app)
+        app.extensions["session_guard"] = self
+        self.login_manager.user_loader(self.load_user)
+        user_logged_in.connect(self._at_login, app)
+        user_unauthorized.connect(self._at_unauthorized, app)
+        app.after_request(self._after_request)
+
+    # --- Each request that asks who is logged in ---
+
+    def user_loader(self, loader: Callable[[str], Any]) -> Callable[[str], Any]:
+        """For apps that load users in their own way. `session.get` in it makes no query: the user
+        is there already."""
+        self._loader = loader
+        return loader
+
+    def load_user(self, user_id: str) -> Any:
+        kept, session_id = session.get(LOGIN_TIME_KEY), session.get(SESSION_ID_KEY)
+        if kept is None:
+            kept, session_id = self.remembered.login_of(user_id)
+        user, answer = self.check(user_id, kept, session_id)
+        if answer is Answer.SERVE:
+            if kept and LOGIN_TIME_KEY not in session:
+                session[LOGIN_TIME_KEY], session[SESSION_ID_KEY] = kept, session_id
+            return self._loader(user_id) if self._loader else user
+        self._session_has_ended(answer)
+        return None
+
+    def check(
+        self, user_id: str, kept: str | None, session_id: str | None = None
+    ) -> tuple[Any, Answer]:
+        """The user, and the answer to a request with a session of that time. Without a database it
+        ends in a 503."""
+        user, valid = None, None
+        try:
+            user, valid = self.query.read(
+                self.db_session, user_id, login_time.from_text(kept), session_id
+            )
+        except SQLAlchemyError:
+            self._cannot_ask()
+            user = self._user_without_guard(user_id)
+        # SQLAlchemy forgets what nobody holds. As long as this does, `session.get` finds the user.
+        g.session_guard_user = user
+        return user, answer_to(valid, route_kind(), fail_open=self.settings.fail_open)
+
+    def _user_without_guard(self, user_id: str) -> Any:
+        return self.db_session.get(self.user_class, self.query.key_type(user_id))
+
+    def _session_has_ended(self, answer: Answer) -> None:
+        session.clear()
+        self.remembered.forget()
+        g.session_guard_ended = "cookie"
+        if answer is Answer.LOG_IN_AGAIN and self.settings.message:
+            flash(self.settings.message, "warning")
+
+    def _cannot_ask(self) -> None:
+        """Refuses the request, unless the app has chosen otherwise. The cookie survives for when it
+        can be asked."""
+        self.app.logger.exception("cannot ask pg_session_guard")
+        self._end_transaction(self.db_session.rollback)
+        if not self.settings.fail_open:
+            unavailable()
+
+    def _end_transaction(self, end: Callable[[], None]) -> None:
+        end()
+
+    # --- What a session that has ended is told ---
+
+    def _at_unauthorized(self, _app: Flask) -> None:
+        """Flask-Login is about to refuse. Its own message would say nothing of the session."""
+        manager: Any = self.login_manager
+        if not g.get("session_guard_ended") or manager.unauthorized_callback:
+            return
+        if route_kind() is RouteKind.API:
+            abort(make_response(jsonify(error="Unauthorized"), 401))
+        view = manager.blueprint_login_views.get(request.blueprint, manager.login_view)
+        if view and not self.app.config.get("USE_SESSION_FOR_NEXT"):
+            abort(redirect(login_url(view, next_url=request.url)))
+
+    def _after_request(self, response: flask.Response) -> flask.Response:
+        ended = g.get("session_guard_ended")
+        if ended and response.status_code == 401 and "WWW-Authenticate" not in response.headers:
+            response.headers["WWW-Authenticate"] = challenge(bearer=ended == "bearer")
+        return self.remembered.keep(response)
+
+    # --- Logins ---
+
+    def start(self, user_id: object) -> str | None:
+        """The login time to keep, or None for an account that must not log in."""
+        try:
+            # It locks the user's row, so it has a transaction of its own. The app may have changed
+            # that row in the transaction of the request, which it would wait for: so that ends
+            # first, which also hands its connection back to the pool.
+            self._end_transaction(self.db_session.commit)
+            with self.db_session.get_bind(self.user_class).begin() as connection:
+                return database.start(connection, user_id, self.settings)
+        except SQLAlchemyError:
+            self._cannot_ask()
+            return login_time.to_text(login_time.now())
+
+    def begin_login(self, user_id: object) -> bool:
+        """To call before the password's hash is read, where a new password ends sessions: so one
+        that changes in between ends this login. It takes the place of what would be asked at
+        login_user. False: no login."""
+        started = self.start(user_id)
+        g.session_guard_begun = (str(user_id), started)
+        return started is not None
+
+    def _at_login(self, _app: Flask, user: Any) -> None:
+        session[LOGIN_TIME_KEY] = None
+        try:
+            session[LOGIN_TIME_KEY] = self._login_time_of(getattr(user, self.query.key_name))
+            if self.settings.end_single_sessions:
+                session[SESSION_ID_KEY] = secrets.token_urlsafe()
+        finally:  # Also after an error: by now, Flask-Login has put the user into the session.
+            if session[LOGIN_TIME_KEY] is None:
+                session.clear()
+                logout_user()  # Comes last: its note in the session deletes a remember-me cookie.
+
+    def _login_time_of(self, user_id: object) -> str | None:
+        begun_by, begun = g.pop("session_guard_begun", (None, None))
+        if begun_by != str(user_id):
+            return self.start(user_id)
+        if begun and self.check(str(user_id), begun)[1] is Answer.SERVE:
+            return str(begun)
+        return None
+
+    # --- What an app calls ---
+
+    def keep_session(self, still_true: Callable[[], bool] = lambda: True) -> bool:
+        """After a change of the own password, once it is committed: it has ended all sessions of
+        the user, and this one begins anew. It ends, and False comes back, where the account must
+        not log in any more, or where what this user has proved is not true any more: a password
+        that was changed again."""
+        login_at = self.start(getattr(current_user, self.query.key_name))
+        if login_at is None or not still_true():
+            session.clear()
+            logout_user()
+            return False
+        session[LOGIN_TIME_KEY] = login_at
+        return True
+
+    def log_out(self) -> None:
+        """Ends this session, and each copy of its cookie; with
+        SESSION_GUARD_END_SINGLE_SESSIONS."""
+        session_id = session.get(SESSION_ID_KEY)
+        if session_id:
+            self._change(lambda connection: database.end_session(connection, session_id))
+        session.pop(LOGIN_TIME_KEY, None)
+        session.pop(SESSION_ID_KEY, None)
+        logout_user()
+
+    def log_out_everywhere(self) -> None:
+        """Ends all sessions of the user who is logged in."""
+        user_id = getattr(current_user, self.query.key_name)
+        self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
+        session.pop(LOGIN_TIME_KEY, None)
+        session.pop(SESSION_ID_KEY, None)
+        logout_user()
+
+    def _change(self, change: Callable[[Any], None]) -> None:
+        try:
+            self._end_transaction(self.db_session.commit)
+            with self.db_session.get_bind(self.user_class).begin() as connection:
+                change(connection)
+        except SQLAlchemyError:
+            self.app.logger.exception("cannot end sessions by pg_session_guard")
+            unavailable()
+
+
+def route_kind() -> RouteKind:
+    headers = request.headers
+    return kind_of_route(
+        headers.get("Accept", ""),
+        authorization=headers.get("Authorization", ""),
+        requested_with=headers.get("X-Requested-With", ""),
+        content_type=headers.get("Content-Type", ""),
+    )
+
+
+def unavailable() -> NoReturn:
+    """The app's own page for 503, or JSON for a program."""
+    if route_kind() is RouteKind.HTML:
+        abort(503)
+    abort(make_response(jsonify(error="Service Unavailable"), 503))

@@ -1,0 +1,146 @@
+"""What is asked through SQLAlchemy, 1.4 or 2. For apps whose framework has no module here: see
+`valid_column`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    DateTime,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    inspect,
+    literal,
+    null,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.sql.elements import BindParameter
+
+from pg_session_guard.core import login_time
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.core.statements import named_parameters, start_statement, valid_statement
+
+SESSION_SCOPE = "session"
+END_SESSION = text("SELECT session_guard.revoke_tokens(:scope, :session_id, 'logout')")
+END_ALL_SESSIONS = (
+    r"SELECT session_guard.revoke_sessions(:user_id\:\:text, 'signed out everywhere'{guard})"
+)
+
+
+TIME = DateTime(timezone=True)
+
+
+def valid_column(
+    user_id: Any, login_at: Any, *, users: str | None = None, session_id: Any = None
+) -> Any:
+    """To select beside the user: it is true where the session still counts.
+
+    `user_id` is the column of the id, so that the check rides on the app's own query. `login_at` is
+    a datetime or None, or a parameter. A session's own id has no time: once it is ended it stays
+    so, since it is never used again.
+    """
+    arguments = [cast(user_id, Text), cast(_value(login_at, TIME), TIME)]
+    if users:
+        arguments.insert(0, cast(literal(users, Text), REGCLASS))
+    valid = func.session_valid(*arguments)
+    if session_id is None:
+        return valid
+    scope, subject = cast(literal(SESSION_SCOPE, Text), Text), cast(_value(session_id, Text), Text)
+    return and_(valid, func.token_valid(scope, subject, cast(null(), TIME)))
+
+
+def _value(value: Any, its_type: Any) -> Any:
+    return value if isinstance(value, BindParameter) else literal(value, its_type)
+
+
+class UserQuery:
+    """The query of a user by the primary key, and in it whether the session still counts."""
+
+    def __init__(self, user_class: type[Any], settings: Settings) -> None:
+        mapper: Any = inspect(user_class)
+        if len(mapper.primary_key) != 1:
+            raise TypeError(f"{user_class.__name__} must have a primary key of one column")
+        column = mapper.primary_key[0]
+        self.key_name: str = mapper.get_property_by_column(column).key
+        try:
+            self.key_type: Callable[[str], Any] = column.type.python_type
+        except NotImplementedError:
+            self.key_type = str
+        # Made once: to put a statement together takes longer than to run it.
+        key = getattr(user_class, self.key_name)
+        login_at, session_id = (
+            bindparam("login_at", type_=TIME),
+            bindparam("session_id", type_=Text),
+        )
+        plain = valid_column(key, login_at, users=settings.users)
+        single = valid_column(key, login_at, users=settings.users, session_id=session_id)
+        self._by_login, self._by_session = (
+            select(user_class, valid).where(key == bindparam("user_key"))
+            for valid in (plain, single)
+        )
+
+    def read(
+        self, session: Any, user_id: str, login_at: datetime | None, session_id: str | None = None
+    ) -> tuple[Any, bool]:
+        """The user, and whether the session counts. Keep the user: while somebody does,
+        `session.get` finds it without asking the database again."""
+        try:
+            values = {"user_key": self.key_type(user_id), "login_at": login_at}
+        except (ValueError, TypeError):
+            return None, False
+        if session_id is None:
+            row = session.execute(self._by_login, values).unique().first()
+        else:
+            row = (
+                session.execute(self._by_session, {**values, "session_id": session_id})
+                .unique()
+                .first()
+            )
+        return (row[0], row[1] is True) if row else (None, False)
+
+
+@lru_cache
+def _text(statement: str) -> Any:
+    return text(named_parameters(statement))
+
+
+def start(connection: Any, user_id: object, settings: Settings) -> str | None:
+    """The login time to keep, or None for an account that must not log in. In a transaction of its
+    own: it locks the user's row, and counts once it is committed."""
+    values = {"user_id": str(user_id), "lock_timeout": settings.lock_timeout_text}
+    if settings.users:
+        values["users"] = settings.users
+    statement = _text(start_statement(settings.users))
+    login_at = connection.execute(statement, values).scalar()
+    return login_time.to_text(login_at) if login_at else None
+
+
+def is_valid(
+    connection: Any, user_id: object, login_at: datetime | None, settings: Settings
+) -> bool:
+    """By a query of its own."""
+    values: dict[str, Any] = {"user_id": str(user_id), "login_at": login_at}
+    if settings.users:
+        values["users"] = settings.users
+    statement = _text(valid_statement(settings.users))
+    return connection.execute(statement, values).scalar() is True
+
+
+def end_session(connection: Any, session_id: str) -> None:
+    connection.execute(END_SESSION, {"scope": SESSION_SCOPE, "session_id": session_id})
+
+
+def end_all_sessions(connection: Any, user_id: object, settings: Settings) -> None:
+    values = {"user_id": str(user_id)}
+    guard = ""
+    if settings.users:
+        guard, values["users"] = r", :users\:\:regclass", settings.users
+    connection.execute(text(END_ALL_SESSIONS.format(guard=guard)), values)
