@@ -1,6 +1,6 @@
 """A small Flask-AppBuilder app that is protected by pg_session_guard.
 
-    pip install -r requirements.txt
+    pip install -r requirements.txt 'pg-session-guard[fab]'
     export DATABASE_URL=postgresql://fab@localhost/fab SECRET_KEY=…
     flask fab create-admin
     psql "$DATABASE_URL" -c 'CREATE EXTENSION pg_session_guard'
@@ -11,8 +11,8 @@ The first start creates FAB's tables, the extension then finds `ab_user` by itse
 nobody can log in. If the app connects as another role than the owner of its tables:
 SELECT session_guard.grant_access('that role').
 
-A login waits for a change of its account that is not committed yet. So that none waits for ever:
-ALTER DATABASE fab SET lock_timeout = '2s'.
+A login waits for a change of its account that is not committed yet. FAB's own UPDATE of the row does, too. So that
+it does not wait for ever: ALTER DATABASE fab SET lock_timeout = '2s'.
 """
 
 import os
@@ -21,8 +21,7 @@ import secrets
 from flask import Flask
 from flask_appbuilder import AppBuilder, BaseView, expose, has_access
 from flask_appbuilder.models.sqla.base import SQLA
-
-import session_guard
+from pg_session_guard.fab import SessionGuard
 
 
 class PrivateView(BaseView):
@@ -47,5 +46,5 @@ def create_app():
     with app.app_context():
         appbuilder = AppBuilder(app, db.session)
         appbuilder.add_view(PrivateView, "Private page")
-        session_guard.protect(app, appbuilder)
+        SessionGuard(app, appbuilder)
     return app

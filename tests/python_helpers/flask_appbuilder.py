@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from . import EXAMPLES, PASSWORD, ROOT, databases, serving
+from . import EXAMPLES, PASSWORD, PYTHON_PACKAGE, ROOT, databases, serving
 
 EXAMPLE = EXAMPLES / "flask_appbuilder"
 DATABASE, OWNER = "session_guard_fab", "fab"
 
-sys.path.insert(0, str(EXAMPLE))
+sys.path[:0] = [str(EXAMPLE), str(PYTHON_PACKAGE)]
 # libpq adds the host and the port from the environment.
 os.environ["DATABASE_URL"] = f"postgresql://{OWNER}@/{DATABASE}"
 # The same for the servers and for the application in this process.
@@ -48,7 +48,7 @@ def serve(module, log_path):
     command = [sys.executable, "-m", "flask", "--app", module, "run"]
     command += ["--host", "127.0.0.1", "--port", "PORT", "--with-threads"]
     modules = ROOT / "tests" / "apps" / "flask_appbuilder"
-    environment = {**os.environ, "PYTHONPATH": f"{EXAMPLE}{os.pathsep}{modules}"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (EXAMPLE, PYTHON_PACKAGE, modules)))}
     return serving.serve(command, environment, log_path, "/login/")
 
 

@@ -88,7 +88,7 @@ def refresh(address, token):
 
 
 def login_at(token):
-    return jwt.decode(token, options={"verify_signature": False})["login_at"]
+    return jwt.decode(token, options={"verify_signature": False})["guard_login_at"]
 
 
 # Three ways to disable an account and to enable it again.
