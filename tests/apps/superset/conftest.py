@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from client import Browser
-from python_helpers import EXAMPLES, PASSWORD, commands, serving
+from python_helpers import EXAMPLES, PASSWORD, PYTHON_PACKAGE, commands, serving
 from python_helpers.databases import connect, create_database, create_role, drop_database
 
 HERE = Path(__file__).parent
@@ -17,7 +17,7 @@ DATABASE, OWNER = "session_guard_superset", "superset"
 # libpq adds the host and the port from the environment.
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": f"{HERE}{os.pathsep}{EXAMPLES / 'superset'}",
+    "PYTHONPATH": os.pathsep.join(map(str, (HERE, EXAMPLES / "superset", PYTHON_PACKAGE))),
     "FLASK_APP": "superset",
     "DATABASE_URL": f"postgresql://{OWNER}@/{DATABASE}",
 }

@@ -129,7 +129,7 @@ def test_a_refreshed_token_is_as_old_as_its_login(guarded):
     # Just after a stamp every login time is that of the stamp, so somebody who has none.
     client = ApiClient(guarded, "newcomer")
     tokens = client.refresh, client.refreshed().json()["access_token"]
-    old, new = (jwt.decode(token, options={"verify_signature": False})["login_at"] for token in tokens)
+    old, new = (jwt.decode(token, options={"verify_signature": False})["guard_login_at"] for token in tokens)
     assert old == new
 
 
