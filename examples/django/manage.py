@@ -1,13 +1,13 @@
 """A small Django app that is protected by pg_session_guard, on Django's own users and sessions.
 
-    pip install -r requirements.txt
+    pip install -r requirements.txt 'pg-session-guard[django]'
     export PGHOST=localhost PGUSER=django PGDATABASE=django SECRET_KEY=…
     python manage.py migrate            # also creates the extension and guards auth_user, or says how
     python manage.py createsuperuser
     python manage.py runserver
 
-Log in at /login, set is_active to false in psql, reload the page. For a project of your own, copy the folder
-session_guard and take over the three settings that name it.
+Log in at /login, set is_active to false in psql, reload the page. A project of your own needs no more than the three
+settings that name pg_session_guard.
 """
 
 import os

@@ -13,15 +13,15 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "session_guard",
+    "pg_session_guard.django",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "session_guard.guard.SessionGuard",  # Before whatever asks who is logged in.
+    "pg_session_guard.django.middleware.SessionGuardMiddleware",
 ]
-AUTHENTICATION_BACKENDS = ["session_guard.guard.Backend"]
+AUTHENTICATION_BACKENDS = ["pg_session_guard.django.backends.SessionGuardBackend"]
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/private"
 
@@ -36,8 +36,8 @@ DATABASES = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": os.environ["PGDATABASE"],  # libpq takes the rest from the environment by itself.
         "OPTIONS": {
-            # A login waits for a change of its account that is not committed yet, but not for ever.
-            "options": "-c lock_timeout=2s -c statement_timeout=10s",
+            # A new password waits for a change of its account that is not committed yet, but not for ever.
+            "options": "-c lock_timeout=2s",
             "connect_timeout": 5,
             "pool": {"max_size": 10, "timeout": 5},
         },

@@ -1,9 +1,10 @@
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpResponse
 from django.urls import path
+from pg_session_guard.django.forms import PasswordOnlyChangeForm
 
-from session_guard.guard import PasswordChange
+PAGE = {"template_name": "form.html"}
 
 
 @login_required
@@ -12,7 +13,7 @@ def private(request):
 
 
 urlpatterns = [
-    path("login", LoginView.as_view(template_name="form.html")),
-    path("password", PasswordChange.as_view(template_name="form.html", success_url="/private")),
+    path("login", LoginView.as_view(**PAGE)),
+    path("password", PasswordChangeView.as_view(**PAGE, form_class=PasswordOnlyChangeForm, success_url="/private")),
     path("private", private),
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from python_helpers import EXAMPLES, PASSWORD, commands, databases, serving, waiting
+from python_helpers import EXAMPLES, PASSWORD, PYTHON_PACKAGE, commands, databases, serving, waiting
 
 HERE = Path(__file__).parent
 TARGET = Path(os.environ["TARGET"])
@@ -35,7 +35,7 @@ class App:
             "DATABASE_URL": f"host={host} port={port} user={OWNER} dbname={self.database}",
             "SECRET_KEY": "a secret of the tests, longer than 32 bytes",
             "NODE_PATH": str(TARGET / "express" / "node_modules"),
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE, PYTHON_PACKAGE))),
             "PASSWORD": PASSWORD,
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         }

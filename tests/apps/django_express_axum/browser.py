@@ -10,15 +10,19 @@ from python_helpers import PASSWORD
 LONGEST = 15
 
 
+# As a browser that opens a page.
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
 def send(address, path, cookies, **fields):
     """Sends the form at that path; gives the answer and the cookies after it."""
-    form = requests.get(address + path, cookies=cookies, timeout=LONGEST)
+    form = requests.get(address + path, cookies=cookies, headers=PAGE, timeout=LONGEST)
     cookies = {**cookies, **form.cookies}
     csrf = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form.text)
     if csrf:
         fields["csrfmiddlewaretoken"] = csrf[1]
     answer = requests.post(
-        address + path, data=fields, cookies=cookies, allow_redirects=False, timeout=LONGEST
+        address + path, data=fields, cookies=cookies, headers=PAGE, allow_redirects=False, timeout=LONGEST
     )
     return answer, {**cookies, **answer.cookies}
 
@@ -35,7 +39,8 @@ def logged_in(address, password=PASSWORD):
 
 
 def page(address, cookies):
-    return requests.get(f"{address}/private", cookies=cookies, allow_redirects=False, timeout=LONGEST)
+    path = f"{address}/private"
+    return requests.get(path, cookies=cookies, headers=PAGE, allow_redirects=False, timeout=LONGEST)
 
 
 def assert_served(address, cookies):

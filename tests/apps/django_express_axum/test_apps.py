@@ -11,6 +11,7 @@ import pytest
 from apps import DJANGO, EXPRESS, OWNER
 from browser import (
     LONGEST,
+    PAGE,
     assert_no_login,
     assert_refused,
     assert_served,
@@ -150,6 +151,11 @@ def test_a_login_does_not_wait_for_ever_for_a_disable(app, server):
 # Errors.
 
 
+# Of the default guard, and of one that is named.
+VALID = [f"session_valid({users}{user}, timestamptz)" for users in ("", "regclass, ") for user in ("text", "bigint")]
+START = [f"session_start({users}{user})" for users in ("", "regclass, ") for user in ("text", "bigint")]
+
+
 @contextmanager
 def revoked(app, signatures):
     functions = ", ".join(signatures)
@@ -162,14 +168,14 @@ def revoked(app, signatures):
 
 def test_an_error_in_the_check_serves_no_page(app, server):
     cookies = logged_in(server)
-    with revoked(app, ["session_valid(text, timestamptz)", "session_valid(bigint, timestamptz)"]):
+    with revoked(app, VALID):
         assert_unavailable(page(server, cookies))
     # The check could not say that the session had ended.
     assert_served(server, cookies)
 
 
 def test_an_error_at_the_login_gives_no_session(app, server):
-    with revoked(app, ["session_start(text)", "session_start(bigint)"]):
+    with revoked(app, START):
         answer, cookies = log_in(server)
         assert_unavailable(answer)
     assert_refused(server, cookies)
@@ -217,9 +223,12 @@ def test_express_alone_does_not_even_see_the_disable(app, tmp_path):
         assert_served(address, cookies)
 
 
+def cookie_header(cookies):
+    return {**PAGE, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
 def test_what_a_guarded_request_costs(app, server, tmp_path, capsys):
     with ExitStack() as stack:
-        cookies = logged_in(server)
         open_page = "/private"
         if app.unprotected:
             unguarded = stack.enter_context(app.serve(tmp_path / "log", app.unprotected))
@@ -230,12 +239,12 @@ def test_what_a_guarded_request_costs(app, server, tmp_path, capsys):
             name: http.client.HTTPConnection(address.removeprefix("http://"), timeout=LONGEST)
             for name, (address, _) in requests.items()
         }
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        headers = {name: cookie_header(logged_in(address)) for name, (address, _) in requests.items()}
         taken = {name: [] for name in requests}
         for round in range(330):
             for name, (_, path) in requests.items():
                 began = time.perf_counter()
-                connections[name].request("GET", path, headers=headers)
+                connections[name].request("GET", path, headers=headers[name])
                 answer = connections[name].getresponse()
                 answer.read()
                 if round >= 30:  # By then everything is warm.

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import requests
 from apps import DJANGO, MANAGE, RUNSERVER
-from browser import LONGEST, assert_refused, assert_served, logged_in, send
+from browser import LONGEST, PAGE, assert_refused, assert_served, logged_in, send
 from python_helpers import PASSWORD
 
 pytestmark = pytest.mark.parametrize("app", [DJANGO], ids=["django"], indirect=True)
@@ -68,7 +68,7 @@ def test_single_sign_on_starts_its_sessions_too(app, tmp_path):
     with app.serve(tmp_path / "log", (*RUNSERVER, "--settings", "single_sign_on")) as address:
 
         def sign_on():
-            return requests.get(f"{address}/private", headers={"X-User": "alice"}, timeout=LONGEST)
+            return requests.get(f"{address}/private", headers={**PAGE, "X-User": "alice"}, timeout=LONGEST)
 
         answer = sign_on()
         assert (answer.status_code, answer.text) == (200, "Logged in as alice\n")
@@ -88,12 +88,12 @@ def test_where_its_role_may_not_the_migration_says_how(app):
         strangers.sql("GRANT CREATE ON SCHEMA public TO PUBLIC")
         refused = strangers.run(*MANAGE, "migrate")
         assert refused.returncode != 0
-        strangers.sql(re.search(r"HINT: +.+ run: (.+)", refused.stdout)[1])
+        strangers.sql(re.search(r"HINT: +Before .+ run: (.+)", refused.stdout)[1])
         done = strangers.run(*MANAGE, "migrate")
         assert done.returncode == 0, done.stdout
         attached = "SELECT string_agg(name, ' ') FROM session_guard.guard WHERE detached_at IS NULL"
         assert strangers.sql(attached) == "public.auth_user"
-        undone = strangers.run(*MANAGE, "migrate", "session_guard", "zero")
+        undone = strangers.run(*MANAGE, "migrate", "pg_session_guard", "zero")
         assert undone.returncode == 0, undone.stdout
         assert strangers.sql(attached) is None
     finally:

@@ -1,5 +1,7 @@
-"""The Django example's settings without the guard's middleware: what the tests would see if it did nothing."""
+"""The Django example's settings without the guard: what the tests would see if it did nothing."""
 
 from settings import *  # noqa: F403
 
+INSTALLED_APPS = [each for each in INSTALLED_APPS if "session_guard" not in each]  # noqa: F405
 MIDDLEWARE = [each for each in MIDDLEWARE if "session_guard" not in each]  # noqa: F405
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]

@@ -1,0 +1,93 @@
+"""What the database is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
+
+from pg_session_guard.core import login_time
+from pg_session_guard.core.statements import start_statement, valid_statement
+from pg_session_guard.django.conf import (
+    guard_settings,
+    reading_connection,
+    users_table_name,
+    writing_connection,
+)
+
+VALID = "session_valid(%s::regclass, %s::text, %s::timestamptz)"
+
+
+class CannotAsk(Exception):
+    """The database gives no answer, so there is none."""
+
+
+@contextmanager
+def failing_closed() -> Iterator[None]:
+    try:
+        yield
+    except Error as error:
+        raise CannotAsk from error
+
+
+def session_valid(connection: BaseDatabaseWrapper, user_id: object, kept: str | None) -> RawSQL:
+    """Whether the session of that login time counts, as a column of the query that reads the user.
+
+    Raw, since a tree of expressions takes longer to put together than the query takes.
+    """
+    values = (users_table_name(connection), str(user_id), login_time.from_text(kept))
+    return RawSQL(VALID, values, BooleanField())  # noqa: S611  (of constants alone)
+
+
+def is_valid(user_id: object, kept: str | None) -> bool:
+    """By a query of its own."""
+    connection = reading_connection()
+    users = users_table_name(connection)
+    values = {"users": users, "user_id": str(user_id), "login_at": login_time.from_text(kept)}
+    with failing_closed():
+        return _ask(connection, valid_statement(users), values) is True
+
+
+def start(user_id: object, *, in_this_transaction: bool = False) -> str | None:
+    """The login time to keep, or None for an account that must not log in.
+
+    It locks the user's row. In the transaction of a request, two logins that then update the row
+    would wait for each other: so where there is one, it takes a connection of its own.
+    """
+    connection = writing_connection()
+    with failing_closed():
+        if in_this_transaction or not _is_in_transaction(connection):
+            return _start(connection, user_id)
+        other = connection.copy()
+        try:
+            return _start(other, user_id)
+        finally:
+            other.close()
+
+
+def _start(connection: BaseDatabaseWrapper, user_id: object) -> str | None:
+    users = users_table_name(connection)
+    timeout = guard_settings().lock_timeout_text
+    values = {"users": users, "user_id": str(user_id), "lock_timeout": timeout}
+    login_at = _ask(connection, start_statement(users), values)
+    return login_time.to_text(login_at) if login_at else None
+
+
+def _ask(connection: BaseDatabaseWrapper, statement: str, values: dict[str, Any]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Not where it is a TestCase's: no other connection would see its users."""
+    blocks = getattr(connection, "atomic_blocks", ())
+    if any(getattr(block, "_from_testcase", False) for block in blocks):
+        return False
+    return connection.in_atomic_block or not connection.get_autocommit()

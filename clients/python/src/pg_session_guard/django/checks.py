@@ -1,0 +1,125 @@
+"""System checks. Those of the database are warnings: the migration that mends them must be able to
+run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import Error as DatabaseError
+from django.db import connections, router
+from django.utils.module_loading import import_string
+
+from pg_session_guard.core.settings import InvalidSetting
+from pg_session_guard.core.statements import valid_statement
+from pg_session_guard.django.backends import SessionGuardMixin
+from pg_session_guard.django.conf import (
+    UsersTable,
+    guard_settings,
+    is_guarded,
+    users_table_name,
+    writing_connection,
+)
+
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+MIDDLEWARE = "pg_session_guard.django.middleware.SessionGuardMiddleware"
+BACKEND = "pg_session_guard.django.backends.SessionGuardBackend"
+
+
+@register(Tags.security)
+def check_settings(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    try:
+        guard_settings()
+    except InvalidSetting as error:
+        found.append(Error(str(error), id="pg_session_guard.E001"))
+    order = [name for name in settings.MIDDLEWARE if name in (AUTHENTICATION, MIDDLEWARE)]
+    if order != [AUTHENTICATION, MIDDLEWARE]:
+        found.append(
+            Error(
+                "no session is checked: the middleware is missing, or not in its place",
+                hint=f"Put {MIDDLEWARE!r} right after {AUTHENTICATION!r} in MIDDLEWARE.",
+                id="pg_session_guard.E002",
+            )
+        )
+    backends = [import_string(path) for path in settings.AUTHENTICATION_BACKENDS]
+    if not any(issubclass(backend, SessionGuardMixin) for backend in backends):
+        found.append(
+            Warning(
+                "each request asks the database once more",
+                hint=f"Put {BACKEND!r} in AUTHENTICATION_BACKENDS, in place of ModelBackend.",
+                id="pg_session_guard.W003",
+            )
+        )
+    return found
+
+
+@register(Tags.database)
+def check_database(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    alias = router.db_for_write(get_user_model())
+    if not databases or alias not in databases:
+        return []
+    if not is_guarded(writing_connection()):
+        return [
+            Warning(
+                f"no session is guarded: the database {alias!r} is not PostgreSQL",
+                id="pg_session_guard.W004",
+            )
+        ]
+    return [*_check_pooler(alias), *_check_guard(alias)]
+
+
+def _check_pooler(alias: str) -> list[CheckMessage]:
+    """What PgBouncer in transaction mode does not take. To switch server-side cursors off is how
+    Django is told of it."""
+    configured = connections[alias].settings_dict
+    options = configured.get("OPTIONS", {})
+    if not configured.get("DISABLE_SERVER_SIDE_CURSORS"):
+        return []
+    found: list[CheckMessage] = []
+    if options.get("prepare_threshold") is not None:
+        found.append(
+            Warning(
+                "a pooler may answer by a prepared statement of another client",
+                hint="Leave prepare_threshold out of OPTIONS,"
+                " or set max_prepared_statements in PgBouncer 1.21 or later.",
+                id="pg_session_guard.W005",
+            )
+        )
+    if "options" in options:
+        found.append(
+            Warning(
+                "PgBouncer refuses the startup parameter `options`",
+                hint="Write ALTER ROLE … SET … in its place.",
+                id="pg_session_guard.W006",
+            )
+        )
+    return found
+
+
+def _check_guard(alias: str) -> list[CheckMessage]:
+    connection = connections[alias]
+    users = users_table_name(connection)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", [users])
+            if cursor.fetchone() == (None,):
+                return []  # A database that is yet to be migrated.
+            values = {"users": users, "user_id": "", "login_at": None}
+            cursor.execute(valid_statement(users), values)
+    except DatabaseError as error:
+        table = UsersTable.of_model(get_user_model())
+        active = table.active_column or "the column that says who is active"
+        return [
+            Warning(
+                f"nobody can log in: {str(error).splitlines()[0]}",
+                hint="Run `manage.py migrate pg_session_guard`. Where the role may not, let the"
+                " owner of the table run: CREATE EXTENSION pg_session_guard;"
+                f" SELECT session_guard.attach('{users}', active_column => '{active}')",
+                id="pg_session_guard.W007",
+            )
+        ]
+    return []

@@ -1,0 +1,68 @@
+"""Creates the extension, and puts the users under guard: of any user model, and nothing where there
+is no PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import ProgrammingError, migrations
+
+from pg_session_guard.django.conf import UsersTable, guard_settings, is_guarded
+
+INSUFFICIENT_PRIVILEGE = "42501"
+ATTACH = (
+    "SELECT session_guard.attach(%s::regclass, id_column => %s, active_column => %s,"
+    " revoke_on => %s::name[])"
+)
+
+
+def table_of(apps: Any) -> UsersTable:
+    return UsersTable.of_model(apps.get_model(settings.AUTH_USER_MODEL))
+
+
+def attach(apps: Any, schema_editor: Any) -> None:
+    connection = schema_editor.connection
+    table = table_of(apps)
+    if not is_guarded(connection) or table.active_column is None:
+        return
+    name = guard_settings().users or connection.ops.quote_name(table.name)
+    values = [name, table.id_column, table.active_column, list(table.revoke_on)]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_session_guard")
+            cursor.execute(ATTACH, values)
+    except ProgrammingError as error:
+        cause = error.__cause__
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if state != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise ProgrammingError(_hint(connection, error)) from error
+
+
+def _hint(connection: Any, error: ProgrammingError) -> str:
+    """The role need not be superuser: owning the database is enough. Where it does not, this is
+    what is missing."""
+    role = connection.ops.quote_name(connection.connection.info.user)
+    return (
+        f"{str(error).splitlines()[0]}\n"
+        "HINT:  Before you migrate again, have a superuser or the owner of the database run: "
+        "CREATE EXTENSION IF NOT EXISTS pg_session_guard; "
+        f"GRANT USAGE ON SCHEMA session_guard TO {role}; "
+        f"GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.detach TO {role}"
+    )
+
+
+def detach(apps: Any, schema_editor: Any) -> None:
+    connection = schema_editor.connection
+    table = table_of(apps)
+    if not is_guarded(connection) or table.active_column is None:
+        return
+    with connection.cursor() as cursor:
+        name = guard_settings().users or connection.ops.quote_name(table.name)
+        cursor.execute("SELECT session_guard.detach(%s::regclass)", [name])
+
+
+class Migration(migrations.Migration):
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]  # noqa: RUF012
+    operations = [migrations.RunPython(attach, detach)]  # noqa: RUF012

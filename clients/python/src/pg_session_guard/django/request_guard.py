@@ -1,0 +1,112 @@
+"""One request's user: read at the first time that somebody asks, and checked with it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.http import HttpRequest
+
+from pg_session_guard.core.answers import Answer, RouteKind, answer_to, kind_of_route
+from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+from pg_session_guard.django.asking import CannotAsk, failing_closed, is_valid, start
+from pg_session_guard.django.conf import guard_settings, is_guarded, reading_connection
+from pg_session_guard.django.question import Question, asked
+
+log = logging.getLogger("pg_session_guard")
+
+
+class RequestGuard:
+    def __init__(self, request: HttpRequest) -> None:
+        self.request: Any = request
+        # Yet to be read, as a rule. A middleware before this may have read it already, or logged
+        # somebody in.
+        self.unchecked_user: Any = self.request.user
+        self.user_is_read = False
+        self.ended = False
+        self.failed = False
+        self.login_at: str | None = None
+        self.password_hash: str | None = None
+        self._user: Any = None
+
+    @property
+    def kind(self) -> RouteKind:
+        headers = self.request.headers
+        return kind_of_route(
+            headers.get("Accept", ""),
+            authorization=headers.get("Authorization", ""),
+            requested_with=headers.get("X-Requested-With", ""),
+            content_type=headers.get("Content-Type", ""),
+        )
+
+    def user(self) -> Any:
+        if not self.user_is_read:
+            self._user = self._read()
+            self.user_is_read = True
+        return self._user
+
+    async def auser(self) -> Any:
+        return await sync_to_async(self.user)()
+
+    def _read(self) -> Any:
+        if not is_guarded(reading_connection()):
+            return self.unchecked_user
+        settings = guard_settings()
+        try:
+            user, valid = self._read_and_ask(savepoint=settings.fail_open)
+        except CannotAsk:
+            log.exception("cannot ask pg_session_guard")
+            if not settings.fail_open:
+                self.failed = True
+                raise
+            return self.unchecked_user
+        if valid is False:
+            return self._end(answer_to(valid, self.kind))
+        self.login_at = self.request.session.get(LOGIN_TIME_KEY)
+        self.password_hash = self.request.session.get(HASH_SESSION_KEY)
+        return user
+
+    def _read_and_ask(self, *, savepoint: bool) -> tuple[Any, bool | None]:
+        """The user, and whether the session counts; None where there is no session."""
+        with failing_closed():
+            if savepoint and reading_connection().in_atomic_block:
+                # An error would be the end of the request's transaction.
+                with transaction.atomic(using=reading_connection().alias):
+                    return self._read_and_ask(savepoint=False)
+            question = Question(self.request.session.get(LOGIN_TIME_KEY))
+            with asked(question):
+                is_somebody = self.unchecked_user.is_authenticated
+            if question.valid is None and is_somebody:
+                question.valid = is_valid(self.unchecked_user.pk, question.kept)
+            return self.unchecked_user, question.valid
+
+    def _end(self, answer: Answer) -> AnonymousUser:
+        self.ended = True
+        with failing_closed():
+            self.request.session.flush()
+        self.request._cached_user = AnonymousUser()
+        message = guard_settings().message
+        if answer is Answer.LOG_IN_AGAIN and message:
+            messages.warning(self.request, message, fail_silently=True)
+        return AnonymousUser()
+
+    def keep_session(self) -> None:
+        """After update_session_auth_hash, by which a view says that the session outlives the new
+        password: as Django's own page for it does, and the admin's. The new password has ended all
+        sessions, so this one begins anew."""
+        if not self.user_is_read or self.ended or self.login_at is None:
+            return
+        session = self.request.session
+        changed = session.get(HASH_SESSION_KEY) not in (None, self.password_hash)
+        if not changed or session.get(LOGIN_TIME_KEY) != self.login_at:
+            return
+        login_at = start(session[SESSION_KEY])
+        if login_at is None:
+            session.flush()
+        else:
+            session[LOGIN_TIME_KEY] = login_at
