@@ -10,7 +10,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
 	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
+	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
@@ -61,6 +62,9 @@ test:
 
 test-examples:
 	@scripts/with-cluster examples tests/apps/examples/run tests/apps/flask_appbuilder/run tests/apps/django_express_axum/run
+
+test-python:
+	@scripts/with-cluster python tests/apps/python/run
 
 test-superset:
 	@scripts/with-cluster superset tests/apps/superset/run tests/apps/airflow/run

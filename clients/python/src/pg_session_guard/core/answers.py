@@ -20,13 +20,14 @@ class Answer(Enum):
 def kind_of_route(
     accept: str, *, authorization: str = "", requested_with: str = "", content_type: str = ""
 ) -> RouteKind:
-    """A browser that opens a page asks for text/html. Everything else is a program."""
+    """A browser that opens a page asks for text/html, and what asks for nothing is a framework's
+    own test client, which wants to see what a browser would. Everything else is a program."""
     is_program = (
         authorization.lower().startswith("bearer ")
         or requested_with.lower() == "xmlhttprequest"
         or content_type.lower().startswith("application/json")
     )
-    wants_page = any(
+    wants_page = not accept or any(
         part.split(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
         for part in accept.split(",")
     )

@@ -29,13 +29,21 @@ MIDDLEWARE = "pg_session_guard.django.middleware.SessionGuardMiddleware"
 BACKEND = "pg_session_guard.django.backends.SessionGuardBackend"
 
 
-@register(Tags.security)
-def check_settings(**_: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
+def _settings_are_valid(found: list[CheckMessage] | None = None) -> bool:
     try:
         guard_settings()
     except InvalidSetting as error:
-        found.append(Error(str(error), id="pg_session_guard.E001"))
+        if found is not None:
+            found.append(Error(str(error), id="pg_session_guard.E001"))
+        return False
+    return True
+
+
+@register(Tags.security)
+def check_settings(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if not _settings_are_valid(found):
+        return found
     order = [name for name in settings.MIDDLEWARE if name in (AUTHENTICATION, MIDDLEWARE)]
     if order != [AUTHENTICATION, MIDDLEWARE]:
         found.append(
@@ -60,7 +68,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_database(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     alias = router.db_for_write(get_user_model())
-    if not databases or alias not in databases:
+    if not databases or alias not in databases or not _settings_are_valid():
         return []
     if not is_guarded(writing_connection()):
         return [

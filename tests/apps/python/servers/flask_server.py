@@ -1,0 +1,89 @@
+"""A Flask app with pages, an API, and a login that is remembered. UNGUARDED leaves the guard out."""
+
+import os
+
+from counting import count_statements
+from flask import Flask, abort, get_flashed_messages, redirect, request
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from flask_sqlalchemy import SQLAlchemy
+from pg_session_guard.flask import SessionGuard
+from sqlalchemy import BigInteger, Boolean, Column, Text, select
+from werkzeug.security import check_password_hash, generate_password_hash
+
+app = Flask(__name__, static_folder="templates", static_url_path="/static")
+app.config.update(
+    SQLALCHEMY_DATABASE_URI=os.environ["DATABASE_URL"],
+    SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"connect_timeout": 5}},
+    SECRET_KEY=os.environ["SECRET_KEY"],
+    SESSION_GUARD_LOCK_TIMEOUT=0.5,
+    SESSION_GUARD_FAIL_OPEN="FAIL_OPEN" in os.environ,
+    SESSION_GUARD_USERS=os.environ.get("USERS"),
+)
+db = SQLAlchemy(app)
+manager = LoginManager(app)
+manager.login_view = "login"
+count_statements(app)
+
+
+class User(UserMixin, db.Model):
+    __tablename__ = "users"
+    id = Column(BigInteger, primary_key=True)
+    username = Column(Text)
+    password = Column(Text)
+    active = Column(Boolean)
+
+    @property
+    def is_active(self):
+        return self.active
+
+
+if "UNGUARDED" in os.environ:
+    manager.user_loader(lambda user_id: db.session.get(User, int(user_id)))
+else:
+    guard = SessionGuard(app, db.session, User)
+
+
+@app.route("/login", methods=["GET", "POST"])
+def login():
+    if request.method == "GET":
+        return " ".join(get_flashed_messages()) + "<form>"
+    user = db.session.scalar(select(User).where(User.username == request.form["username"]))
+    if user and "UNGUARDED" not in os.environ and not guard.begin_login(user.id):
+        abort(401)
+    if not user or not check_password_hash(user.password, request.form["password"]):
+        abort(401)
+    login_user(user, remember="remember" in request.form)
+    return redirect("/private") if current_user.is_authenticated else abort(401)
+
+
+@app.route("/private")
+@login_required
+def private():
+    return f"Logged in as {current_user.username}\n"
+
+
+@app.route("/api/me")
+@login_required
+def me():
+    return {"name": current_user.username}
+
+
+@app.route("/open")
+def public():
+    return "open to all"
+
+
+@app.post("/password")
+@login_required
+def password():
+    current_user.password = generate_password_hash(request.form["new_password1"])
+    db.session.commit()
+    guard.keep_session()
+    return redirect("/private")
+
+
+@app.route("/by-orm/<int:active>")
+def by_orm(active):
+    db.session.scalar(select(User).where(User.username == "alice")).active = bool(active)
+    db.session.commit()
+    return ""

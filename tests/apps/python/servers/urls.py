@@ -1,0 +1,70 @@
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.db import connection, transaction
+from django.http import HttpResponse, JsonResponse
+from django.urls import path
+
+admin.site.register(get_user_model(), UserAdmin)
+PAGE = {"template_name": "form.html"}
+
+
+@login_required
+def private(request):
+    return HttpResponse(f"Logged in as {request.user.get_username()}\n")
+
+
+@login_required
+def me(request):
+    return JsonResponse({"name": request.user.get_username()})
+
+
+@transaction.non_atomic_requests
+@login_required
+async def private_async(request):
+    user = await request.auser()
+    return HttpResponse(f"Logged in as {user.get_username()}\n")
+
+
+def public(_request):
+    return HttpResponse("open to all")
+
+
+def by_orm(_request, active):
+    person = get_user_model().objects.get(username="alice")
+    person.is_active = bool(active)
+    person.save()
+    return HttpResponse()
+
+
+def count_statements(get_response):
+    """How many statements a request has run, as a header of its answer."""
+
+    def middleware(request):
+        count = 0
+
+        def counted(execute, *arguments):
+            nonlocal count
+            count += 1
+            return execute(*arguments)
+
+        with connection.execute_wrapper(counted):
+            response = get_response(request)
+        response["X-Statements"] = count
+        return response
+
+    return middleware
+
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("login", LoginView.as_view(**PAGE)),
+    path("password", PasswordChangeView.as_view(**PAGE, success_url="/private")),
+    path("private", private),
+    path("private-async", private_async),
+    path("api/me", me),
+    path("open", public),
+    path("by-orm/<int:active>", by_orm),
+]

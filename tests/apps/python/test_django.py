@@ -1,0 +1,138 @@
+"""What only Django has: the admin, tests in transactions, SQLite, system checks, views that are asynchronous."""
+
+import re
+
+import pytest
+from adapters import ADAPTERS, HTML, MANAGE
+from python_helpers import PASSWORD
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[-1:], ids=["django"], indirect=True)
+
+
+def test_the_migration_guards_the_table_of_the_user_model(adapter):
+    guard = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
+    assert adapter.sql(guard) == "number is_active {password}"
+
+
+@pytest.fixture
+def old_hash(adapter):
+    read = "SELECT password FROM \"Staff Members\" WHERE username = 'alice'"
+    old = adapter.sql(read)
+    yield
+    adapter.sql("UPDATE \"Staff Members\" SET password = %s WHERE username = 'alice'", old)
+
+
+@pytest.mark.parametrize("page", ["/admin/password_change/", "/admin/people/person/{}/password/"])
+def test_the_admin_s_own_password_pages_keep_their_session_and_end_the_others(adapter, server, old_hash, page):
+    number = adapter.sql("SELECT number FROM \"Staff Members\" WHERE username = 'alice'")
+    this, other = server.logged_in(), server.logged_in()
+    new = "a new and better one"
+    fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new, "password1": new, "password2": new}
+    fields |= {"usable_password": "true", "set-password": "1"}
+    answer, changed = server.send(page.format(number), this, **fields)
+    assert answer.status_code == 302, re.sub("<[^>]+>", "", answer.text)
+    assert server.get("/admin/", changed, **HTML).status_code == 200
+    assert server.is_served(changed)
+    assert not server.is_served(other)
+
+
+def test_an_asynchronous_view_is_guarded(adapter, server):
+    alice = server.logged_in()
+    assert server.get("/private-async", alice, **HTML).text == "Logged in as alice\n"
+    adapter.set_active(False)
+    adapter.set_active(True)
+    assert server.leads_to_login(server.get("/private-async", alice, **HTML))
+
+
+def test_an_old_hash_is_renewed_at_a_login_that_counts(adapter, server, old_hash):
+    import base64
+    import hashlib
+
+    salt, iterations = "0123456789abcdefghijkl", 1000
+    digest = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), salt.encode(), iterations)
+    weak = f"pbkdf2_sha256${iterations}${salt}${base64.b64encode(digest).decode()}"
+    adapter.sql("UPDATE \"Staff Members\" SET password = %s WHERE username = 'alice'", weak)
+    assert server.is_served(server.logged_in())
+    assert adapter.sql("SELECT password FROM \"Staff Members\" WHERE username = 'alice'") != weak
+
+
+def test_a_project_s_own_tests_log_in(adapter, tmp_path):
+    """They run in transactions, in which no other connection sees their users."""
+    (tmp_path / "test_project.py").write_text("""
+from django.contrib.auth import get_user_model
+from django.test import TestCase
+
+class Private(TestCase):
+    def test_login(self):
+        carol = get_user_model().objects.create_user("carol", password="hers")
+        for log_in in (lambda: self.client.force_login(carol), lambda: self.client.login(username="carol", password="hers")):
+            log_in()
+            self.assertEqual(self.client.get("/private").status_code, 200)
+        get_user_model().objects.filter(pk=carol.pk).update(is_active=False)
+        self.assertEqual(self.client.get("/private").status_code, 302)
+""")
+    adapter.sql("ALTER ROLE session_guard_python CREATEDB")
+    done = adapter.run(*MANAGE, "test", str(tmp_path))
+    assert done.returncode == 0 and "Ran 1 test" in done.stdout, done.stdout
+
+
+def test_with_sqlite_nothing_is_guarded_and_all_works(adapter, tmp_path):
+    sqlite = {"SQLITE": str(tmp_path / "db.sqlite3")}
+    done = adapter.run(*MANAGE, "migrate", **sqlite)
+    assert done.returncode == 0 and "W004" in done.stdout, done.stdout
+    name = ("--username", "alice", "--email", "alice@example.com")
+    assert adapter.run(*MANAGE, "createsuperuser", "--noinput", *name, **sqlite).returncode == 0
+    with adapter.serve(tmp_path / "log", **sqlite) as server:
+        assert server.is_served(server.logged_in())
+
+
+def check(adapter, tmp_path, change):
+    (tmp_path / "changed.py").write_text(f"from settings import *\n{change}\n")
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    settings = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": path}
+    return adapter.run(*MANAGE, "check", "--database", "default", **settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("", None),
+        ("MIDDLEWARE = MIDDLEWARE[:4]", "E002"),
+        ("MIDDLEWARE = [*MIDDLEWARE[:3], MIDDLEWARE[4], MIDDLEWARE[3]]", "E002"),
+        ("SESSION_GUARD_FAIL_OPN = True", "E001"),
+        ("AUTHENTICATION_BACKENDS = [STOCK]", "W003"),
+        ("DATABASES['default']['DISABLE_SERVER_SIDE_CURSORS'] = True", None),
+        (
+            "DATABASES['default'].update(DISABLE_SERVER_SIDE_CURSORS=True)\n"
+            "DATABASES['default']['OPTIONS']['prepare_threshold'] = 5",
+            "W005",
+        ),
+        (
+            "DATABASES['default'].update(DISABLE_SERVER_SIDE_CURSORS=True)\n"
+            "DATABASES['default']['OPTIONS']['options'] = '-c lock_timeout=2s'",
+            "W006",
+        ),
+    ],
+)
+def test_the_system_checks_say_what_is_wrong(adapter, tmp_path, change, found):
+    output = check(adapter, tmp_path, change).stdout
+    assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ([found] if found else []), output
+
+
+def test_a_guard_that_is_not_there_is_told_with_what_mends_it(adapter, tmp_path):
+    adapter.sql("SELECT session_guard.detach('\"Staff Members\"')")
+    output = check(adapter, tmp_path, "").stdout
+    assert "W007" in output, output
+    adapter.sql(re.search(r"SELECT session_guard\.attach\(.+\)", output)[0])
+    assert "W007" not in check(adapter, tmp_path, "").stdout
+
+
+def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_path):
+    (tmp_path / "changed.py").write_text("from settings import *\nAUTHENTICATION_BACKENDS = [STOCK]\n")
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    with adapter.serve(tmp_path / "log", DJANGO_SETTINGS_MODULE="changed", PYTHONPATH=path) as server:
+        alice = server.logged_in()
+        assert server.statements("/private", alice) == 3  # The session, the user, and the guard.
+        adapter.set_active(False)
+        adapter.set_active(True)
+        assert not server.is_served(alice)

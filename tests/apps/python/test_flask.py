@@ -1,0 +1,52 @@
+"""What only Flask-Login has: logins that are remembered. And guards that are named."""
+
+import pytest
+from adapters import ADAPTERS
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
+
+
+def remembered(cookies):
+    """As after the browser was closed: the session is gone, what is remembered is not."""
+    return {name: value for name, value in cookies.items() if name != "session"}
+
+
+def test_a_remembered_login_goes_on_and_ends_with_its_account(adapter, server):
+    adapter.set_active(False)
+    adapter.set_active(True)  # So there is a stamp, before which a login without a time would lie.
+    cookies = remembered(server.logged_in(remember="1"))
+    assert server.is_served(cookies)
+    adapter.set_active(False)
+    adapter.set_active(True)
+    assert not server.is_served(cookies)
+
+
+def test_without_its_time_a_remembered_login_does_not_count_after_a_stamp(adapter, server):
+    adapter.set_active(False)
+    adapter.set_active(True)
+    cookies = remembered(server.logged_in(remember="1"))
+    assert not server.is_served({"remember_token": cookies["remember_token"]})
+    bob = remembered(server.logged_in("bob", remember="1"))
+    assert not server.is_served({**cookies, "remember_token_guard": bob["remember_token_guard"]})
+
+
+def test_an_ended_session_takes_what_is_remembered_with_it(adapter, server):
+    cookies = server.logged_in(remember="1")
+    adapter.set_active(False)
+    answer = server.get("/private", cookies)
+    assert answer.status_code == 401
+    for name in ("remember_token", "remember_token_guard"):
+        assert f"{name}=;" in answer.headers["Set-Cookie"]
+
+
+def test_a_guard_can_be_named(adapter, tmp_path):
+    adapter.sql("SELECT session_guard.attach('users', is_default => false)")
+    try:
+        with adapter.serve(tmp_path / "log", USERS="public.users") as server:
+            alice = server.logged_in()
+            assert server.is_served(alice)
+            adapter.set_active(False)
+            adapter.set_active(True)
+            assert not server.is_served(alice)
+    finally:
+        adapter.sql("SELECT session_guard.attach('users', is_default => true)")
