@@ -31,6 +31,7 @@ class Adapter:
     static: str = "/static/form.html"
     # The statement of a user's own page that changes the password; None: a new one ends nothing here.
     password: str | None = "/password"
+    variables: tuple = ()
 
     @property
     def database(self):
@@ -40,6 +41,7 @@ class Adapter:
     def environment(self):
         return {
             **os.environ,
+            **dict(self.variables),
             "PGUSER": OWNER,
             "PGDATABASE": self.database,
             "DATABASE_URL": f"postgresql+psycopg://{OWNER}@/{self.database}",
@@ -167,6 +169,17 @@ def create_superuser(name):
     return (*MANAGE, "createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com")
 
 
+UVICORN = (sys.executable, "-m", "uvicorn", "fastapi_server:app", "--port", "PORT", "--log-level", "warning")
+
+
+def fastapi(driver):
+    return Adapter(
+        f"fastapi_{driver}", UVICORN, (make_flask_users,), "users", "active", variables=(("DRIVER", driver),)
+    )
+
+
+# By the middleware, which asks by a query of its own: what all do alike is not tested again.
+WITH_MIDDLEWARE = [fastapi("psycopg"), fastapi("sync")]
 ADAPTERS = [
     Adapter("flask", (*FLASK, "flask_server", *RUN), (make_flask_users,), "users", "active"),
     Adapter(
@@ -188,4 +201,6 @@ ADAPTERS = [
         '"Staff Members"',
         "is_active",
     ),
+    fastapi("asyncpg"),
+    fastapi("sqlalchemy"),
 ]

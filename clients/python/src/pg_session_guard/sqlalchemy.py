@@ -108,7 +108,7 @@ class UserQuery:
 
 
 @lru_cache
-def _text(statement: str) -> Any:
+def text_of(statement: str) -> Any:
     return text(named_parameters(statement))
 
 
@@ -118,7 +118,7 @@ def start(connection: Any, user_id: object, settings: Settings) -> str | None:
     values = {"user_id": str(user_id), "lock_timeout": settings.lock_timeout_text}
     if settings.users:
         values["users"] = settings.users
-    statement = _text(start_statement(settings.users))
+    statement = text_of(start_statement(settings.users))
     login_at = connection.execute(statement, values).scalar()
     return login_time.to_text(login_at) if login_at else None
 
@@ -130,7 +130,7 @@ def is_valid(
     values: dict[str, Any] = {"user_id": str(user_id), "login_at": login_at}
     if settings.users:
         values["users"] = settings.users
-    statement = _text(valid_statement(settings.users))
+    statement = text_of(valid_statement(settings.users))
     return connection.execute(statement, values).scalar() is True
 
 

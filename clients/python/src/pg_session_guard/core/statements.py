@@ -5,6 +5,9 @@ An id is sent as text: it may be an integer, a UUID or a text, and the cast choo
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 
 def start_statement(users: str | None = None) -> str:
     """At a login; of `user_id` and `lock_timeout`.
@@ -31,3 +34,14 @@ def named_parameters(statement: str) -> str:
     """As SQLAlchemy's text() takes them, `:name`. It would take `::` for the begin of one, so it is
     escaped."""
     return statement.replace("::", r"\:\:").replace("%(", ":").replace(")s", "")
+
+
+def numbered_parameters(statement: str, values: dict[str, Any]) -> tuple[str, list[Any]]:
+    """As PostgreSQL itself takes them, `$1`. A regclass is sent as text."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        names.append(match[1])
+        return f"${len(names)}" + ("::text" if match[1] in ("users", "lock_timeout") else "")
+
+    return re.sub(r"%\((\w+)\)s", number, statement), [values[name] for name in names]

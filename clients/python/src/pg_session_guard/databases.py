@@ -1,0 +1,139 @@
+"""Engines and pools, as a Starlette app has them: each is asked in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from starlette.concurrency import run_in_threadpool
+
+from pg_session_guard.core import login_time
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.core.statements import (
+    numbered_parameters,
+    start_statement,
+    valid_statement,
+)
+
+
+class CannotAsk(Exception):
+    """The database gives no answer, so there is none."""
+
+
+class Database(Protocol):
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        """Runs the statement, with parameters as `%(name)s`, in a transaction of its own."""
+
+
+class Psycopg:
+    """psycopg_pool.AsyncConnectionPool"""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(statement, values)
+            return (await cursor.fetchone())[0]
+
+
+class PsycopgSync:
+    """psycopg_pool.ConnectionPool"""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        def ask() -> Any:
+            with self.pool.connection() as connection:
+                return connection.execute(statement, values).fetchone()[0]
+
+        return await run_in_threadpool(ask)
+
+
+class Asyncpg:
+    """asyncpg.Pool"""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        numbered, arguments = numbered_parameters(statement, values)
+        return await self.pool.fetchval(numbered, *arguments)
+
+
+class SqlAlchemy:
+    """sqlalchemy.Engine"""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        def ask() -> Any:
+            with self.engine.begin() as connection:
+                return _scalar(statement, values)(connection)
+
+        return await run_in_threadpool(ask)
+
+
+class SqlAlchemyAsync:
+    """sqlalchemy.ext.asyncio.AsyncEngine"""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        async with self.engine.begin() as connection:
+            return await connection.run_sync(_scalar(statement, values))
+
+
+def _scalar(statement: str, values: dict[str, Any]) -> Callable[[Any], Any]:
+    from pg_session_guard.sqlalchemy import text_of
+
+    return lambda connection: connection.execute(text_of(statement), values).scalar()
+
+
+KINDS: dict[tuple[str, str], Callable[[Any], Database]] = {
+    ("psycopg_pool", "AsyncConnectionPool"): Psycopg,
+    ("psycopg_pool", "ConnectionPool"): PsycopgSync,
+    ("asyncpg", "Pool"): Asyncpg,
+    ("sqlalchemy", "Engine"): SqlAlchemy,
+    ("sqlalchemy", "AsyncEngine"): SqlAlchemyAsync,
+}
+
+
+def database_of(pool: Any) -> Database:
+    """By the name of its class, or of one that it is made from: no driver is imported for it."""
+    for base in type(pool).__mro__:
+        kind = KINDS.get((base.__module__.partition(".")[0], base.__name__))
+        if kind:
+            return kind(pool)
+    if hasattr(pool, "first_value"):
+        return pool  # type: ignore[no-any-return]
+    raise TypeError(f"a {type(pool).__name__} is no pool or engine that can be asked")
+
+
+async def start(database: Database, user_id: object, settings: Settings) -> str | None:
+    """The login time to keep, or None for an account that must not log in."""
+    values = {"user_id": str(user_id), "lock_timeout": settings.lock_timeout_text}
+    login_at = await _ask(database, start_statement(settings.users), values, settings)
+    return login_time.to_text(login_at) if login_at else None
+
+
+async def is_valid(
+    database: Database, user_id: object, login_at: datetime | None, settings: Settings
+) -> bool:
+    values = {"user_id": str(user_id), "login_at": login_at}
+    return await _ask(database, valid_statement(settings.users), values, settings) is True
+
+
+async def _ask(
+    database: Database, statement: str, values: dict[str, Any], settings: Settings
+) -> Any:
+    if settings.users:
+        values["users"] = settings.users
+    try:
+        return await database.first_value(statement, values)
+    except Exception as error:  # Each driver has its own, and one that is new must not let in.
+        raise CannotAsk from error

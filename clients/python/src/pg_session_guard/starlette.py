@@ -1,0 +1,196 @@
+"""Starlette and FastAPI, on Starlette's SessionMiddleware.
+
+guard = SessionGuard(engine)                           or a pool of psycopg or asyncpg
+current_user = guard.load(User, get_db)                a dependency: one query, SQLAlchemy
+await guard.log_in(request, user.id)                   at the login
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+
+from pg_session_guard.core import login_time
+from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.databases import CannotAsk, database_of, is_valid, start
+
+log = logging.getLogger("pg_session_guard")
+MESSAGE_KEY = "guard_message"
+
+
+class SessionGuard:
+    """`login_path`: where the login page is. `user_key`: where the session has the user's id."""
+
+    def __init__(
+        self,
+        pool: Any,
+        *,
+        login_path: str = "/login",
+        user_key: str = "user_id",
+        settings: Settings | None = None,
+    ) -> None:
+        self.database = database_of(pool)
+        self.login_path = login_path
+        self.user_key = user_key
+        self.settings = settings or Settings()
+
+    # --- Logins ---
+
+    async def log_in(self, request: HTTPConnection, user_id: object) -> bool:
+        """After the password was checked. False: no login. Where a new password ends sessions, call
+        `begin_login` before its hash is read, and give this what came of it."""
+        return await self.log_in_at(request, user_id, await self.begin_login(user_id))
+
+    async def begin_login(self, user_id: object) -> str | None:
+        """The login time; None: no login."""
+        try:
+            return await start(self.database, user_id, self.settings)
+        except CannotAsk as error:
+            self._cannot_ask(error)
+            return login_time.to_text(login_time.now())
+
+    async def log_in_at(self, request: HTTPConnection, user_id: object, begun: str | None) -> bool:
+        """Of a login that has begun."""
+        request.session.clear()
+        if begun is None or not await self.ask(user_id, login_time.from_text(begun)):
+            return False
+        request.session.update({self.user_key: str(user_id), LOGIN_TIME_KEY: begun})
+        return True
+
+    async def keep_session(self, request: HTTPConnection) -> bool:
+        """After a change of the own password, once it is committed: it has ended all sessions of
+        the user, and this one begins anew. False where the account must not log in any more."""
+        login_at = await self.begin_login(request.session[self.user_key])
+        if login_at is None:
+            request.session.clear()
+            return False
+        request.session[LOGIN_TIME_KEY] = login_at
+        return True
+
+    def log_out(self, request: HTTPConnection) -> None:
+        request.session.clear()
+
+    # --- Each request ---
+
+    def login_at(self, request: HTTPConnection) -> datetime | None:
+        """To send as the second argument of session_valid, in a query of the app's own."""
+        return login_time.from_text(request.session.get(LOGIN_TIME_KEY))
+
+    def user_id(self, request: HTTPConnection) -> str:
+        """Of the session, not yet checked; without one, the request is refused."""
+        user_id = request.session.get(self.user_key)
+        if user_id is None:
+            raise self._refusal(request, bearer=False)
+        return str(user_id)
+
+    def require(self, request: HTTPConnection, valid: bool | None) -> None:
+        """Refuses the request, unless the query of the app's own said that the session counts."""
+        answer = answer_to(valid is True, route_kind(request))
+        if answer is not Answer.SERVE:
+            request.session.clear()
+            if answer is Answer.LOG_IN_AGAIN and self.settings.message:
+                request.session[MESSAGE_KEY] = self.settings.message
+            raise self._refusal(request, bearer=False)
+
+    async def required(self, request: Request) -> str:
+        """A dependency that asks by a query of its own, and gives the user's id."""
+        user_id = self.user_id(request)
+        self.require(request, await self.ask(user_id, self.login_at(request)))
+        return user_id
+
+    async def ask(self, user_id: object, login_at: datetime | None) -> bool:
+        try:
+            return await is_valid(self.database, user_id, login_at, self.settings)
+        except CannotAsk as error:
+            self._cannot_ask(error)
+            return True
+
+    def load(self, user_class: type[Any], get_db: Callable[..., Any]) -> Callable[..., Any]:
+        """A dependency of FastAPI that reads the user and asks, in one query. `get_db` is the app's
+        own dependency, which gives a Session or an AsyncSession of SQLAlchemy."""
+        from fastapi import Depends
+
+        from pg_session_guard.sqlalchemy import UserQuery
+
+        query = UserQuery(user_class, self.settings)
+
+        async def current_user(request: Request, db: Any = Depends(get_db)) -> Any:  # noqa: B008
+            user_id, login_at = self.user_id(request), self.login_at(request)
+            try:
+                if hasattr(db, "run_sync"):
+                    user, valid = await db.run_sync(query.read, user_id, login_at)
+                else:
+                    user, valid = await run_in_threadpool(query.read, db, user_id, login_at)
+            except Exception as error:
+                self._cannot_ask(CannotAsk(error))
+                await _maybe(db.rollback())
+                return await _maybe(db.get(user_class, query.key_type(user_id)))
+            self.require(request, valid)
+            return user
+
+        return current_user
+
+    # --- Bearer tokens ---
+
+    def bearer(
+        self, decode: Callable[[str], Mapping[str, Any]]
+    ) -> Callable[..., Awaitable[Mapping[str, Any]]]:
+        """A dependency that gives the claims of the token. `decode` is the app's own: it checks the
+        signature, and raises where it does not like the token. `sub` is the user's id."""
+
+        async def claims(request: Request) -> Mapping[str, Any]:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            try:
+                decoded = decode(token.strip()) if scheme.lower() == "bearer" else {}
+            except Exception as error:
+                raise self._refusal(request, bearer=True) from error
+            user_id = decoded.get("sub")
+            if user_id is None or not await self.ask(user_id, login_time.of_token(decoded)):
+                raise self._refusal(request, bearer=True)
+            return decoded
+
+        return claims
+
+    # --- Answers ---
+
+    def pop_message(self, request: HTTPConnection) -> str | None:
+        """For the login page: that the session has ended."""
+        message = request.session.pop(MESSAGE_KEY, None)
+        return str(message) if message else None
+
+    def _refusal(self, request: HTTPConnection, *, bearer: bool) -> HTTPException:
+        if not bearer and route_kind(request) is RouteKind.HTML:
+            here = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+            return HTTPException(302, headers={"Location": f"{self.login_path}?next={here}"})
+        return HTTPException(
+            401, "The session has ended", headers={"WWW-Authenticate": challenge(bearer=bearer)}
+        )
+
+    def _cannot_ask(self, error: CannotAsk) -> None:
+        log.error("cannot ask pg_session_guard", exc_info=error)
+        if not self.settings.fail_open:
+            raise HTTPException(503, "Try again later") from error
+
+
+async def _maybe(value: Any) -> Any:
+    """Of a Session or of an AsyncSession."""
+    return await value if hasattr(value, "__await__") else value
+
+
+def route_kind(request: HTTPConnection) -> RouteKind:
+    headers = request.headers
+    return kind_of_route(
+        headers.get("Accept", ""),
+        authorization=headers.get("Authorization", ""),
+        requested_with=headers.get("X-Requested-With", ""),
+        content_type=headers.get("Content-Type", ""),
+    )

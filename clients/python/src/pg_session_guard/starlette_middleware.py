@@ -1,0 +1,50 @@
+"""For apps that take the user's id from the session, and read no user: it asks at each request with
+a session. Inside of SessionMiddleware, so it is added before that one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from pg_session_guard.core.answers import RouteKind
+from pg_session_guard.starlette import MESSAGE_KEY, SessionGuard, route_kind
+
+
+class SessionGuardMiddleware:
+    """`open_paths`: what is served without asking, such as static files and health probes."""
+
+    def __init__(self, app: Any, guard: SessionGuard, open_paths: tuple[str, ...] = ()) -> None:
+        self.app = app
+        self.guard = guard
+        self.open_paths = open_paths
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] in ("http", "websocket") and not scope["path"].startswith(self.open_paths):
+            request = HTTPConnection(scope)
+            user_id = request.session.get(self.guard.user_key)
+            try:
+                if user_id is not None and not await self.guard.ask(
+                    user_id, self.guard.login_at(request)
+                ):
+                    self._end(request)
+            except HTTPException as error:
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": 1013})
+                    return
+                await self._unavailable(request, error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _end(self, request: HTTPConnection) -> None:
+        """The request goes on as nobody's: the route may be open to all."""
+        request.session.clear()
+        if self.guard.settings.message and route_kind(request) is RouteKind.HTML:
+            request.session[MESSAGE_KEY] = self.guard.settings.message
+
+    def _unavailable(self, request: HTTPConnection, error: HTTPException) -> Any:
+        if route_kind(request) is RouteKind.HTML:
+            return PlainTextResponse(error.detail, error.status_code)
+        return JSONResponse({"detail": error.detail}, error.status_code)
