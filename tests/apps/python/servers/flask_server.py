@@ -4,9 +4,11 @@ import os
 
 from counting import count_statements
 from flask import Flask, abort, get_flashed_messages, redirect, request
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt_identity, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_sqlalchemy import SQLAlchemy
 from pg_session_guard.flask import SessionGuard
+from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
 from sqlalchemy import BigInteger, Boolean, Column, Text, select
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -41,6 +43,8 @@ if "UNGUARDED" in os.environ:
     manager.user_loader(lambda user_id: db.session.get(User, int(user_id)))
 else:
     guard = SessionGuard(app, db.session, User)
+    app.config.update(JWT_SECRET_KEY=os.environ["SECRET_KEY"], JWT_REFRESH_JSON_KEY="refresh")
+    protect_tokens(JWTManager(app), guard)
 
 
 @app.route("/login", methods=["GET", "POST"])
@@ -87,3 +91,24 @@ def by_orm(active):
     db.session.scalar(select(User).where(User.username == "alice")).active = bool(active)
     db.session.commit()
     return ""
+
+
+@app.post("/token")
+def token():
+    user = db.session.scalar(select(User).where(User.username == request.json["username"]))
+    if not check_password_hash(user.password, request.json["password"]):
+        abort(401)
+    identity = str(user.id)
+    return {"access": create_access_token(identity), "refresh": create_refresh_token(identity)}
+
+
+@app.post("/token/refresh")
+@jwt_required(refresh=True, locations=["json"])
+def refresh():
+    return {"access": create_access_token(get_jwt_identity())}
+
+
+@app.get("/by-token")
+@jwt_required()
+def by_token():
+    return {"name": db.session.get(User, int(get_jwt_identity())).username}

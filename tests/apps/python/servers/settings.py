@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     *["pg_session_guard.django"] * GUARDED,
     "people",
+    "rest_framework",
 ]
 MIDDLEWARE = [
     "urls.count_statements",
@@ -62,3 +63,11 @@ else:
             "OPTIONS": {"connect_timeout": 5},
         }
     }
+
+TOKENS = "pg_session_guard.jwt.simplejwt.Guarded"
+REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{TOKENS}Authentication"]}
+SIMPLE_JWT = {
+    "USER_ID_FIELD": "number",
+    "TOKEN_OBTAIN_SERIALIZER": f"{TOKENS}TokenObtainPairSerializer",
+    "TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSerializer",
+}

@@ -6,9 +6,19 @@ from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import connection, transaction
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
+from rest_framework.decorators import api_view, permission_classes
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 admin.site.register(get_user_model(), UserAdmin)
 PAGE = {"template_name": "form.html"}
+
+
+@api_view()
+@permission_classes([IsAuthenticated])
+def by_token(request):
+    return Response({"name": request.user.get_username()})
 
 
 @login_required
@@ -62,6 +72,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("login", LoginView.as_view(**PAGE)),
     path("password", PasswordChangeView.as_view(**PAGE, success_url="/private")),
+    path("token", TokenObtainPairView.as_view()),
+    path("token/refresh", TokenRefreshView.as_view()),
+    path("by-token", by_token),
     path("private", private),
     path("private-async", private_async),
     path("api/me", me),
