@@ -4,25 +4,27 @@
 use super::grants::grant_to_table_owner;
 use super::inherit;
 use super::trigger_ddl::{
-    check_names_are_free, check_not_in_use, create_triggers, drop_triggers, renamed_meanwhile,
-    when_clause,
+    arm_partition, check_names_are_free, check_not_in_use, create_triggers, drop_triggers,
+    renamed_meanwhile, when_clause,
 };
 use super::watch;
 use crate::cache::guard_cache::{
     self, GuardRef, attached_rows, check_writable, lock_guards, null_table,
 };
-use crate::catalog::guard::{self, GuardColumns, GuardRow, OpenGuard, check_columns};
+use crate::catalog::columns::GuardColumns;
+use crate::catalog::guard::{self, GuardRow, OpenGuard, check_columns};
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration, check_ownership};
 use crate::catalog::status_column::StatusColumn;
-use crate::catalog::triggers::{self, USERS_TRIGGERS};
+use crate::catalog::triggers::{self, PARTITION_TRIGGERS, USERS_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
-use crate::catalog::{hints, related, unique_index};
+use crate::catalog::{hints, partitions, related, unique_index};
 use crate::core::status::ActiveWhen;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Text, Value, micros_of_interval};
+use crate::pg::invalidation;
 use crate::pg::names::{quote_literal, shown_identifier};
-use crate::pg::relation::{Lock, Relation};
+use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::report::OrRaise;
 use crate::pg::roles::{has_rights_of, recorded_name};
 use crate::pg::spi::run_once;
@@ -150,10 +152,12 @@ pub fn put_in_place(
     request: &Request,
 ) -> Result<i64, GuardError> {
     let stamp = stamp_function();
-    let was_armed = lock_users(relid, known, request)?;
+    let before_lock = lock_users(relid, known, request)?;
+    let was_armed = before_lock.was_armed;
     let table = open_own(relid, Lock::Read)?;
     let row = requested_row(&table, known, request);
     let columns = columns_of(&table, &row)?;
+    partitions::check_key(&table, &columns)?;
     let before = known.and_then(|known| status_of(&table, known));
     let problems = columns.problems(&table, stamp, &row.name);
     let is_default = request.is_default.unwrap_or_else(|| is_default_unasked(&row, known));
@@ -161,17 +165,29 @@ pub fn put_in_place(
     let (owner, old_triggers) = (table.owner(), triggers::names_of(&table, stamp));
     let when = when_clause(&table, &columns.comparisons());
     let active_when = columns.status.active_when.to_string();
+    let is_partitioned = table.kind() == RelationKind::Partitioned;
     drop(table);
     let stamped = as_tables_owner(|| {
         record(&row);
         let state = TriggerState::of_users(&row.name, relid, stamp);
         if known.is_some() && (!was_armed || state.has_changed()) {
             unwatched::note(&row.name, "the triggers were not all in place");
+        } else if before_lock.are_partitions_changed {
+            unwatched::note(&row.name, "a partition is gone, or its triggers were changed");
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
             let arguments = [&*row.name, &active_when];
-            create_triggers(&row.table, &USERS_TRIGGERS, "stamp", &arguments, &when);
+            let partitioned = is_partitioned;
+            create_triggers(&row.table, partitioned, &USERS_TRIGGERS, "stamp", &arguments, &when);
+        }
+        if is_partitioned {
+            for partition in partitions::leaves(relid) {
+                arm_partition(partition, stamp, [&row.name, &active_when]);
+            }
+            partitions::record(&row.name, relid, stamp);
+            // Where nothing but the record has changed, too.
+            invalidation::send(relid);
         }
         TriggerState::of_users(&row.name, relid, stamp).record();
         grant_to_table_owner(owner);
@@ -182,7 +198,9 @@ pub fn put_in_place(
         }
         let guard = &open.guard;
         inherit::rewrite_noncanonical_keys(&open.relations, &guard.name, guard.columns.id.id_type);
-        backfill::stamp_disabled(&open, !was_armed, before.as_ref())
+        // First, so that none is counted twice.
+        backfill::stamp_partitions(&open, &before_lock.added)
+            + backfill::stamp_disabled(&open, !was_armed, before.as_ref())
     });
     Ok(stamped)
 }
@@ -277,7 +295,11 @@ fn columns_of(table: &Relation, row: &GuardRow) -> Result<GuardColumns, GuardErr
 ///
 /// Triggers can only be dropped under the strongest lock. It is taken at once where some must be:
 /// to raise a lock later is to invite a deadlock with the app.
-fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result<bool, GuardError> {
+fn lock_users(
+    relid: Oid,
+    known: Option<&GuardRow>,
+    request: &Request,
+) -> Result<BeforeLock, GuardError> {
     let stamp = stamp_function();
     let table = open_own(relid, Lock::Read)?;
     let row = requested_row(&table, known, request);
@@ -294,11 +316,45 @@ fn lock_users(relid: Oid, known: Option<&GuardRow>, request: &Request) -> Result
         check_not_in_use(&table)?;
     }
     drop(table);
+    // One that comes while these are waited for is locked, too: none comes after that.
+    let mut locked = Vec::new();
+    loop {
+        let below = partitions::below(relid);
+        if below == locked {
+            break;
+        }
+        for partition in below.iter().filter_map(|relid| Relation::open(*relid, lock)) {
+            check_names_are_free(&partition, &PARTITION_TRIGGERS, stamp)?;
+            if !is_as_requested {
+                check_not_in_use(&partition)?;
+            }
+        }
+        locked = below;
+    }
     // Renamed columns were compared all along; where their names mean others by now, these were
     // not.
-    let was_armed = open(relid)
-        .is_ok_and(|open| open.guard.disarmed.is_empty() && open.guard.replaced.is_none());
-    Ok(was_armed || is_as_requested && known.is_some_and(|row| !row.is_detached))
+    let open = open(relid).ok();
+    let was_armed = open
+        .as_ref()
+        .is_some_and(|open| open.guard.is_armed_but_for_added() && open.guard.replaced.is_none());
+    let partitions = open.as_ref().and_then(|open| open.guard.partitions.as_ref());
+    let was_recorded = known.is_some_and(|row| !row.is_detached);
+    Ok(BeforeLock {
+        // Partitions can only be looked at where the guard can be opened.
+        was_armed: was_armed || is_as_requested && was_recorded && partitions.is_none(),
+        added: partitions.map_or(Vec::new(), |partitions| partitions.added.clone()),
+        are_partitions_changed: partitions.is_some_and(|all| all.are_others_changed),
+    })
+}
+
+/// What the guard was like until its table was locked.
+struct BeforeLock {
+    /// Whether all changes were stamped.
+    was_armed: bool,
+    /// The partitions that were attached since the last call.
+    added: Vec<Oid>,
+    /// Whether others are gone, or their triggers were changed.
+    are_partitions_changed: bool,
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.

@@ -2,7 +2,7 @@
 
 use super::attach::{Request, requested_row};
 use super::inherit;
-use super::trigger_ddl::{check_not_in_use, drop_triggers, renamed_meanwhile};
+use super::trigger_ddl::{check_not_in_use, disarm_partition, drop_triggers, renamed_meanwhile};
 use super::watch;
 use crate::cache::guard_cache::{
     self, GuardRef, check_writable, lock_guards, not_guarded_error, null_table,
@@ -11,7 +11,7 @@ use crate::cache::stamped;
 use crate::catalog::guard::{self, GuardRow};
 use crate::catalog::privileges::{as_tables_owner, check_ownership};
 use crate::catalog::triggers;
-use crate::catalog::{hints, location, related};
+use crate::catalog::{hints, location, partitions, related};
 use crate::error::GuardError;
 use crate::pg::datum::{RegClass, Value};
 use crate::pg::relation::{Lock, Relation};
@@ -40,6 +40,11 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     let old_triggers = triggers::names_of(&table, stamp);
     if !old_triggers.is_empty() {
         check_not_in_use(&table).or_raise();
+    }
+    // In the order in which PostgreSQL locks them.
+    for partition in partitions::below(relid) {
+        let partition = Relation::open(partition, Lock::Exclusive);
+        partition.map_or(Ok(()), |partition| check_not_in_use(&partition)).or_raise();
     }
     let forget = forget.unwrap_or(false);
     let row = inherit::guard_of(&table, &relations).or_raise();
@@ -70,6 +75,7 @@ fn detach(users: Option<RegClass>, forget: Option<bool>) {
     }
     as_tables_owner(|| {
         drop_triggers(&table_name, &old_triggers);
+        partitions::leaves(relid).into_iter().for_each(|relid| disarm_partition(relid, stamp));
         let name = [name.as_deref().map_or(Value::Null, Value::Utf8)];
         if forget {
             stamped::forget_all();

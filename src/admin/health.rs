@@ -7,7 +7,7 @@ use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::store::StoreRow;
 use crate::catalog::store_failure;
-use crate::catalog::triggers::served_guard;
+use crate::catalog::triggers::{are_of_partition, served_guard};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
 use crate::core::epoch::{Epoch, Instant};
@@ -92,6 +92,10 @@ fn unknown_guards() -> Vec<Finding> {
     let mut findings = Vec::new();
     for relid in relations_with_trigger_of(relations.stamp) {
         let Some(table) = Relation::open(relid, Lock::Read) else { continue };
+        // The partitioned table tells.
+        if are_of_partition(&table, relations.stamp) {
+            continue;
+        }
         let served = served_guard(&table, relations.stamp).unwrap_or_default();
         if rows.iter().any(|row| row.name == served) {
             continue;
@@ -272,6 +276,13 @@ fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
 fn unique_id(open: &OpenGuard) -> Finding {
     const CHECK: &str = "unique_index";
     let id = open.guard.columns.id;
+    let without_index = open.guard.partitions.as_ref().and_then(|all| all.without_index);
+    if let Some(name) = without_index.and_then(RelationName::of) {
+        let name = name.shown();
+        let detail = format!("partition {name} has no usable unique index on the id");
+        let hint = Hint::run("To make its indexes anew, run", format!("REINDEX TABLE {name};"));
+        return Finding::wrong(CHECK, detail, hint);
+    }
     match open.users.unique_index(id.attno, id.id_type) {
         Some(index) => Finding::ok(CHECK, format!("lookups use {}", shown_relation(index))),
         None => {
@@ -322,16 +333,18 @@ fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> F
     let mut states = std::iter::once(users).chain(related.map(|(watch, at)| {
         TriggerState::of_related(watch.arguments(), at, related::stamp_related())
     }));
+    let are_partitions_changed =
+        open.guard.partitions.as_ref().is_some_and(|partitions| partitions.are_others_changed);
+    if are_partitions_changed {
+        let detail = "a partition was detached or dropped, or its triggers were changed: accounts \
+                      that come back under an id of before may have sessions";
+        let hint = hints::reconcile_and_revoke_all(name);
+        return Finding::wrong(CHECK, detail, hint);
+    }
     if states.any(|state| state.has_changed()) {
         let detail = "triggers were changed, maybe back and forth: accounts that were disabled \
                       and enabled again meanwhile may have sessions";
-        let literal = name.literal();
-        let statement = format!(
-            "SELECT session_guard.reconcile({literal}), \
-             session_guard.revoke_all_sessions({literal});"
-        );
-        let sentence = "To end every session, so that none of these is left, run";
-        return Finding::wrong(CHECK, detail, Hint::run(sentence, statement));
+        return Finding::wrong(CHECK, detail, hints::reconcile_and_revoke_all(name));
     }
     let put_out_at = epochs::guard_stamped_at(&open.relations, &row.name);
     match unwatched::last_noticed(&row.name) {

@@ -130,7 +130,7 @@ fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
     let Some(open) = open else { return 0 };
-    let Ok(reader) = EpochReader::new(&open) else { return 0 };
+    let Ok(reader) = EpochReader::of_all(&open) else { return 0 };
     let mut tombstones = Vec::new();
     epochs::each_epoch(
         &open.relations,

@@ -2,6 +2,7 @@
 
 use crate::cache::guard_cache::{self, GuardRef, check_writable, open_for_check};
 use crate::catalog::epochs::lock_account;
+use crate::catalog::guard::AccountTables;
 use crate::catalog::privileges::{as_tables_owner, check_update};
 use crate::check::evaluate::guard_ref;
 use crate::core::epoch::Epoch;
@@ -28,7 +29,8 @@ fn revoke_user(
     check_update(&open.users).or_raise();
     let id = id.and_then(|id| id.in_column(open.guard.columns.id.id_type));
     let known = id.filter(|id| {
-        lock_account(&open, id, RowLock::NoKeyUpdate, Wait::Yes) != Some(Account::Unknown)
+        let tables = AccountTables::of_id(&open, id, Lock::Rows);
+        lock_account(&tables, id, RowLock::NoKeyUpdate, Wait::Yes) != Some(Account::Unknown)
     });
     let Some(id) = known else {
         let message = format!("table {} has no such user", open.users.shown_name());

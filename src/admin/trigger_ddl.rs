@@ -1,9 +1,9 @@
 //! Puts triggers on a table, and takes them off.
 
-use crate::catalog::triggers::{self, TriggerSet};
+use crate::catalog::triggers::{self, PARTITION_TRIGGERS, PARTITION_TRUNCATE, TriggerSet};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, quote_identifier, quote_literal};
-use crate::pg::relation::Relation;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::spi::run_once;
 use crate::pg::triggers::TriggerKind;
 use crate::pg::when_clause::Comparison;
@@ -61,14 +61,18 @@ pub fn drop_triggers(table: &RelationName, names: &[String]) {
 }
 
 /// Puts triggers on a table, which is locked, but not open: they call a function of the schema
-/// `session_guard` with these arguments, for updates only `when`.
+/// `session_guard` with these arguments, for updates only `when`. PostgreSQL puts them on all
+/// partitions, too.
 pub fn create_triggers(
     table: &RelationName,
-    set: &TriggerSet,
+    is_partitioned: bool,
+    set: &[(&str, TriggerKind)],
     function: &str,
     arguments: &[&str],
     when: &str,
 ) {
+    // A table that inherits from another has none of its triggers.
+    let only = if is_partitioned { "" } else { "ONLY " };
     let arguments: Vec<String> = arguments.iter().map(|text| quote_literal(text)).collect();
     let (table, arguments) = (table.quoted(), arguments.join(", "));
     for (name, kind) in set {
@@ -82,11 +86,46 @@ pub fn create_triggers(
              EXECUTE FUNCTION session_guard.{function}({arguments})"
         );
         run_once(&create, &[]);
-        run_once(&format!("ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {name}"), &[]);
+        run_once(&format!("ALTER TABLE {only}{table} ENABLE ALWAYS TRIGGER {name}"), &[]);
         let depend =
             format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION pg_session_guard");
         run_once(&depend, &[]);
     }
+}
+
+/// Puts in place what is missing on a partition, which is locked: its own trigger for TRUNCATE, and
+/// those that PostgreSQL has made, but somebody has disabled.
+pub fn arm_partition(partition: Oid, stamp: Oid, [guard, active_when]: [&str; 2]) {
+    let Some(table) = Relation::open(partition, Lock::Read) else { return };
+    let name = table.name();
+    let is_there = |trigger: &String| trigger == PARTITION_TRUNCATE;
+    let has_truncate = triggers::names_of(&table, stamp).iter().any(is_there);
+    let arguments = triggers::arguments_of(&table, PARTITION_TRUNCATE, stamp);
+    let serves = arguments.as_deref() == Some(&[guard.to_owned(), active_when.to_owned()]);
+    let not_always = triggers::not_always(&table, &PARTITION_TRIGGERS, stamp);
+    drop(table);
+    if has_truncate && !serves {
+        drop_triggers(&name, &[PARTITION_TRUNCATE.to_owned()]);
+    }
+    if !serves {
+        let truncate = [(PARTITION_TRUNCATE, TriggerKind::TRUNCATE)];
+        create_triggers(&name, false, &truncate, "stamp", &[guard, active_when], "");
+    }
+    for trigger in not_always {
+        if trigger != PARTITION_TRUNCATE || serves {
+            let name = name.quoted();
+            run_once(&format!("ALTER TABLE ONLY {name} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
+        }
+    }
+}
+
+/// Takes off a partition, which is locked, what it has itself.
+pub fn disarm_partition(partition: Oid, stamp: Oid) {
+    let Some(table) = Relation::open(partition, Lock::Read) else { return };
+    let (name, mut own) = (table.name(), triggers::names_of(&table, stamp));
+    own.retain(|trigger| trigger == PARTITION_TRUNCATE);
+    drop(table);
+    drop_triggers(&name, &own);
 }
 
 /// The WHEN clause of the update trigger: one of the comparisons holds.

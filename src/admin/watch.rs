@@ -122,7 +122,7 @@ pub fn put_in_place(related: Oid, row: &WatchRow) -> Result<(), GuardError> {
         check_triggers(related, function, 0)?;
         write_row(row);
         grant_trigger_functions(owner);
-        create_triggers(&name, &RELATED_TRIGGERS, "stamp_related", &row.arguments(), &when);
+        create_triggers(&name, false, &RELATED_TRIGGERS, "stamp_related", &row.arguments(), &when);
         check_triggers(related, function, RELATED_TRIGGERS.len())?;
         TriggerState::of_related(row.arguments(), related, function).record();
         Ok(())
@@ -207,7 +207,7 @@ fn note_if_unwatched(related: Oid, row: &WatchRow) -> Result<bool, GuardError> {
 
 fn open_own(related: Oid, lock: Lock) -> Result<Relation, GuardError> {
     let table = guard::open_named(related, lock)?;
-    guard::check_kind(&table)?;
+    guard::check_related_kind(&table)?;
     check_ownership(&table)?;
     Ok(table)
 }

@@ -4,6 +4,7 @@ use super::generations::{self, Generation, guard_generation};
 use crate::catalog::extension::{self, ExtensionRelations};
 use crate::catalog::guard::{self, Guard, GuardRow, OpenGuard};
 use crate::catalog::location;
+use crate::catalog::partitions;
 use crate::catalog::policy::Policy;
 use crate::catalog::store::{self, StoreRow};
 use crate::catalog::timeline::{self, Timeline};
@@ -66,8 +67,13 @@ struct GuardCache {
     warned: HashSet<Oid>,
 }
 
+/// What a partition's guarded table was found to be, and in which generation.
+type TableAbove = (Generation, Option<Oid>);
+
 thread_local! {
     static CACHE: RefCell<GuardCache> = RefCell::default();
+    /// The guarded tables of partitions, and the generation of each.
+    static ABOVE: RefCell<HashMap<(Oid, String), TableAbove>> = RefCell::default();
     /// The generation that the cache was filled in.
     static FILLED_IN: Cell<Generation> = const { Cell::new(Generation::NONE) };
 }
@@ -129,6 +135,24 @@ pub fn open(users: GuardRef, lock: Lock) -> Result<OpenGuard, GuardError> {
             return Ok(OpenGuard { users: table, guard, relations: catalog.relations });
         }
     }
+}
+
+/// The table above a partition that serves this guard. Looked up once for many rows.
+pub fn guarded_above(partition: Oid, guard: &str) -> Option<Oid> {
+    let generation = refresh();
+    let known = ABOVE.with_borrow(|above| above.get(&(partition, guard.to_owned())).copied());
+    if let Some((_, table)) = known.filter(|(known_in, _)| *known_in == generation) {
+        return table;
+    }
+    generations::track_guards([partition]);
+    let stamp = catalog().ok()?.relations.stamp;
+    let table = partitions::guarded_above(partition, guard, stamp);
+    generations::track_guards(table);
+    ABOVE.with_borrow_mut(|above| {
+        above.retain(|_, (known_in, _)| *known_in == generation);
+        above.insert((partition, guard.to_owned()), (generation, table));
+    });
+    table
 }
 
 /// The same, if it is sure which table the guard is on, and the library knows the catalog.
@@ -361,6 +385,8 @@ fn load(
     let row = row_of(table, &catalog.rows, &catalog.relations)
         .ok_or_else(|| not_guarded(table.oid(), catalog))?;
     generations::track_guards([table.oid()]);
+    // One that comes later is told by a message of the table above it.
+    generations::track_guards(partitions::below(table.oid()));
     let guard = Rc::new(Guard::load(table, row, stamp)?);
     if !guard.has_consent(table, stamp)
         && !roles::has_rights_of(catalog.relations.owner, table.owner())
@@ -397,7 +423,14 @@ fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
     let Some(row) = attached else {
-        return not_guarded_error(&name, hints::attach_table(&name));
+        let root = Relation::open(relid, Lock::Read)
+            .filter(Relation::is_partition)
+            .and_then(|_| crate::pg::partitions::above(relid).pop());
+        let hint = match root {
+            Some(root) => hints::name_whole_table(root),
+            None => hints::attach_table(&name),
+        };
+        return not_guarded_error(&name, hint);
     };
     let elsewhere = location::locate(row, &catalog.relations).and_then(RelationName::of);
     elsewhere.map_or_else(|| guard::table_gone(row), |now| table_replaced(&name, &now))

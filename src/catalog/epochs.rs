@@ -1,7 +1,7 @@
 //! Accounts and epochs, as the tables have them now.
 
 use super::extension::{self, ExtensionRelations};
-use super::guard::OpenGuard;
+use super::guard::{AccountTable, AccountTables, OpenGuard};
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::Account;
 use crate::core::user_id::UserId;
@@ -33,34 +33,45 @@ const TOKEN_EPOCH: i16 = 3;
 
 /// One reading of a user and the epochs, all by one snapshot.
 pub struct EpochReader<'a> {
-    open: &'a OpenGuard,
+    tables: AccountTables<'a>,
     epochs: Relation,
     snapshot: Snapshot,
 }
 
 impl<'a> EpochReader<'a> {
-    /// By the latest snapshot. The tables are locked before it is taken, so that none is replaced
-    /// by a later one.
-    pub fn new(open: &'a OpenGuard) -> Result<Self, GuardError> {
+    /// Of this user, by the latest snapshot. The tables are locked before it is taken, so that none
+    /// is replaced by a later one.
+    pub fn new(open: &'a OpenGuard, id: &UserId) -> Result<Self, GuardError> {
+        EpochReader::of(AccountTables::of_id(open, id, Lock::Read))
+    }
+
+    /// The same of any user.
+    pub fn of_all(open: &'a OpenGuard) -> Result<Self, GuardError> {
+        EpochReader::of(AccountTables::all(open, Lock::Read))
+    }
+
+    fn of(tables: AccountTables<'a>) -> Result<Self, GuardError> {
+        let open = tables.guard();
         let epochs =
             Relation::open(open.relations.epoch, Lock::Read).ok_or_else(extension::gone)?;
         let snapshot = Snapshot::latest(&open.users);
-        Ok(EpochReader { open, epochs, snapshot })
+        Ok(EpochReader { tables, epochs, snapshot })
     }
 
     /// What the users table says of this id. Where an id is not unique, the strictest row counts.
     pub fn account(&self, id: &UserId) -> Account {
         let mut account = Account::Unknown;
-        let status = &self.open.guard.columns.status;
-        scan_users(self.open, &self.snapshot, id, |row| {
-            account = account.stricter(status.account(row, clock));
-        });
+        for AccountTable { table, columns } in self.tables.iter() {
+            scan_users(AccountTable { table, columns }, &self.snapshot, id, |row| {
+                account = account.stricter(columns.status.account(row, clock));
+            });
+        }
         account
     }
 
     /// The user's own epoch.
     pub fn user_epoch(&self, key: &[u8]) -> Option<Epoch> {
-        let guard = &self.open.guard.name;
+        let guard = &self.tables.guard().guard.name;
         let epoch = read_user_epochs(&self.epochs, &self.snapshot, guard, key).greatest();
         if fault_injection::has(Fault::OutdatedKept) {
             // Time for a stamp to come between, which this fault then misses.
@@ -72,29 +83,40 @@ impl<'a> EpochReader<'a> {
 
     /// The guard's own epoch.
     pub fn guard_epoch(&self) -> Option<Epoch> {
-        guard_epoch(&self.open.relations, &self.open.guard.name)
+        let open = self.tables.guard();
+        guard_epoch(&open.relations, &open.guard.name)
     }
 }
 
 /// What the users table says of this id, with the row locked until the transaction ends; `None`
-/// where that would have to wait and is not to. The users table is open to lock rows.
-pub fn lock_account(open: &OpenGuard, id: &UserId, lock: RowLock, wait: Wait) -> Option<Account> {
-    let status = &open.guard.columns.status;
+/// where that would have to wait and is not to. The tables are open to lock rows.
+pub fn lock_account(
+    tables: &AccountTables,
+    id: &UserId,
+    lock: RowLock,
+    wait: Wait,
+) -> Option<Account> {
+    let open = tables.guard();
     loop {
         pgrx::check_for_interrupts!();
         let (mut values, mut versions) = (Vec::new(), Vec::new());
-        scan_users(open, &Snapshot::latest(&open.users), id, |row| {
-            values.push(status.value(row));
-            versions.push(row.tid());
-        });
+        let snapshot = Snapshot::latest(&open.users);
+        for AccountTable { table, columns } in tables.iter() {
+            scan_users(AccountTable { table, columns }, &snapshot, id, |row| {
+                values.push(columns.status.value(row));
+                versions.push((table, row.tid()));
+            });
+        }
+        drop(snapshot);
         // By the clock after the locks are granted.
         let account = || {
-            let accounts = values.iter().map(|value| status.active_when.account(*value, clock));
+            let active_when = &open.guard.columns.status.active_when;
+            let accounts = values.iter().map(|value| active_when.account(*value, clock));
             accounts.fold(Account::Unknown, Account::stricter)
         };
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
-        let mut locked = versions.into_iter().map(|tid| open.users.lock_row(tid, lock, wait));
+        let mut locked = versions.into_iter().map(|(table, tid)| table.lock_row(tid, lock, wait));
         match locked.find(|locked| *locked != LockedRow::Locked) {
             None => return Some(account()),
             Some(LockedRow::Busy) => return None,
@@ -326,27 +348,31 @@ fn token_epochs_gone() -> GuardError {
 
 /// Calls `visit` with the key of each account that is not active.
 pub fn each_disabled(open: &OpenGuard, visit: impl FnMut(Vec<u8>)) {
-    let status = &open.guard.columns.status;
-    each_account(open, |row| !status.account(row, clock).is_active(), visit);
+    let is_disabled =
+        |table: AccountTable, row: &Tuple| !table.columns.status.account(row, clock).is_active();
+    each_account(&AccountTables::all(open, Lock::Read), is_disabled, visit);
 }
 
 /// Calls `visit` with the key of each account whose row is meant.
 pub fn each_account(
-    open: &OpenGuard,
-    is_meant: impl Fn(&Tuple) -> bool,
+    tables: &AccountTables,
+    is_meant: impl Fn(AccountTable, &Tuple) -> bool,
     mut visit: impl FnMut(Vec<u8>),
 ) {
-    let id = open.guard.columns.id;
-    open.users.scan(&Snapshot::latest(&open.users), |row| {
-        if is_meant(row)
-            && let Some(id) = row.user_id(id.attno, id.id_type)
-        {
-            visit(id.into_key().into_owned());
-        }
-    });
+    let snapshot = Snapshot::latest(&tables.guard().users);
+    for account_table in tables.iter() {
+        let id = account_table.columns.id;
+        account_table.table.scan(&snapshot, |row| {
+            if is_meant(account_table, row)
+                && let Some(id) = row.user_id(id.attno, id.id_type)
+            {
+                visit(id.into_key().into_owned());
+            }
+        });
+    }
 }
 
-fn scan_users(open: &OpenGuard, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(&Tuple)) {
-    let column = open.guard.columns.id;
-    open.users.scan_keys(snapshot, &[Key::id(column.attno, column.id_type, id)], visit);
+fn scan_users(of: AccountTable, snapshot: &Snapshot, id: &UserId, visit: impl FnMut(&Tuple)) {
+    let column = of.columns.id;
+    of.table.scan_keys(snapshot, &[Key::id(column.attno, column.id_type, id)], visit);
 }

@@ -1,19 +1,20 @@
 //! A guard: what was last given to `attach`, and what it means in the catalogs now.
 
+use super::columns::{GuardColumns, IdColumn};
 use super::extension::{self, ExtensionRelations};
 use super::hints;
+use super::partitions::{self, Partition, Partitions};
 use super::status_column::StatusColumn;
 use super::triggers::{self, USERS_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::core::status::ActiveWhen;
-use crate::core::user_id::IdType;
+use crate::core::user_id::{IdType, UserId};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Name;
 use crate::pg::names::{RelationName, extension_function, shown_identifier, shown_type};
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
 use crate::pg::roles::{has_rights_of, shown_role};
 use crate::pg::snapshot::Snapshot;
-use crate::pg::when_clause::Comparison;
 use pgrx::Array;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
@@ -66,46 +67,6 @@ pub fn read_rows(table: Oid) -> Vec<GuardRow> {
     rows
 }
 
-/// The id column as the scans want it.
-#[derive(Clone, Copy, Debug)]
-pub struct IdColumn {
-    /// Its number.
-    pub attno: i16,
-    /// Its type.
-    pub id_type: IdType,
-}
-
-/// The columns that a guard goes by.
-#[derive(Clone, Debug)]
-pub struct GuardColumns {
-    /// What tells users apart.
-    pub id: IdColumn,
-    /// What says whether the account is active.
-    pub status: StatusColumn,
-    /// The numbers of the columns whose change also revokes.
-    pub revoke_on: Vec<i16>,
-}
-
-impl GuardColumns {
-    /// What the update trigger compares.
-    pub fn comparisons(&self) -> Vec<Comparison> {
-        let further = self.revoke_on.iter().copied().map(Comparison::Image);
-        self.own_comparisons().into_iter().chain(further).collect()
-    }
-
-    /// Why the table's triggers are not all in place for the guard of this name.
-    pub fn problems(&self, table: &Relation, stamp: Oid, guard: &str) -> Vec<String> {
-        let active_when = self.status.active_when.to_string();
-        let arguments = [guard, &active_when];
-        triggers::problems(table, &USERS_TRIGGERS, stamp, &arguments, &self.comparisons())
-    }
-
-    /// Of that, what the guard reads: the id, and whether the account is active.
-    fn own_comparisons(&self) -> [Comparison; 2] {
-        [Comparison::Value(self.id.attno), self.status.comparison()]
-    }
-}
-
 /// A guarded table, resolved against the catalogs.
 #[derive(Debug)]
 pub struct Guard {
@@ -114,11 +75,13 @@ pub struct Guard {
     /// The table.
     pub relid: Oid,
     /// Its columns.
-    pub columns: GuardColumns,
+    pub columns: Rc<GuardColumns>,
     /// Whether an id names one row.
     pub is_id_unique: bool,
     /// How long a session may last, in microseconds.
     pub max_session_age: Option<i64>,
+    /// Its partitions, if it has any: then no row lies in the table itself.
+    pub partitions: Option<Partitions>,
     /// Why the guard is not armed; empty when it is.
     pub disarmed: Vec<String>,
     /// The table's name when it was attached, if it has another now.
@@ -177,18 +140,28 @@ impl Guard {
         // Other columns may be of any type: that they are others is what is wrong.
         let (id, status) = typed.map_err(|error| replaced.clone().unwrap_or(error))?;
         let columns = GuardColumns { id, status, revoke_on };
-        let disarmed = columns.problems(table, stamp, &row.name);
+        let mut disarmed = columns.problems(table, stamp, &row.name);
+        let partitions = Partitions::load(table, &columns, &row.name, stamp)?;
+        disarmed.extend(partitions.iter().flat_map(Partitions::disarmed));
+        let is_indexed = partitions.as_ref().is_none_or(|all| all.without_index.is_none());
         let name = table.name();
         Ok(Guard {
             name: row.name.as_str().into(),
             relid: table.oid(),
-            is_id_unique: table.unique_index(id.attno, id.id_type).is_some(),
-            columns,
+            is_id_unique: is_indexed && table.unique_index(id.attno, id.id_type).is_some(),
+            columns: Rc::new(columns),
+            partitions,
             max_session_age: row.max_session_age,
             disarmed,
             renamed_from: (name != row.table).then(|| row.table.clone()),
             replaced,
         })
+    }
+
+    /// Whether it is armed, but for partitions that were attached since.
+    pub fn is_armed_but_for_added(&self) -> bool {
+        let added = self.partitions.as_ref().map_or(0, |partitions| partitions.added.len());
+        self.disarmed.len() == added
     }
 
     /// Whether the table's own triggers say that this guard may read these columns, and read them
@@ -198,6 +171,88 @@ impl Guard {
         triggers::served_guard(table, stamp).as_deref() == Some(&*self.name)
             && agreed_active_when(table, stamp).as_ref() == Some(&self.columns.status.active_when)
             && triggers::compares_first(table, &USERS_TRIGGERS, stamp, &own)
+    }
+}
+
+/// A table that holds accounts: the guarded one, or a partition of it.
+#[derive(Clone, Copy)]
+pub struct AccountTable<'a> {
+    /// The table.
+    pub table: &'a Relation,
+    /// The guard's columns in it.
+    pub columns: &'a GuardColumns,
+}
+
+/// The tables that hold accounts of a guard, open.
+pub struct AccountTables<'a> {
+    open: &'a OpenGuard,
+    /// Empty where the guarded table is not partitioned.
+    partitions: Vec<(Relation, &'a GuardColumns)>,
+}
+
+impl<'a> AccountTables<'a> {
+    /// Opens those in which the account of this id may be. Locked before a snapshot is taken, so
+    /// that none is replaced by a later one.
+    pub fn of_id(open: &'a OpenGuard, id: &UserId, lock: Lock) -> AccountTables<'a> {
+        let guard = &open.guard;
+        let meant = guard
+            .partitions
+            .as_ref()
+            .map_or(Vec::new(), |partitions| partitions.of_id(&open.users, &guard.columns, id));
+        AccountTables::open(open, meant.into_iter(), lock)
+    }
+
+    /// Opens all.
+    pub fn all(open: &'a OpenGuard, lock: Lock) -> AccountTables<'a> {
+        let all = open.guard.partitions.iter().flat_map(|partitions| &partitions.all);
+        AccountTables::open(open, all, lock)
+    }
+
+    /// Opens these partitions.
+    pub fn these(open: &'a OpenGuard, relids: &[Oid], lock: Lock) -> AccountTables<'a> {
+        let all = open.guard.partitions.iter().flat_map(|partitions| &partitions.all);
+        AccountTables::open(open, all.filter(|one| relids.contains(&one.relid)), lock)
+    }
+
+    /// A partition that was detached while this waited for the lock has no accounts any more.
+    fn open(
+        open: &'a OpenGuard,
+        partitions: impl Iterator<Item = &'a Partition>,
+        lock: Lock,
+    ) -> AccountTables<'a> {
+        let opened = partitions.filter_map(|partition| {
+            let table = Relation::open(partition.relid, lock)?;
+            table.is_partition().then_some((table, &*partition.columns))
+        });
+        AccountTables { open, partitions: opened.collect() }
+    }
+
+    /// Each.
+    pub fn iter(&self) -> impl Iterator<Item = AccountTable<'_>> {
+        let guard = &self.open.guard;
+        let itself = AccountTable { table: &self.open.users, columns: &guard.columns };
+        let itself = guard.partitions.is_none().then_some(itself);
+        let partitions = self.partitions.iter();
+        itself.into_iter().chain(partitions.map(|(table, columns)| AccountTable { table, columns }))
+    }
+
+    /// The guard.
+    pub fn guard(&self) -> &'a OpenGuard {
+        self.open
+    }
+}
+
+impl OpenGuard {
+    /// The guard's columns in a table whose triggers serve it: the guarded one, or a partition.
+    pub fn columns_of(&self, relid: Oid) -> Option<Rc<GuardColumns>> {
+        match &self.guard.partitions {
+            None => Some(Rc::clone(&self.guard.columns)),
+            Some(partitions) => partitions.columns_of(relid).or_else(|| {
+                // Such as one that is being detached.
+                let partition = Relation::open(relid, Lock::Read)?;
+                self.guard.columns.in_partition(&self.users, &partition).map(Rc::new)
+            }),
+        }
     }
 }
 
@@ -262,17 +317,26 @@ pub fn column(table: &Relation, name: &str) -> Result<Column, GuardError> {
     })
 }
 
-/// A relation that `attach` and `watch` can take at all, whatever its columns.
+/// A relation that `watch` can take at all, whatever its columns.
+pub fn check_related_kind(table: &Relation) -> Result<(), GuardError> {
+    if table.kind() == RelationKind::Partitioned {
+        let GuardError { kind, message, .. } = unsupported(table, "a partitioned table");
+        return Err(GuardError::new(kind, message, hints::table_beside_partitions()));
+    }
+    check_kind(table)
+}
+
+/// A relation that `attach` can take at all, whatever its columns.
 pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
     check_heap(table)?;
     let name = table.shown_name();
     if table.is_partition() {
         let message = format!("{name} is a partition, and cannot be guarded");
-        let hint = Hint::advice(
-            "Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;",
-        );
+        let hint = hints::guard_whole_table(crate::pg::partitions::above(table.oid()).last());
         return Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint));
     }
+    let stamp = extension_function(c"stamp").unwrap_or(pg_sys::InvalidOid);
+    partitions::check(table, stamp)?;
     if table.is_of_extension() {
         return Err(unsupported(table, "a table of the extension itself"));
     }
@@ -300,17 +364,14 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
 /// may be written by hand.
 fn check_heap(table: &Relation) -> Result<(), GuardError> {
     match table.kind() {
-        RelationKind::Heap => Ok(()),
+        // The partitions are looked at by themselves.
+        RelationKind::Heap | RelationKind::Partitioned => Ok(()),
         RelationKind::OtherMethod => {
             let name = table.shown_name();
             let statement = format!("ALTER TABLE {name} SET ACCESS METHOD heap;");
             let hint = Hint::run("To make it a heap table, run", statement);
             let message = format!("{name} is not a heap table, and cannot be guarded");
             Err(GuardError::new(ErrorKind::UnsupportedTable, message, hint))
-        }
-        RelationKind::Partitioned => {
-            let GuardError { kind, message, .. } = unsupported(table, "a partitioned table");
-            Err(GuardError::new(kind, message, hints::table_beside_partitions()))
         }
         RelationKind::Foreign => Err(unsupported(table, "a foreign table")),
         RelationKind::Other => {

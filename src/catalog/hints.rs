@@ -21,17 +21,35 @@ pub fn attach_some_table() -> Hint {
 /// No table of this kind can be guarded.
 pub fn ordinary_table() -> Hint {
     Hint::advice(
-        "Guard an ordinary table: a permanent one of the access method heap, neither partitioned \
-         nor a partition. For a view, guard the table that it reads.",
+        "Guard an ordinary table: a permanent one of the access method heap, or a partitioned one, \
+         but no partition. For a view, guard the table that it reads.",
     )
 }
 
-/// The rows lie in several tables.
+/// The rows lie in several tables, and no index tells them apart.
 pub fn table_beside_partitions() -> Hint {
     Hint::advice(
         "Keep ids and status in an ordinary table beside it, by a trigger, and guard that one: see \
          docs/tables.md of pg_session_guard.",
     )
+}
+
+/// A partition is guarded with all others.
+pub fn guard_whole_table(root: Option<&pgrx::pg_sys::Oid>) -> Hint {
+    match root.and_then(|relid| RelationName::of(*relid)) {
+        Some(root) => Hint::advice(format!(
+            "Guard its partitioned table, if its unique key is the id, and with it all partitions: \
+             SELECT session_guard.attach({});",
+            root.literal()
+        )),
+        None => Hint::advice("Guard its partitioned table, and with it all partitions."),
+    }
+}
+
+/// A partition is asked about with all others.
+pub fn name_whole_table(root: pgrx::pg_sys::Oid) -> Hint {
+    let root = crate::pg::names::shown_relation(root);
+    Hint::advice(format!("It is a partition: name its partitioned table, which is {root}."))
 }
 
 /// This table is not guarded.
@@ -88,6 +106,15 @@ pub fn revoke_on_option(columns: &[String]) -> String {
 /// What happened while nobody watched cannot be known.
 pub fn revoke_all(table: &RelationName) -> Hint {
     let statement = format!("SELECT session_guard.revoke_all_sessions({});", table.literal());
+    Hint::run("To end every session, so that none of these is left, run", statement)
+}
+
+/// The same, where the triggers have to be looked at first.
+pub fn reconcile_and_revoke_all(table: &RelationName) -> Hint {
+    let literal = table.literal();
+    let statement = format!(
+        "SELECT session_guard.reconcile({literal}), session_guard.revoke_all_sessions({literal});"
+    );
     Hint::run("To end every session, so that none of these is left, run", statement)
 }
 

@@ -7,6 +7,7 @@
 
 use super::extension::ExtensionRelations;
 use super::guard::GuardRow;
+use super::partitions;
 use super::triggers::served_guard;
 use super::unwatched::TriggerState;
 use crate::pg::names::RelationName;
@@ -31,7 +32,9 @@ pub fn lock_without_waiting(row: &GuardRow, relations: &ExtensionRelations) -> O
     let mut locks = FreeLocks::default();
     let is_locked = match row.table.find() {
         Some(relid) if !locks.add_table(relid) => false,
-        Some(relid) if is_served(relid, row, relations) => true,
+        Some(relid) if is_served(relid, row, relations) => {
+            partitions::below(relid).into_iter().all(|relid| locks.add_table(relid))
+        }
         _ => relations_with_trigger_of(relations.stamp)
             .into_iter()
             .all(|relid| locks.add_table(relid)),

@@ -1,10 +1,12 @@
 //! What the extension's own tables and PostgreSQL's catalogs say.
 
+pub mod columns;
 pub mod epochs;
 pub mod extension;
 pub mod guard;
 pub mod hints;
 pub mod location;
+pub mod partitions;
 pub mod policy;
 pub mod privileges;
 pub mod related;

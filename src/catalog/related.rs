@@ -1,7 +1,8 @@
 //! A watch: a table beside a users table whose rows belong to users, too.
 
+use super::columns::IdColumn;
 use super::extension;
-use super::guard::{self, IdColumn};
+use super::guard;
 use super::triggers::{self, RELATED_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -218,7 +219,7 @@ impl WatchRow {
     fn not_found(&self, users: &RelationName) -> (String, Hint) {
         let name = self.table.shown();
         let there = self.table.find().and_then(|relid| Relation::open(relid, Lock::Read));
-        let Some(table) = there.filter(|table| guard::check_kind(table).is_ok()) else {
+        let Some(table) = there.filter(|table| guard::check_related_kind(table).is_ok()) else {
             // It may be restored yet, and then needs the row: no statement that would delete it.
             let hint = Hint::advice(
                 "Create or restore the table and call session_guard.watch. If it is not wanted any \

@@ -60,6 +60,12 @@ impl StatusColumn {
         Err(GuardError::new(ErrorKind::InvalidValue, message, hint).detail(detail))
     }
 
+    /// The same column of a partition.
+    pub fn in_partition(&self, root: &Relation, partition: &Relation) -> Option<StatusColumn> {
+        let column = partition.column_named(&root.column_name(self.attno()))?;
+        StatusColumn::new(partition, &column, &self.active_when.to_string()).ok()
+    }
+
     /// The column's number.
     pub fn attno(&self) -> i16 {
         self.reader.attno()

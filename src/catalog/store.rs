@@ -1,7 +1,8 @@
 //! A session store: a table in which an app keeps its sessions, or the time from which they are
 //! void.
 
-use super::guard::{self, IdColumn};
+use super::columns::IdColumn;
+use super::guard;
 use super::unwatched::{AddedStore, TriggerState};
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};

@@ -16,6 +16,19 @@ pub const USERS_TRIGGERS: TriggerSet = [
     ("session_guard_truncate", TriggerKind::TRUNCATE),
 ];
 
+/// What a partition of a users table has: PostgreSQL makes those for rows because of the
+/// partitioned table's; but TRUNCATE of a partition calls that one's own triggers alone.
+pub const PARTITION_TRIGGERS: TriggerSet = [
+    ("session_guard_update", TriggerKind::UPDATE),
+    ("session_guard_insert", TriggerKind::INSERT),
+    ("session_guard_delete", TriggerKind::DELETE),
+    (PARTITION_TRUNCATE, TriggerKind::TRUNCATE),
+];
+
+/// The one of these that `attach` puts on a partition. A name of its own tells a partition from a
+/// table that is guarded itself, also after it was detached.
+pub const PARTITION_TRUNCATE: &str = "session_guard_partition_truncate";
+
 /// What `watch` puts on a related table.
 pub const RELATED_TRIGGERS: TriggerSet = [
     ("session_guard_related_update", TriggerKind::UPDATE),
@@ -24,9 +37,10 @@ pub const RELATED_TRIGGERS: TriggerSet = [
     ("session_guard_related_truncate", TriggerKind::TRUNCATE),
 ];
 
-/// The names of the table's triggers that call this function, enabled or not.
+/// The names of the table's own triggers that call this function, enabled or not.
 pub fn names_of(table: &Relation, function: Oid) -> Vec<String> {
-    let ours = table.triggers().filter(|trigger| trigger.function() == function);
+    let ours =
+        table.triggers().filter(|trigger| trigger.function() == function && !trigger.is_clone());
     ours.map(|trigger| trigger.name()).collect()
 }
 
@@ -39,9 +53,29 @@ pub fn served_guard(table: &Relation, function: Oid) -> Option<String> {
 pub fn served(table: &Relation, function: Oid) -> Option<Vec<String>> {
     table
         .triggers()
-        .filter(|trigger| trigger.function() == function)
+        .filter(|trigger| trigger.function() == function && !is_of_partition(trigger))
         .map(|trigger| trigger.arguments())
         .find(|arguments| !arguments.is_empty())
+}
+
+/// Whether the partitioned table is what the trigger serves, and not the partition that has it.
+fn is_of_partition(trigger: &Trigger) -> bool {
+    trigger.is_clone() || trigger.name() == PARTITION_TRUNCATE
+}
+
+/// Whether all of the table's triggers that call this function are such.
+pub fn are_of_partition(table: &Relation, function: Oid) -> bool {
+    table.triggers().filter(|trigger| trigger.function() == function).all(|t| is_of_partition(&t))
+}
+
+/// The names of those that do not fire in each session.
+pub fn not_always(table: &Relation, set: &TriggerSet, function: Oid) -> Vec<&'static str> {
+    let names = set.iter().map(|(name, _)| *name);
+    names
+        .filter(|name| {
+            find(table, name, function).is_some_and(|found| found.enabled() != Enabled::Always)
+        })
+        .collect()
 }
 
 /// The first of these names that a trigger has which calls another function.
@@ -78,6 +112,11 @@ pub fn arguments_of_update(
     function: Oid,
 ) -> Option<Vec<String>> {
     find(table, set[0].0, function).map(|trigger| trigger.arguments())
+}
+
+/// The arguments of the trigger of this name.
+pub fn arguments_of(table: &Relation, name: &str, function: Oid) -> Option<Vec<String>> {
+    find(table, name, function).map(|trigger| trigger.arguments())
 }
 
 /// Why the triggers are not all in place and `ENABLE ALWAYS`: each of them that is not.

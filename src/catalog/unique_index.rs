@@ -1,9 +1,11 @@
 //! What makes an id the name of one account: a unique index on it alone.
 
-use super::guard::IdColumn;
+use super::columns::IdColumn;
+use super::hints;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::shown_identifier;
-use crate::pg::relation::Relation;
+use crate::pg::partitions::is_keyed_by;
+use crate::pg::relation::{Relation, RelationKind};
 
 /// Refuses an id that may name two accounts.
 pub fn check(table: &Relation, id: IdColumn) -> Result<(), GuardError> {
@@ -21,6 +23,9 @@ pub fn check(table: &Relation, id: IdColumn) -> Result<(), GuardError> {
 /// How to make one.
 pub fn hint(table: &Relation, id: IdColumn) -> Hint {
     let column = shown_identifier(&table.column_name(id.attno));
+    if table.kind() == RelationKind::Partitioned && !is_keyed_by(table.oid(), id.attno) {
+        return hints::table_beside_partitions();
+    }
     let others = table.unique_together_with(id.attno);
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(|name| shown_identifier(name)).collect();

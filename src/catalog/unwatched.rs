@@ -96,6 +96,11 @@ impl TriggerState {
         TriggerState { guard, relation, state: state(related, stamp) }
     }
 
+    /// Those of all partitions of the users table now.
+    pub fn of_partitions(guard: &str, state: String) -> TriggerState {
+        TriggerState { guard: guard.to_owned(), relation: "partitions".to_owned(), state }
+    }
+
     /// That a session store was added, by its name: the numbers of the table, its owner and its
     /// columns.
     pub fn of_store(guard: &str, store: &str, added: &AddedStore) -> TriggerState {
@@ -153,7 +158,7 @@ impl TriggerState {
     }
 
     /// What was recorded. Of another cluster, or a restored database, nothing is.
-    fn recorded(&self) -> Option<String> {
+    pub fn recorded(&self) -> Option<String> {
         self.recorded_in(|cluster| cluster == Some(system_identifier() as i64))
     }
 

@@ -55,7 +55,7 @@ pub fn evaluate(args: SessionArgs) -> Verdict {
     let key = id.clone().into_key();
     let bucket = Bucket::of(&key);
     let generation = user_generation(bucket);
-    let reader = EpochReader::new(&open).or_raise();
+    let reader = EpochReader::new(&open, &id).or_raise();
     let account = reader.account(&id).with_margin(policy.stamp_margin);
     let Account::Active(Span { since, until }) = account else {
         return decide(account, None, args.login, None, &policy);

@@ -4,7 +4,7 @@ use super::evaluate::{guard_ref, is_refusing_disarmed, latest_given_out, refusal
 use crate::cache::guard_cache::{self, check_writable, open_for_check};
 use crate::cache::stamped;
 use crate::catalog::epochs::{self, lock_account};
-use crate::catalog::guard::OpenGuard;
+use crate::catalog::guard::{AccountTables, OpenGuard};
 use crate::core::epoch::Epoch;
 use crate::core::status::{Account, Span};
 use crate::core::user_id::UserId;
@@ -48,14 +48,16 @@ fn start(UserArgs { users, id }: UserArgs) -> Option<TimestampWithTimeZone> {
 /// A transaction that stamps the guard may wait for this row, and one that changes the row may
 /// stamp the guard: so neither lock is waited for while the other is held.
 fn lock_for_login(open: &OpenGuard, id: &UserId) -> (Account, HeldGuardLock) {
+    // Nor is a partition's lock.
+    let tables = AccountTables::of_id(open, id, Lock::Rows);
     loop {
         let lock = hold_guard_lock(&open.guard.name, GuardLock::Login);
-        if let Some(account) = lock_account(open, id, RowLock::Share, Wait::No) {
+        if let Some(account) = lock_account(&tables, id, RowLock::Share, Wait::No) {
             return (account, lock);
         }
         drop(lock);
         in_subtransaction(AssertUnwindSafe(|| {
-            lock_account(open, id, RowLock::Share, Wait::Yes);
+            lock_account(&tables, id, RowLock::Share, Wait::Yes);
             false
         }));
     }

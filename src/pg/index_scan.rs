@@ -86,7 +86,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn datum(&self) -> Datum {
+    pub(super) fn datum(&self) -> Datum {
         match self.value {
             KeyValue::Text(text) => Value::Text(text).datum().unwrap_or(Datum::null()),
             KeyValue::Id(_, UserId::Text(text)) => {

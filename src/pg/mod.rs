@@ -10,6 +10,7 @@ pub mod invalidation;
 pub mod memory;
 pub mod names;
 pub mod noguard;
+pub mod partitions;
 pub mod relation;
 pub mod report;
 pub mod restricted;

@@ -67,6 +67,13 @@ impl<'a> TriggerCall<'a> {
         arguments_of(trigger)
     }
 
+    /// Whether PostgreSQL made it, on a partition, because of one of the partitioned table's.
+    pub fn is_clone(&self) -> bool {
+        // SAFETY: a trigger is called with its description.
+        let trigger = unsafe { &*self.trigger.trigger_data().tg_trigger };
+        trigger.tgisclone
+    }
+
     /// The relation that it fires for.
     pub fn relid(&self) -> Oid {
         self.relation().rd_id

@@ -70,6 +70,11 @@ impl Trigger<'_> {
         self.0.tgfoid
     }
 
+    /// Whether PostgreSQL made it, on a partition, because of one of the partitioned table's.
+    pub fn is_clone(&self) -> bool {
+        self.0.tgisclone
+    }
+
     /// The arguments that it was made with.
     pub fn arguments(&self) -> Vec<String> {
         arguments_of(self.0)
@@ -128,22 +133,40 @@ impl Relation {
     }
 }
 
-/// Which transactions made the triggers of a relation that call this function: `name:xid` each, in
-/// the order of their names. ALTER TABLE ... DISABLE or ENABLE TRIGGER makes them anew.
-pub fn state_of(relid: Oid, function: Oid) -> String {
-    let Some(triggers) = Relation::open(pg_sys::TriggerRelationId, Lock::Read) else {
-        return String::new();
-    };
+/// A row of `pg_trigger`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TriggerRow {
+    /// The trigger's bare name.
+    pub name: String,
+    /// Its OID.
+    pub oid: u32,
+    /// Which transaction made it. ALTER TABLE ... DISABLE or ENABLE TRIGGER makes it anew, and
+    /// leaves the OID.
+    pub xmin: u32,
+}
+
+/// The triggers of a relation that call this function, in the order of their names.
+pub fn rows_of(relid: Oid, function: Oid) -> Vec<TriggerRow> {
+    let mut rows = Vec::new();
+    let Some(triggers) = Relation::open(pg_sys::TriggerRelationId, Lock::Read) else { return rows };
     let key = [Key::oid(pg_sys::Anum_pg_trigger_tgrelid as i16, relid)];
-    let mut states = Vec::new();
     triggers.scan_keys(&Snapshot::latest(&triggers), &key, |row| {
         if row.oid(pg_sys::Anum_pg_trigger_tgfoid as i16) == Some(function) {
-            let name = row.name(pg_sys::Anum_pg_trigger_tgname as i16);
-            states.push(format!("{name}:{}", row.xmin()));
+            rows.push(TriggerRow {
+                name: row.name(pg_sys::Anum_pg_trigger_tgname as i16),
+                oid: row.oid(pg_sys::Anum_pg_trigger_oid as i16).map_or(0, Oid::to_u32),
+                xmin: row.xmin(),
+            });
         }
     });
-    states.sort();
-    states.join(" ")
+    rows.sort();
+    rows
+}
+
+/// The same as `name:xid` each.
+pub fn state_of(relid: Oid, function: Oid) -> String {
+    let rows = rows_of(relid, function).into_iter();
+    rows.map(|row| format!("{}:{}", row.name, row.xmin)).collect::<Vec<_>>().join(" ")
 }
 
 /// The relations that have a trigger which calls this function, by `pg_depend`.

@@ -248,6 +248,6 @@ fn stamp_users(relations: &ExtensionRelations, guard: &str, users: BTreeMap<Vec<
 fn is_there(open: &OpenGuard, key: &[u8]) -> bool {
     let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
     id.is_some_and(|id| {
-        is_digest(key) || EpochReader::new(open).or_raise().account(&id) != Account::Unknown
+        is_digest(key) || EpochReader::new(open, &id).or_raise().account(&id) != Account::Unknown
     })
 }

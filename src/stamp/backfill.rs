@@ -10,17 +10,20 @@ use super::stored_sessions;
 use crate::cache::generations;
 use crate::cache::guard_cache;
 use crate::catalog::epochs;
-use crate::catalog::guard::OpenGuard;
+use crate::catalog::guard::{AccountTable, AccountTables, OpenGuard};
 use crate::catalog::status_column::StatusColumn;
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::{Account, ActiveWhen, Span};
 use crate::pg::datum::Value;
 use crate::pg::memory::within;
 use crate::pg::names::to_server;
+use crate::pg::relation::Lock;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::Statement;
 use crate::pg::tuple::Tuple;
+use pgrx::pg_sys::Oid;
 use pgrx::{PgMemoryContexts, pg_sys};
+use std::collections::HashMap;
 
 /// How many accounts one statement stamps.
 const BATCH: usize = 10_000;
@@ -73,13 +76,42 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
     generations::invalidate_all(open.relations.invalidation);
     pending::note_stamp();
     stored_sessions::note_many(&open.guard.name);
-    let is_active = |row: &Tuple| status.account(row, || now).is_active();
-    let stamped = stamp_accounts(open, now, all, |row| !is_active(row));
-    stamped
-        + before.filter(|before| *before != status).map_or(0, |before| {
-            let had_ended_logins = |row: &Tuple| has_ended_logins(before.account(row, || now));
-            stamp_accounts(open, now, true, |row| is_active(row) && had_ended_logins(row))
+    let tables = AccountTables::all(open, Lock::Read);
+    let is_active =
+        |of: AccountTable, row: &Tuple| of.columns.status.account(row, || now).is_active();
+    let stamped = stamp_accounts(&tables, now, all, |of, row| !is_active(of, row));
+    let Some(before) = before.filter(|before| *before != status) else { return stamped };
+    let before: HashMap<Oid, StatusColumn> = tables
+        .iter()
+        .filter_map(|AccountTable { table, .. }| {
+            let before = match table.oid() == open.users.oid() {
+                true => before.clone(),
+                false => before.in_partition(&open.users, table)?,
+            };
+            Some((table.oid(), before))
         })
+        .collect();
+    let had_ended_logins = |of: AccountTable, row: &Tuple| {
+        let before = before.get(&of.table.oid());
+        before.is_some_and(|before| has_ended_logins(before.account(row, || now)))
+    };
+    stamped
+        + stamp_accounts(&tables, now, true, |of, row| {
+            is_active(of, row) && had_ended_logins(of, row)
+        })
+}
+
+/// Stamps all accounts of these partitions, active or not, and returns how many: what has become of
+/// them before the partitions were attached, nobody knows.
+pub fn stamp_partitions(open: &OpenGuard, partitions: &[Oid]) -> i64 {
+    if partitions.is_empty() {
+        return 0;
+    }
+    generations::invalidate_all(open.relations.invalidation);
+    pending::note_stamp();
+    stored_sessions::note_many(&open.guard.name);
+    let tables = AccountTables::these(open, partitions, Lock::Read);
+    stamp_accounts(&tables, stamping_clock(), true, |_, _| true)
 }
 
 /// Stamps those whose logins have ended by the clock alone: without the guard, nobody looks at it.
@@ -89,18 +121,21 @@ pub fn stamp_ended_by_the_clock(open: &OpenGuard) {
         let now = stamping_clock();
         generations::invalidate_all(open.relations.invalidation);
         pending::note_stamp();
-        stamp_accounts(open, now, false, |row| has_ended_logins(status.account(row, || now)));
+        stamp_accounts(&AccountTables::all(open, Lock::Read), now, false, |of, row| {
+            has_ended_logins(of.columns.status.account(row, || now))
+        });
     }
 }
 
 /// Stamps the accounts whose rows are meant. They get one epoch: nobody of them can log in before
 /// the lock on the table is released.
 fn stamp_accounts(
-    open: &OpenGuard,
+    tables: &AccountTables,
     now: Instant,
     all: bool,
-    is_meant: impl Fn(&Tuple) -> bool,
+    is_meant: impl Fn(AccountTable, &Tuple) -> bool,
 ) -> i64 {
+    let open = tables.guard();
     let policy = guard_cache::policy();
     let old = epochs::guard_epoch(&open.relations, &open.guard.name);
     let Epoch(epoch) = Epoch::stamp(now, policy.margin(), old);
@@ -129,7 +164,7 @@ fn stamp_accounts(
         stamped += i64::try_from(written).unwrap_or(i64::MAX);
         batch.clear();
     };
-    epochs::each_account(open, is_meant, |key| {
+    epochs::each_account(tables, is_meant, |key| {
         batch.push(key);
         if batch.len() == BATCH {
             write(&mut batch);

@@ -11,6 +11,7 @@ use super::raise::{write_guard, write_token, write_user};
 use super::users_trigger::not_a_trigger;
 use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::epochs::{guard_epoch, lock_account, token_epoch, user_epochs};
+use crate::catalog::guard::AccountTables;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::store::{StoreRow, TABLE_OWNER};
 use crate::catalog::{location, related};
@@ -183,7 +184,8 @@ fn raise_user(row: &Tuple, columns: [i16; 5], is_related: bool) {
         && let Some(key) = row.text(user_id)
         && let Some(id) = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type)
     {
-        lock_account(&open, &id, RowLock::NoKeyUpdate, Wait::Yes);
+        let tables = AccountTables::of_id(&open, &id, Lock::Rows);
+        lock_account(&tables, &id, RowLock::NoKeyUpdate, Wait::Yes);
     }
     write_user(&[
         text(row, guard),

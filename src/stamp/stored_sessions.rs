@@ -6,6 +6,7 @@
 use super::reason::Reason;
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::{self, EpochReader};
+use crate::catalog::guard::AccountTables;
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::store::{OpenStore, StoreRow};
 use crate::catalog::store_failure;
@@ -16,7 +17,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Value;
 use crate::pg::invalidation;
 use crate::pg::memory::within;
-use crate::pg::relation::FreeLocks;
+use crate::pg::relation::{FreeLocks, Lock};
 use crate::pg::report::OrRaise;
 use crate::pg::restricted::{Failure, attempt, run_as};
 use crate::pg::server::{Subtransaction, sleep_micros, stamping_clock};
@@ -274,13 +275,14 @@ impl Work {
     /// Calls `visit` with everybody.
     fn each_user(&self, mut visit: impl FnMut(&[u8])) {
         let Some(FreeGuard { open, .. }) = &self.free else { return };
-        epochs::each_account(open, |_| true, |key| visit(&key));
+        let tables = AccountTables::all(open, Lock::Read);
+        epochs::each_account(&tables, |_, _| true, |key| visit(&key));
     }
 
     fn is_there(&self, key: &[u8]) -> bool {
         let Some(FreeGuard { open, .. }) = &self.free else { return true };
         let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
-        id.is_some_and(|id| EpochReader::new(open).or_raise().account(&id) != Account::Unknown)
+        id.is_some_and(|id| EpochReader::new(open, &id).or_raise().account(&id) != Account::Unknown)
     }
 }
 

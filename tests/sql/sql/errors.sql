@@ -27,8 +27,8 @@ SELECT * FROM mistake('SELECT session_valid(1, now())');
 -- What cannot be guarded.
 CREATE VIEW a_view AS SELECT * FROM members;
 CREATE MATERIALIZED VIEW a_matview AS SELECT * FROM members;
-CREATE TABLE a_partitioned (id int PRIMARY KEY, active boolean) PARTITION BY RANGE (id);
-CREATE TABLE a_partition PARTITION OF a_partitioned FOR VALUES FROM (1) TO (100);
+CREATE TABLE a_partitioned (id int, active boolean, PRIMARY KEY (id, active)) PARTITION BY LIST (active);
+CREATE TABLE a_partition PARTITION OF a_partitioned DEFAULT;
 CREATE TEMP TABLE a_temporary (id int PRIMARY KEY, active boolean);
 CREATE UNLOGGED TABLE an_unlogged (id int PRIMARY KEY, active boolean);
 SELECT r AS relation, m.code, regexp_replace(m.message, 'pg_temp_\d+', 'pg_temp') AS message, m.detail, m.hint FROM unnest(ARRAY['a_view', 'a_matview', 'members_id_seq', 'members_pkey', 'pg_class', 'a_partitioned', 'a_partition', 'a_temporary', 'an_unlogged']) AS r,

@@ -41,7 +41,7 @@ RESET constraint_exclusion;
 -- A row written by hand guards neither a view nor a table of somebody else's.
 SET ROLE regress_mallory;
 CREATE VIEW m.v AS SELECT 1 AS id, m.really() = 1 AS active;
-CREATE TABLE m.partitioned (id int, active boolean) PARTITION BY LIST (id);
+CREATE TABLE m.partitioned (id int, active boolean) PARTITION BY LIST (active);
 INSERT INTO session_guard.guard (name, schema_name, table_name, table_owner, id_column, active_column) VALUES
     ('pg_authid', 'pg_catalog', 'pg_authid', 'postgres', 'rolname', 'rolsuper'), ('m.v', 'm', 'v', 'regress_mallory', 'id', 'active'),
     ('m.partitioned', 'm', 'partitioned', 'regress_mallory', 'id', 'active');
