@@ -6,7 +6,7 @@
 
 use super::columns::GuardColumns;
 use super::hints;
-use super::triggers::{PARTITION_TRIGGERS, PARTITION_TRUNCATE, served_guard};
+use super::triggers::{PARTITION_TRIGGERS, served_guard};
 use super::unwatched::TriggerState;
 use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -279,9 +279,4 @@ impl Changes {
         changes.are_others_changed |= !recorded.is_empty();
         changes
     }
-}
-
-/// Whether a trigger's call is one of a partition, by the trigger.
-pub fn is_of_partition(name: &str, is_clone: bool) -> bool {
-    is_clone || name == PARTITION_TRUNCATE
 }

@@ -8,7 +8,8 @@ use crate::cache::guard_cache::{self, GuardRef};
 use crate::catalog::columns::GuardColumns;
 use crate::catalog::epochs::user_epoch;
 use crate::catalog::guard::OpenGuard;
-use crate::catalog::{location, partitions, unwatched};
+use crate::catalog::triggers::PARTITION_TRUNCATE;
+use crate::catalog::{location, unwatched};
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::Change;
 use crate::core::user_id::UserId;
@@ -71,7 +72,8 @@ fn stamp(fcinfo: pg_sys::FunctionCallInfo) {
 /// The guarded table: the trigger's, or the one that it is a partition of. `None` for one that was
 /// detached, and has the trigger for TRUNCATE still.
 fn guarded_table(call: &TriggerCall) -> Option<pg_sys::Oid> {
-    if !partitions::is_of_partition(&call.name(), call.is_clone()) {
+    let is_own = || call.is_row_level() || call.name() != PARTITION_TRUNCATE;
+    if !call.is_clone() && is_own() {
         return Some(call.relid());
     }
     guard_cache::guarded_above(call.relid(), call.arguments().first()?)
