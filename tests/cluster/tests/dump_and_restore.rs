@@ -728,3 +728,58 @@ fn rows_of_stores_that_were_planted_do_nothing_after_a_superusers_restore() {
         assert_eq!(answer(&mut client, is_superuser), "f");
     }
 }
+
+/// Partitions that number the columns otherwise, one without its triggers' being made by `attach`.
+const PARTITIONED: &str = "
+    CREATE TABLE members (id int PRIMARY KEY, active boolean NOT NULL) PARTITION BY RANGE (id);
+    CREATE TABLE members_1 PARTITION OF members FOR VALUES FROM (0) TO (10);
+    CREATE TABLE members_2 (active boolean NOT NULL, id int NOT NULL);
+    ALTER TABLE members ATTACH PARTITION members_2 FOR VALUES FROM (10) TO (20);
+    INSERT INTO members SELECT n, true FROM generate_series(1, 19) AS n;
+    CREATE EXTENSION pg_session_guard;
+    SELECT session_guard.attach('members');";
+
+#[test]
+fn a_partitioned_users_table_is_armed_when_it_is_restored() {
+    let cluster = Cluster::start(&[]);
+    let mut client = cluster.create_database("source");
+    run(&mut client, PARTITIONED);
+    let login =
+        |client: &mut Client, id: u32| answer(client, &format!("SELECT session_start({id})"));
+    let logins = [login(&mut client, 1), login(&mut client, 11), login(&mut client, 12)];
+    run(&mut client, "UPDATE members SET active = false WHERE id IN (1, 11)");
+    run(&mut client, "UPDATE members SET active = true WHERE id IN (1, 11)");
+    let verdicts = format!(
+        "SELECT concat_ws(' ', session_verdict(1, '{}'), session_verdict(11, '{}'), session_verdict(12, '{}'))",
+        logins[0], logins[1], logins[2]
+    );
+    assert_eq!(answer(&mut client, &verdicts), "revoked revoked valid");
+    for (format, jobs) in [("plain", "1"), ("custom", "2")] {
+        println!("format {format}");
+        let database = format!("from_{format}");
+        let file = dump(&cluster, &database, &["-F", format]);
+        let mut copy = cluster.create_database(&database);
+        output_of(&mut match format {
+            "plain" => {
+                let mut psql = psql(&cluster, &database, &file);
+                psql.args(["-v", "ON_ERROR_STOP=1"]);
+                psql
+            }
+            _ => restore(&cluster, &database, &["--exit-on-error", "-j", jobs], &file),
+        });
+        assert!(problems(&mut copy).is_empty());
+        assert_eq!(answer(&mut copy, &verdicts), "revoked revoked valid");
+        run(&mut copy, "UPDATE members_2 SET active = false WHERE id = 12");
+        run(&mut copy, "UPDATE members SET active = true WHERE id = 12");
+        assert_eq!(answer(&mut copy, &verdicts), "revoked revoked revoked");
+        let late = login(&mut copy, 1);
+        run(&mut copy, "TRUNCATE members_2");
+        run(&mut copy, "SELECT session_guard.reconcile()");
+        let verdict = format!("SELECT session_verdict(1, '{late}')");
+        assert_eq!(answer(&mut copy, &verdict), "revoked");
+        assert!(problems(&mut copy).is_empty());
+        run(&mut copy, "CREATE TABLE members_3 PARTITION OF members FOR VALUES FROM (20) TO (30)");
+        repair(&mut copy);
+        assert!(problems(&mut copy).is_empty());
+    }
+}

@@ -479,3 +479,71 @@ fn a_standby_answers_as_of_what_it_has_replayed() {
     run(&mut here, "UPDATE ab_user SET active = NOT active");
     assert_eq!(verdict(&mut here, 1, &session), "disabled");
 }
+
+#[test]
+fn changes_of_a_partitioned_table_stamp_on_the_subscriber() {
+    const PARTITIONED: &str = "
+        CREATE TABLE ab_user (id int PRIMARY KEY, active boolean) PARTITION BY RANGE (id);
+        CREATE TABLE ab_user_1 PARTITION OF ab_user FOR VALUES FROM (0) TO (10);
+        CREATE TABLE ab_user_2 (active boolean, id int NOT NULL);
+        ALTER TABLE ab_user ATTACH PARTITION ab_user_2 FOR VALUES FROM (10) TO (20);
+        ALTER TABLE ab_user_2 REPLICA IDENTITY FULL;";
+    let publisher = Cluster::start(&["wal_level = logical"]);
+    let subscriber = Cluster::start(&["wal_level = logical"]);
+    for via_root in [false, true] {
+        println!("publish_via_partition_root = {via_root}");
+        let database = format!("via_root_{via_root}");
+        let mut there = publisher.create_database(&database);
+        run(&mut there, PARTITIONED);
+        run(&mut there, "INSERT INTO ab_user SELECT n, true FROM generate_series(1, 19) AS n");
+        run(
+            &mut there,
+            &format!(
+                "CREATE PUBLICATION everything FOR TABLE ab_user
+                 WITH (publish_via_partition_root = {via_root})"
+            ),
+        );
+        let mut here = subscriber.create_database(&database);
+        run(&mut here, PARTITIONED);
+        run(&mut here, "CREATE EXTENSION pg_session_guard");
+        run(
+            &mut here,
+            &format!(
+                "CREATE SUBSCRIPTION {database} CONNECTION 'host={} user=postgres dbname={database}'
+                 PUBLICATION everything",
+                publisher.folder().display()
+            ),
+        );
+        wait_until(&mut here, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel");
+        assert_eq!(answer(&mut here, "SELECT count(*) FROM ab_user"), "19");
+        let logins: Vec<(u32, String)> = [1, 2, 11, 12].map(|id| (id, login(&mut here, id))).into();
+        for (id, login) in &logins {
+            assert_eq!(verdict(&mut here, *id, login), "valid");
+        }
+        // Off and on again, a move to another partition, and a disable.
+        run(&mut there, "UPDATE ab_user SET active = false WHERE id IN (1, 11)");
+        run(&mut there, "UPDATE ab_user SET active = true WHERE id IN (1, 11)");
+        run(
+            &mut there,
+            "DELETE FROM ab_user WHERE id = 19; UPDATE ab_user SET id = 19 WHERE id = 2;",
+        );
+        run(&mut there, "UPDATE ab_user SET active = false WHERE id = 12");
+        wait_until(&mut here, "SELECT NOT active FROM ab_user WHERE id = 12");
+        let verdicts: Vec<String> =
+            logins.iter().map(|(id, login)| verdict(&mut here, *id, login)).collect();
+        assert_eq!(verdicts, ["revoked", "unknown_user", "revoked", "disabled"]);
+        let (_, moved) = &logins[1];
+        assert_eq!(verdict(&mut here, 19, moved), "revoked");
+        let other = login(&mut here, 3);
+        run(&mut there, "TRUNCATE ab_user_2");
+        match via_root {
+            // A publication by the root does not send the TRUNCATE of a partition.
+            true => run(&mut there, "TRUNCATE ab_user"),
+            false => {}
+        }
+        wait_until(&mut here, "SELECT count(*) = 0 FROM ab_user_2");
+        assert_ne!(verdict(&mut here, 3, &other), "valid");
+        assert!(problems(&mut here).is_empty());
+        run(&mut here, &format!("DROP SUBSCRIPTION {database}"));
+    }
+}
