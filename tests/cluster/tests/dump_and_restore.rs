@@ -729,7 +729,7 @@ fn rows_of_stores_that_were_planted_do_nothing_after_a_superusers_restore() {
     }
 }
 
-/// Partitions that number the columns otherwise, one without its triggers' being made by `attach`.
+/// The second partition numbers the columns otherwise.
 const PARTITIONED: &str = "
     CREATE TABLE members (id int PRIMARY KEY, active boolean NOT NULL) PARTITION BY RANGE (id);
     CREATE TABLE members_1 PARTITION OF members FOR VALUES FROM (0) TO (10);

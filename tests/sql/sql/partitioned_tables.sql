@@ -157,6 +157,33 @@ ALTER TABLE named ADD expires_at timestamptz;
 UPDATE named SET expires_at = 'infinity' WHERE id IN ('m', 'zoe');
 SELECT session_guard.attach('named', active_column => 'expires_at', active_when => 'future');
 SELECT id, session_verdict('named', id, now() + interval '5 s') FROM unnest(ARRAY['alice', 'zoe', 'm', 'l']) AS id;
+-- Stores, a watched table, and bans that end by themselves, as of an ordinary table.
+CREATE TABLE banned (id int PRIMARY KEY, banned_until timestamptz) PARTITION BY HASH (id);
+CREATE TABLE banned_0 PARTITION OF banned FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE banned_1 (banned_until timestamptz, id int NOT NULL);
+ALTER TABLE banned ATTACH PARTITION banned_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO banned SELECT generate_series(1, 20);
+CREATE TABLE stored AS SELECT n AS user_id FROM generate_series(1, 20) AS n;
+CREATE TABLE role_of (user_id int, role_id int);
+SELECT session_guard.attach('banned', active_column => 'banned_until', active_when => 'past');
+SELECT session_guard.add_store('stored', 'user_id', users => 'banned');
+SELECT session_guard.watch('role_of', 'user_id', users => 'banned');
+UPDATE banned SET banned_until = 'infinity' WHERE id <= 4;
+INSERT INTO role_of VALUES (5, 1), (6, 1), (999, 1);
+SELECT min(user_id), count(*) FROM stored;
+SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.banned' ORDER BY user_id;
+SELECT session_guard.revoke_all_sessions('banned') IS NOT NULL;
+SELECT count(*) FROM stored;
+-- A partition whose index cannot be used is read as a heap, and told.
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'banned_1_pkey'::regclass;
+\c -
+SELECT id, session_verdict('banned', id, now() + interval '5 s') FROM unnest(ARRAY[1, 2, 7, 8, 9, 10]) AS id;
+SELECT check_name, detail, remedy FROM session_guard.health() WHERE guard = 'public.banned' AND NOT ok;
+REINDEX TABLE banned_1;
+SELECT check_name, detail, remedy FROM session_guard.health() WHERE guard = 'public.banned' AND NOT ok;
+SELECT session_guard.detach('banned', forget => true);
+DROP TABLE banned, stored, role_of;
+
 -- Tables that are partitioned by something else. A function in the key would run with the rights of
 -- the extension's owner: no path of the guard loads it.
 CREATE FUNCTION compare(a int, b int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
