@@ -78,7 +78,7 @@ SELECT id, last_epoch(id::text) FROM generate_series(4, 6) AS id;
 SELECT session_guard.epoch_of(5) IS NULL, session_valid(6, now());
 TRUNCATE users_2;
 SELECT reason FROM session_guard.guard_epoch WHERE guard = 'public.users';
-SELECT session_verdict(6, now() - interval '1 s');
+SELECT session_verdict(6, now() - interval '1 min');
 CREATE TEMPORARY TABLE before AS SELECT epoch FROM session_guard.guard_epoch WHERE guard = 'public.users';
 TRUNCATE users_3;
 SELECT g.epoch > before.epoch AS raised FROM session_guard.guard_epoch AS g, before WHERE guard = 'public.users';
