@@ -5,6 +5,7 @@ use super::relation::{Lock, Relation, RelationKind};
 use super::snapshot::Snapshot;
 use crate::core::user_id::{IdType, UserId};
 use pgrx::pg_sys::{self, Oid};
+use std::collections::VecDeque;
 use std::ffi::c_int;
 
 /// A table below a partitioned one.
@@ -24,20 +25,9 @@ pub fn below(relid: Oid) -> Vec<Member> {
     if !is_partitioned(relid) {
         return members;
     }
-    let Some(inherits) = Relation::open(pg_sys::InheritsRelationId, Lock::Read) else {
-        return members;
-    };
-    let mut parents = std::collections::VecDeque::from([relid]);
+    let mut parents = VecDeque::from([relid]);
     while let Some(parent) = parents.pop_front() {
-        let key = [Key::oid(pg_sys::Anum_pg_inherits_inhparent as i16, parent)];
-        let mut children = Vec::new();
-        inherits.scan_keys(&Snapshot::latest(&inherits), &key, |row| {
-            if row.bool(pg_sys::Anum_pg_inherits_inhdetachpending as i16) != Some(true) {
-                children.extend(row.oid(pg_sys::Anum_pg_inherits_inhrelid as i16));
-            }
-        });
-        children.sort_by_key(|relid| relid.to_u32());
-        for relid in children {
+        for relid in children(parent) {
             let is_partitioned = is_partitioned(relid);
             if is_partitioned {
                 parents.push_back(relid);
@@ -46,6 +36,38 @@ pub fn below(relid: Oid) -> Vec<Member> {
         }
     }
     members
+}
+
+/// A table below this one that another role owns, partitions and tables that inherit alike: a
+/// statement on this one calls its triggers.
+pub fn below_of_another_owner(table: &Relation) -> Option<Oid> {
+    let mut parents = vec![table.oid()];
+    while let Some(parent) = parents.pop() {
+        for relid in children(parent) {
+            let child = Relation::open(relid, Lock::Read);
+            if child.is_some_and(|child| child.owner() != table.owner()) {
+                return Some(relid);
+            }
+            parents.push(relid);
+        }
+    }
+    None
+}
+
+/// Those right below, by OID, but for those that are being detached.
+fn children(parent: Oid) -> Vec<Oid> {
+    let mut children = Vec::new();
+    let Some(inherits) = Relation::open(pg_sys::InheritsRelationId, Lock::Read) else {
+        return children;
+    };
+    let key = [Key::oid(pg_sys::Anum_pg_inherits_inhparent as i16, parent)];
+    inherits.scan_keys(&Snapshot::latest(&inherits), &key, |row| {
+        if row.bool(pg_sys::Anum_pg_inherits_inhdetachpending as i16) != Some(true) {
+            children.extend(row.oid(pg_sys::Anum_pg_inherits_inhrelid as i16));
+        }
+    });
+    children.sort_by_key(|relid| relid.to_u32());
+    children
 }
 
 /// The tables that a partition belongs to, the nearest first.
@@ -134,12 +156,17 @@ struct PartitionKey {
 
 impl Relation {
     /// Which table below this partitioned one takes rows of this id, by what PostgreSQL's executor
-    /// does with a row (PostgreSQL source, `get_partition_for_tuple`). The table, and those below
-    /// it that are partitioned, are keyed by the column: see `is_keyed_by`.
+    /// does with a row (PostgreSQL source, `get_partition_for_tuple`).
+    ///
+    /// Each level is looked at again, whatever the guard has found before: another one can be
+    /// attached meanwhile, with any key, and a level that is there keeps its own.
     pub fn route(&self, column: &str, id_type: IdType, id: &UserId) -> Route {
         let Some(attno) = self.column_named(column).map(|column| column.attno) else {
             return Route::Unknown;
         };
+        if !is_keyed_by(self.oid(), attno) {
+            return Route::Unknown;
+        }
         match self.route_once(attno, id_type, id) {
             Route::To(relid) if is_partitioned(relid) => Relation::open(relid, Lock::Read)
                 .map_or(Route::Nowhere, |level| level.route(column, id_type, id)),
