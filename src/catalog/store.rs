@@ -7,8 +7,9 @@ use super::unwatched::{AddedStore, TriggerState};
 use crate::core::user_id::IdType;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{
-    RelationName, quote_identifier, quote_literal, shown_identifier, shown_type,
+    RelationName, quote_identifier, quote_literal, shown_identifier, shown_relation, shown_type,
 };
+use crate::pg::partitions::below_of_another_owner;
 use crate::pg::relation::{Column, Lock, Persistence, Relation, RelationKind};
 use crate::pg::roles;
 use crate::pg::snapshot::Snapshot;
@@ -197,6 +198,7 @@ impl StoreRow {
 
     /// The columns, checked.
     pub fn columns(&self, table: &Relation) -> Result<OpenStore, GuardError> {
+        check_owners_below(table)?;
         let user_id = guard::column(table, &self.user_id_column)?;
         let IdColumn { id_type, .. } = guard::id_column(table, &user_id)?;
         let revoked_at = match &self.revoked_at_column {
@@ -332,6 +334,20 @@ pub fn check_kind(table: &Relation) -> Result<(), GuardError> {
             }
         }
     }
+}
+
+/// Who owns a table below the store has triggers there, which would run with the rights of the
+/// store's owner.
+fn check_owners_below(table: &Relation) -> Result<(), GuardError> {
+    let Some(below) = below_of_another_owner(table) else { return Ok(()) };
+    let (name, owner) = (table.shown_name(), roles::shown_role(table.owner()));
+    let below = shown_relation(below);
+    let message = format!("table {below} below session store {name} belongs to another role");
+    let hint = Hint::advice(format!(
+        "Look at its triggers and rules first: stamps call them with the rights of {owner}. Then \
+         a superuser gives it to {owner}."
+    ));
+    Err(GuardError::new(ErrorKind::NotPermitted, message, hint))
 }
 
 fn column_gone(table: &Relation, column: &str) -> GuardError {

@@ -145,6 +145,25 @@ INSERT INTO al.old_secret VALUES (1);
 UPDATE lib.users SET active = true WHERE id = 1;
 SELECT (SELECT string_agg(user_id::text, ' ') FROM al.secret) AS secret, (SELECT string_agg(user_id::text, ' ') FROM al.old_secret) AS old_secret;
 
+-- A table below the store that is another role's has triggers of that role: they must not run with the rights of the store's owner.
+CREATE TABLE lib.parted (user_id int) PARTITION BY LIST (user_id);
+CREATE TABLE lib.parted_1 PARTITION OF lib.parted DEFAULT;
+CREATE TABLE lib.above (user_id int);
+CREATE TABLE lib.below () INHERITS (lib.above);
+ALTER TABLE lib.parted_1 OWNER TO regress_mallory;
+ALTER TABLE lib.below OWNER TO regress_mallory;
+SELECT session_guard.add_store('lib.parted', 'user_id', users => 'lib.users');
+SELECT session_guard.add_store('lib.above', 'user_id', users => 'lib.users');
+ALTER TABLE lib.parted_1 OWNER TO :"owner";
+SELECT session_guard.add_store('lib.parted', 'user_id', users => 'lib.users');
+ALTER TABLE lib.parted_1 OWNER TO regress_mallory;
+INSERT INTO lib.parted VALUES (1);
+UPDATE lib.users SET active = NOT active WHERE id = 1;
+SELECT user_id FROM lib.parted;
+ALTER TABLE lib.parted_1 OWNER TO :"owner";
+UPDATE lib.users SET active = NOT active WHERE id = 1;
+SELECT user_id FROM lib.parted;
+
 DROP EXTENSION pg_session_guard;
 ALTER DATABASE :"database" OWNER TO :"owner";
 DROP SCHEMA m, al, lib CASCADE;
