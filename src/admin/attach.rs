@@ -174,6 +174,8 @@ pub fn put_in_place(
             unwatched::note(&row.name, "the triggers were not all in place");
         } else if before_lock.are_partitions_changed {
             unwatched::note(&row.name, "a partition is gone, or its triggers were changed");
+        } else if before_lock.are_partitions_old {
+            unwatched::note(&row.name, "a partition was there before it was reconciled");
         }
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
@@ -344,6 +346,8 @@ fn lock_users(
         was_armed: was_armed || is_as_requested && was_recorded && partitions.is_none(),
         added: partitions.map_or(Vec::new(), |partitions| partitions.added.clone()),
         are_partitions_changed: partitions.is_some_and(|all| all.are_others_changed),
+        are_partitions_old: partitions
+            .is_some_and(|all| all.added.iter().any(|relid| !partitions::came_now(*relid, stamp))),
     })
 }
 
@@ -355,6 +359,9 @@ struct BeforeLock {
     added: Vec<Oid>,
     /// Whether others are gone, or their triggers were changed.
     are_partitions_changed: bool,
+    /// Whether one of those that were attached has been there before this transaction: accounts
+    /// may have come and gone in it, and TRUNCATE calls nothing there.
+    are_partitions_old: bool,
 }
 
 /// Epochs are keyed by the id column, so that one cannot be changed under them; the rest can.

@@ -12,6 +12,7 @@ use crate::core::user_id::UserId;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::partitions::{self, Route};
 use crate::pg::relation::{Lock, Persistence, Relation, RelationKind};
+use crate::pg::server::is_current_transaction;
 use crate::pg::triggers::rows_of;
 use pgrx::pg_sys::Oid;
 use std::rc::Rc;
@@ -237,6 +238,12 @@ impl Recorded {
             triggers: parts.next()?.to_owned(),
         })
     }
+}
+
+/// Whether a partition came in this transaction, so that nothing can have happened in it before.
+pub fn came_now(relid: Oid, stamp: Oid) -> bool {
+    let triggers = rows_of(relid, stamp);
+    !triggers.is_empty() && triggers.iter().all(|row| is_current_transaction(row.xmin))
 }
 
 /// The partitions as they are, to be recorded. With the rights of the extension's owner.
