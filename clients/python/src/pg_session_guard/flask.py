@@ -2,8 +2,8 @@
 
     guard = SessionGuard(app, db.session, User)
 
-It loads the users, in place of `@login_manager.user_loader`: one query gives the user, and whether
-the session counts.
+It loads the users: one query gives the user, and whether the session counts. A loader of the app's
+own is called after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import flask
-from flask import Flask, abort, flash, g, jsonify, make_response, redirect, request, session
+from flask import (
+    Flask,
+    abort,
+    flash,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    request,
+    request_started,
+    session,
+)
 from flask_login import current_user, logout_user, user_logged_in, user_unauthorized
 from flask_login.utils import login_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -55,7 +66,8 @@ class SessionGuard:
         self.query = database.UserQuery(self.user_class, self.settings)
         self.remembered = RememberedLogins(app)
         app.extensions["session_guard"] = self
-        self.login_manager.user_loader(self.load_user)
+        self._take_over_loader()
+        request_started.connect(self._at_request, app)
         user_logged_in.connect(self._at_login, app)
         user_unauthorized.connect(self._at_unauthorized, app)
         app.after_request(self._after_request)
@@ -64,9 +76,27 @@ class SessionGuard:
 
     def user_loader(self, loader: Callable[[str], Any]) -> Callable[[str], Any]:
         """For apps that load users in their own way. `session.get` in it makes no query: the user
-        is there already."""
+        is there already. `@login_manager.user_loader` does the same."""
         self._loader = loader
         return loader
+
+    def _take_over_loader(self) -> None:
+        """Flask-Login has one loader, which is the guard's. One that the app gives it, before or
+        after, is called by the guard: in its place, it would let sessions in that have ended."""
+        loader = self.login_manager._user_callback
+        guard = _guard_of(loader)  # Of another app, where two of them share a LoginManager.
+        self._loader = self._loader or (guard._loader if guard else loader)
+        self.login_manager._user_callback = self.load_user
+        self.login_manager.user_loader = self.user_loader
+
+    def _at_request(self, app: Flask, **_: Any) -> None:
+        """Before anything of the app's own runs."""
+        if _guard_of(app.login_manager._user_callback) is None:  # type: ignore[attr-defined]
+            raise RuntimeError(
+                "no session is checked: Flask-Login has another loader than SessionGuard's."
+                " Write @guard.user_loader in place of @login_manager.user_loader,"
+                " and SessionGuard(app, …) after the last LoginManager(app)"
+            )
 
     def load_user(self, user_id: str) -> Any:
         kept, session_id = session.get(LOGIN_TIME_KEY), session.get(SESSION_ID_KEY)
@@ -220,6 +250,11 @@ class SessionGuard:
         except SQLAlchemyError:
             self.app.logger.exception("cannot end sessions by pg_session_guard")
             unavailable()
+
+
+def _guard_of(loader: Any) -> SessionGuard | None:
+    guard = getattr(loader, "__self__", None)
+    return guard if isinstance(guard, SessionGuard) else None
 
 
 def route_kind() -> RouteKind:

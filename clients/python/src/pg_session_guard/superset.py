@@ -38,6 +38,14 @@ class SessionGuard(fab.SessionGuard):
         self.manager = app.appbuilder.sm  # type: ignore[attr-defined]
         self.manager.lm.request_loader(self._load_guest)
 
+    def _at_request(self, app: Flask, **_: Any) -> None:
+        super()._at_request(app)
+        if self.manager.lm._request_callback != self._load_guest:
+            raise RuntimeError(
+                "no guest's token is checked: another request loader has taken the place of"
+                " SessionGuard's. Call SessionGuard(app) last in FLASK_APP_MUTATOR"
+            )
+
     def _end_transaction(self, end: Callable[[], None]) -> None:
         """Unless it is a larger one, of Superset's own, that it belongs to."""
         if not g.get("in_transaction"):

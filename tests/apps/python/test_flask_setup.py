@@ -1,0 +1,173 @@
+"""How Flask apps are put together, each made in the test itself: loaders, tables, ids, rights."""
+
+import pytest
+from adapters import ADAPTERS
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token, jwt_required
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from pg_session_guard.flask import SessionGuard
+from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
+from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select
+from sqlalchemy.orm import declarative_base, scoped_session, sessionmaker
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
+Base = declarative_base()
+
+
+class User(UserMixin, Base):
+    __tablename__ = "users"
+    id = Column(BigInteger, primary_key=True)
+    username = Column(Text)
+    password = Column(Text)
+    active = Column(Boolean)
+
+
+@pytest.fixture
+def db(adapter):
+    engine = create_engine(adapter.environment["DATABASE_URL"])
+    yield scoped_session(sessionmaker(engine))
+    engine.dispose()
+
+
+def new_app(db, **config):
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="a secret of the tests, longer than 32 bytes", **config)
+    app.teardown_appcontext(lambda _error: db.remove())
+    LoginManager(app)
+    return app
+
+
+def add_routes(app, db, user_class=User):
+    @app.post("/login/<name>")
+    def login(name):
+        login_user(db.scalar(select(user_class).where(user_class.username == name)), remember=True)
+        return {}
+
+    @app.get("/me")
+    @login_required
+    def me():
+        return {"name": current_user.username}
+
+    return app
+
+
+def logged_in(app, name="alice"):
+    client = app.test_client()
+    assert client.post(f"/login/{name}").status_code == 200
+    return client
+
+
+def me(client):
+    return client.get("/me", headers={"Accept": "application/json"}).status_code
+
+
+def end_sessions(adapter):
+    adapter.set_active(False)
+    adapter.set_active(True)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_loader_of_the_app_is_called_by_the_guard_and_not_in_its_place(adapter, db, moment):
+    app = new_app(db)
+    called = []
+
+    def load(user_id):
+        called.append(user_id)
+        return db.get(User, int(user_id)) if len(called) < 3 else None
+
+    if moment == "before":
+        app.login_manager.user_loader(load)
+    SessionGuard(app, db, User)
+    if moment == "after":
+        assert app.login_manager.user_loader(load) is load
+    add_routes(app, db)
+    client = logged_in(app)
+    assert me(client) == 200
+    assert called
+    end_sessions(adapter)
+    assert me(client) == 401
+    client = logged_in(app)
+    called.extend("xxx")
+    assert me(client) == 401  # The app's own loader may refuse, too.
+
+
+def test_two_apps_that_share_a_login_manager_are_both_guarded(adapter, db):
+    manager = LoginManager()
+    manager.user_loader(lambda user_id: db.get(User, int(user_id)))
+    apps = []
+    for _ in range(2):
+        app = new_app(db)
+        manager.init_app(app)
+        guard = SessionGuard(app, db, User)
+        apps.append(add_routes(app, db))
+    assert guard._loader("1").username == "alice"  # The app's own, and not another guard.
+    clients = [logged_in(app) for app in apps]
+    assert [me(client) for client in clients] == [200, 200]
+    end_sessions(adapter)
+    assert [me(client) for client in clients] == [401, 401]
+
+
+def set_behind(app, db):
+    app.login_manager._user_callback = lambda user_id: db.get(User, int(user_id))
+
+
+def another_manager(app, db):
+    LoginManager(app).user_loader(lambda user_id: db.get(User, int(user_id)))
+
+
+@pytest.mark.parametrize("replace", [set_behind, another_manager])
+def test_an_app_whose_loader_is_not_the_guard_s_serves_nothing(adapter, db, replace):
+    app = new_app(db, TESTING=True)
+    SessionGuard(app, db, User)
+    add_routes(app, db)
+    replace(app, db)
+    with pytest.raises(RuntimeError, match=r"@guard\.user_loader"):
+        app.test_client().get("/me")
+
+
+def token_app(db):
+    app = new_app(db, JWT_SECRET_KEY="a secret of the tests, longer than 32 bytes", TESTING=True)
+    guard = SessionGuard(app, db, User)
+
+    @app.post("/token")
+    def token():
+        return {"token": create_access_token("1")}
+
+    @app.get("/by-token")
+    @jwt_required()
+    def by_token():
+        return {}
+
+    return app, guard, JWTManager(app)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_token_loaders_of_the_app_are_called_beside_the_guard_s(adapter, db, moment):
+    app, guard, manager = token_app(db)
+    blocked = []
+    if moment == "after":
+        protect_tokens(manager, guard)
+    manager.additional_claims_loader(lambda _identity: {"role": "reader"})
+    manager.token_in_blocklist_loader(lambda _header, token: token["role"] in blocked)
+    if moment == "before":
+        protect_tokens(manager, guard)
+    client = app.test_client()
+
+    def status():
+        return client.get("/by-token", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    token = client.post("/token").json["token"]
+    assert status() == 200
+    blocked.append("reader")
+    assert status() == 401
+    blocked.clear()
+    end_sessions(adapter)
+    assert status() == 401
+
+
+def test_an_app_whose_token_loader_is_not_the_guard_s_serves_nothing(adapter, db):
+    app, guard, manager = token_app(db)
+    protect_tokens(manager, guard)
+    manager._token_in_blocklist_callback = lambda _header, _token: False
+    with pytest.raises(RuntimeError, match="protect_tokens"):
+        app.test_client().get("/by-token")
