@@ -13,6 +13,8 @@ from python_helpers import EXAMPLES, PASSWORD, commands, databases, serving, wai
 
 SERVERS = Path(__file__).parent / "servers"
 OWNER = "session_guard_python"
+# A second users table, of a name that must be quoted.
+MEMBERS = '"Club"."Our ""Members"""'
 # The longest that a request may take, on a slow machine.
 LONGEST = 15
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

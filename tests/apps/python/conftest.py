@@ -1,7 +1,7 @@
 """For each adapter, a database of its own and one server."""
 
 import pytest
-from adapters import ADAPTERS
+from adapters import ADAPTERS, MEMBERS, OWNER
 
 
 @pytest.fixture(scope="session", params=ADAPTERS, ids=lambda adapter: adapter.name)
@@ -24,3 +24,15 @@ def everybody_is_enabled(request):
     if "adapter" in request.fixturenames:
         adapter = request.getfixturevalue("adapter")
         adapter.sql(f"UPDATE {adapter.table} SET {adapter.active} = true WHERE NOT {adapter.active}")
+
+
+@pytest.fixture
+def members(adapter):
+    """Guarded beside the default guard's users, under the same ids."""
+    adapter.sql('CREATE SCHEMA "Club"', user=OWNER)
+    adapter.sql(f"CREATE TABLE {MEMBERS} (id bigint PRIMARY KEY, username text, active bool)", user=OWNER)
+    adapter.sql(f"INSERT INTO {MEMBERS} SELECT id, username, true FROM users", user=OWNER)
+    adapter.sql(f"SELECT session_guard.attach('{MEMBERS}')", user=OWNER)
+    yield
+    adapter.sql(f"SELECT session_guard.detach('{MEMBERS}', forget => true)", user=OWNER)
+    adapter.sql('DROP SCHEMA "Club" CASCADE')

@@ -1,14 +1,17 @@
 """How Flask apps are put together, each made in the test itself: loaders, tables, ids, rights."""
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
-from adapters import ADAPTERS
+from adapters import ADAPTERS, MEMBERS
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
+from pg_session_guard.sqlalchemy import valid_column
 from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select
-from sqlalchemy.orm import declarative_base, scoped_session, sessionmaker
+from sqlalchemy.orm import aliased, declarative_base, scoped_session, sessionmaker
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 Base = declarative_base()
@@ -171,3 +174,52 @@ def test_an_app_whose_token_loader_is_not_the_guard_s_serves_nothing(adapter, db
     manager._token_in_blocklist_callback = lambda _header, _token: False
     with pytest.raises(RuntimeError, match="protect_tokens"):
         app.test_client().get("/by-token")
+
+
+class Member(UserMixin, Base):
+    __tablename__ = 'Our "Members"'
+    __table_args__ = {"schema": "Club"}  # noqa: RUF012
+    id = Column(BigInteger, primary_key=True)
+    username = Column(Text)
+
+
+def set_member_active(adapter, active):
+    adapter.sql(f"UPDATE {MEMBERS} SET active = %s WHERE username = 'alice'", active)
+
+
+def test_the_guard_of_the_class_s_own_table_is_asked(adapter, db, members):
+    app = new_app(db)
+    guard = SessionGuard(app, db, Member)
+    add_routes(app, db, Member)
+    adapter.set_active(False)  # Somebody else of the same id.
+    client = logged_in(app)
+    assert me(client) == 200
+    set_member_active(adapter, False)
+    assert me(client) == 401
+    with app.test_request_context():
+        assert guard.start(1) is None
+    set_member_active(adapter, True)
+    assert me(client) == 401
+
+
+def test_a_setting_names_another_table_than_the_class_s(adapter, db, members):
+    app = new_app(db, SESSION_GUARD_USERS="users")
+    SessionGuard(app, db, Member)
+    add_routes(app, db, Member)
+    client = logged_in(app)
+    set_member_active(adapter, False)
+    assert me(client) == 200
+    adapter.set_active(False)
+    assert me(client) == 401
+
+
+def test_valid_column_asks_of_the_column_s_table(adapter, db, members):
+    def is_valid(of, **named):
+        login_at = datetime.now(timezone.utc) + timedelta(seconds=5)
+        valid = db.scalar(select(valid_column(of.id, login_at, **named)).where(of.username == "alice"))
+        db.remove()
+        return valid
+
+    set_member_active(adapter, False)
+    assert [is_valid(users) for users in (Member, aliased(Member), User)] == [False, False, True]
+    assert is_valid(Member, users="users")

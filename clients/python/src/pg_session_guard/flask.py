@@ -62,7 +62,7 @@ class SessionGuard:
             )
         self.app = app
         self.login_manager = app.login_manager
-        self.settings = Settings.of_config(app.config)
+        self.settings = database.for_class(Settings.of_config(app.config), self.user_class)
         self.query = database.UserQuery(self.user_class, self.settings)
         self.remembered = RememberedLogins(app)
         app.extensions["session_guard"] = self

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     DateTime,
+    Table,
     Text,
     and_,
     bindparam,
@@ -43,11 +45,13 @@ def valid_column(
 ) -> Any:
     """To select beside the user: it is true where the session still counts.
 
-    `user_id` is the column of the id, so that the check rides on the app's own query. `login_at` is
-    a datetime or None, or a parameter. A session's own id has no time: once it is ended it stays
-    so, since it is never used again.
+    `user_id` is the column of the id, so that the check rides on the app's own query. The guard of
+    its table is asked, unless `users` names another as SQL does. `login_at` is a datetime or None,
+    or a parameter. A session's own id has no time: once it is ended it stays so, since it is never
+    used again.
     """
     arguments = [cast(user_id, Text), cast(_value(login_at, TIME), TIME)]
+    users = users or _table_of_column(user_id)
     if users:
         arguments.insert(0, cast(literal(users, Text), REGCLASS))
     valid = func.session_valid(*arguments)
@@ -61,14 +65,52 @@ def _value(value: Any, its_type: Any) -> Any:
     return value if isinstance(value, BindParameter) else literal(value, its_type)
 
 
+def users_table(user_class: type[Any]) -> str:
+    """The table of the class, as SQL names it: to be the `users` of Settings. Of classes that
+    inherit, the one with the ids of all."""
+    table = _key_column(user_class).table
+    if not isinstance(table, Table):
+        raise TypeError(
+            f"{user_class.__name__} is mapped to no table: name the guarded one by"
+            " SESSION_GUARD_USERS"
+        )
+    return _quoted(table)
+
+
+def for_class(settings: Settings, user_class: type[Any]) -> Settings:
+    """The guard of the class's own table is asked, and not the default one: another table has other
+    users under the same ids."""
+    return settings if settings.users else replace(settings, users=users_table(user_class))
+
+
+def _key_column(user_class: type[Any]) -> Any:
+    mapper: Any = inspect(user_class)
+    if len(mapper.primary_key) != 1:
+        raise TypeError(f"{user_class.__name__} must have a primary key of one column")
+    return mapper.primary_key[0]
+
+
+def _table_of_column(column: Any) -> str | None:
+    if hasattr(column, "__clause_element__"):
+        column = column.__clause_element__()
+    table = getattr(column, "table", None)
+    while table is not None and not isinstance(table, Table):
+        table = getattr(table, "element", None)  # Of an alias.
+    return None if table is None else _quoted(table)
+
+
+def _quoted(table: Table) -> str:
+    names = [table.schema, table.name] if table.schema else [table.name]
+    return ".".join('"' + str(name).replace('"', '""') + '"' for name in names)
+
+
 class UserQuery:
     """The query of a user by the primary key, and in it whether the session still counts."""
 
     def __init__(self, user_class: type[Any], settings: Settings) -> None:
+        settings = for_class(settings, user_class)
+        column = _key_column(user_class)
         mapper: Any = inspect(user_class)
-        if len(mapper.primary_key) != 1:
-            raise TypeError(f"{user_class.__name__} must have a primary key of one column")
-        column = mapper.primary_key[0]
         self.key_name: str = mapper.get_property_by_column(column).key
         try:
             self.key_type: Callable[[str], Any] = column.type.python_type

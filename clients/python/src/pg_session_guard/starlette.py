@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +43,7 @@ class SessionGuard:
         self.login_path = login_path
         self.user_key = user_key
         self.settings = settings or Settings()
+        self._names_table = bool(self.settings.users)
 
     # --- Logins ---
 
@@ -116,11 +118,20 @@ class SessionGuard:
 
     def load(self, user_class: type[Any], get_db: Callable[..., Any]) -> Callable[..., Any]:
         """A dependency of FastAPI that reads the user and asks, in one query. `get_db` is the app's
-        own dependency, which gives a Session or an AsyncSession of SQLAlchemy."""
+        own dependency, which gives a Session or an AsyncSession of SQLAlchemy. From now on all is
+        asked of the guard of the class's table, logins too, unless the settings name one."""
         from fastapi import Depends
 
-        from pg_session_guard.sqlalchemy import UserQuery
+        from pg_session_guard.sqlalchemy import UserQuery, for_class
 
+        if not self._names_table:
+            settings = for_class(replace(self.settings, users=None), user_class)
+            if self.settings.users not in (None, settings.users):
+                raise TypeError(
+                    f"this SessionGuard asks of {self.settings.users}: make another for"
+                    f" {settings.users}, with a user_key of its own"
+                )
+            self.settings = settings
         query = UserQuery(user_class, self.settings)
 
         async def current_user(request: Request, db: Any = Depends(get_db)) -> Any:  # noqa: B008

@@ -20,7 +20,7 @@ class Settings:
     lock_timeout: float = 2.0
     # None: no message.
     message: str | None = "Your session has ended. Please log in again."
-    # The guarded table; None: the default guard.
+    # The guarded table; None: that of the class of the users, or else the default guard.
     users: str | None = None
     # Each session has an id of its own, so that it can be ended alone.
     end_single_sessions: bool = False

@@ -1,0 +1,80 @@
+"""How Starlette apps are put together: tables, pools, what they give by mistake. Without a server."""
+
+import asyncio
+
+import pytest
+from adapters import ADAPTERS, MEMBERS
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.starlette import SessionGuard
+from sqlalchemy import BigInteger, Column, Text, create_engine
+from sqlalchemy.orm import Session, declarative_base
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
+Base = declarative_base()
+
+
+class User(Base):
+    __tablename__ = "users"
+    id = Column(BigInteger, primary_key=True)
+    username = Column(Text)
+
+
+class Member(Base):
+    __tablename__ = 'Our "Members"'
+    __table_args__ = {"schema": "Club"}  # noqa: RUF012
+    id = Column(BigInteger, primary_key=True)
+    username = Column(Text)
+
+
+@pytest.fixture
+def engine(adapter):
+    engine = create_engine(adapter.environment["DATABASE_URL"])
+    yield engine
+    engine.dispose()
+
+
+def request(session=None, path="/", **headers):
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "path": path, "query_string": b"", "headers": raw, "session": {} if session is None else session}
+    return Request(scope)
+
+
+def run(awaitable):
+    return asyncio.run(awaitable)
+
+
+JSON = {"Accept": "application/json"}
+
+
+def refusal(awaitable):
+    with pytest.raises(HTTPException) as refused:
+        run(awaitable)
+    return refused.value
+
+
+def test_the_guard_of_the_class_s_own_table_is_asked(adapter, engine, members):
+    guard = SessionGuard(engine)
+    load = guard.load(Member, lambda: None)
+    adapter.set_active(False)  # Somebody else of the same id.
+    session = {}
+    assert run(guard.log_in(request(session), 1))
+    with Session(engine) as db:
+        assert run(load(request(session), db)).username == "alice"
+    adapter.sql(f"UPDATE {MEMBERS} SET active = false WHERE id = 1")
+    with Session(engine) as db:
+        assert refusal(load(request(dict(session), **JSON), db)).status_code == 401
+    assert refusal(guard.required(request(dict(session), **JSON))).status_code == 401
+    assert not run(guard.log_in(request(), 1))
+
+
+def test_one_guard_is_asked_of_one_table(adapter, engine):
+    guard = SessionGuard(engine)
+    guard.load(User, lambda: None)
+    guard.load(User, lambda: None)
+    with pytest.raises(TypeError, match="user_key"):
+        guard.load(Member, lambda: None)
+    named = SessionGuard(engine, settings=Settings(users="users"))
+    named.load(Member, lambda: None)
+    assert named.settings.users == "users"
