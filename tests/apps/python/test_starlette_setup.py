@@ -6,6 +6,7 @@ import pytest
 from adapters import ADAPTERS, MEMBERS
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
+from pg_session_guard.starlette_middleware import SessionGuardMiddleware
 from sqlalchemy import BigInteger, Column, Text, create_engine
 from sqlalchemy.orm import Session, declarative_base
 from starlette.exceptions import HTTPException
@@ -78,3 +79,33 @@ def test_one_guard_is_asked_of_one_table(adapter, engine):
     named = SessionGuard(engine, settings=Settings(users="users"))
     named.load(Member, lambda: None)
     assert named.settings.users == "users"
+
+
+@pytest.mark.parametrize(
+    ("open_path", "opened", "closed"),
+    [
+        ("/health", ["/health", "/health/", "/health/live"], ["/health-records", "/healthy", "/", "/a/health"]),
+        ("/static/", ["/static/", "/static/a.css"], ["/static", "/statics", "/"]),
+        ("/", ["/"], ["/private", "//private", ""]),
+        ("", [""], ["/", "/private"]),
+    ],
+)
+def test_an_open_path_is_a_whole_one(adapter, engine, open_path, opened, closed):
+    async def served(*_):
+        pass
+
+    middleware = SessionGuardMiddleware(served, SessionGuard(engine), open_paths=(open_path,))
+    adapter.set_active(False)
+
+    def is_asked(path):
+        session = {"user_id": "1"}
+        run(middleware(request(session, path).scope, None, None))
+        return "user_id" not in session
+
+    assert [is_asked(path) for path in opened] == [False] * len(opened)
+    assert [is_asked(path) for path in closed] == [True] * len(closed)
+
+
+def test_open_paths_are_not_one_text(adapter, engine):
+    with pytest.raises(TypeError, match="open_paths"):
+        SessionGuardMiddleware(None, SessionGuard(engine), open_paths="/health")

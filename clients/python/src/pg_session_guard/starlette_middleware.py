@@ -3,6 +3,7 @@ a session. Inside of SessionMiddleware, so it is added before that one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,15 +15,18 @@ from pg_session_guard.starlette import MESSAGE_KEY, SessionGuard, route_kind
 
 
 class SessionGuardMiddleware:
-    """`open_paths`: what is served without asking, such as static files and health probes."""
+    """`open_paths`: what is served without asking, such as static files and health probes.
+    `/health` is this path, and all below `/health/`."""
 
-    def __init__(self, app: Any, guard: SessionGuard, open_paths: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: Any, guard: SessionGuard, open_paths: Sequence[str] = ()) -> None:
+        if isinstance(open_paths, str):
+            raise TypeError("open_paths is a list of paths")
         self.app = app
         self.guard = guard
-        self.open_paths = open_paths
+        self.open_paths = tuple(open_paths)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] in ("http", "websocket") and not scope["path"].startswith(self.open_paths):
+        if scope["type"] in ("http", "websocket") and not self._is_open(scope["path"]):
             request = HTTPConnection(scope)
             user_id = request.session.get(self.guard.user_key)
             try:
@@ -38,6 +42,9 @@ class SessionGuardMiddleware:
                 return
         await self.app(scope, receive, send)
 
+    def _is_open(self, path: str) -> bool:
+        return any(path == open_path or _is_below(path, open_path) for open_path in self.open_paths)
+
     def _end(self, request: HTTPConnection) -> None:
         """The request goes on as nobody's: the route may be open to all."""
         request.session.clear()
@@ -48,3 +55,8 @@ class SessionGuardMiddleware:
         if route_kind(request) is RouteKind.HTML:
             return PlainTextResponse(error.detail, error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Not of `/` alone, which would be all."""
+    return folder.strip("/") != "" and path.startswith(folder.rstrip("/") + "/")
