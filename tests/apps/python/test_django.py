@@ -119,6 +119,23 @@ def test_the_system_checks_say_what_is_wrong(adapter, tmp_path, change, found):
     assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ([found] if found else []), output
 
 
+@pytest.mark.parametrize("installed", ["", "pg_session_guard"])
+@pytest.mark.parametrize("part", ["MIDDLEWARE", "AUTHENTICATION_BACKENDS"])
+def test_without_its_app_the_middleware_and_the_backend_say_which_line_is_missing(adapter, tmp_path, installed, part):
+    other = {"MIDDLEWARE": "AUTHENTICATION_BACKENDS = [STOCK]", "AUTHENTICATION_BACKENDS": "del MIDDLEWARE[4]"}[part]
+    (tmp_path / "changed.py").write_text(f"""from settings import *
+{other}
+INSTALLED_APPS = [{installed!r} if app == "pg_session_guard.django" else app for app in INSTALLED_APPS]
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app]
+""")
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    log_in = "from django.test import Client; Client().login(username='alice', password='hers')"
+    settings = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": path}
+    done = adapter.run(*MANAGE, "shell", "-c", f"{log_in}; Client().get('/private')", **settings)
+    assert done.returncode != 0
+    assert "ImproperlyConfigured: nobody can log in: add 'pg_session_guard.django' to INSTALLED_APPS" in done.stdout
+
+
 def test_a_guard_that_is_not_there_is_told_with_what_mends_it(adapter, tmp_path):
     adapter.sql("SELECT session_guard.detach('\"Staff Members\"')")
     output = check(adapter, tmp_path, "").stdout

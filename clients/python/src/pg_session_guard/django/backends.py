@@ -10,12 +10,21 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from pg_session_guard.django.asking import is_valid, session_valid, start
-from pg_session_guard.django.conf import is_guarded, reading_connection, writing_connection
+from pg_session_guard.django.conf import (
+    is_guarded,
+    reading_connection,
+    require_app,
+    writing_connection,
+)
 from pg_session_guard.django.question import current_question
 
 
 class SessionGuardMixin:
     """For a backend of your own, before ModelBackend or what is built on it."""
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        require_app()
+        super().__init__(*args, **fields)
 
     def get_user(self, user_id: Any) -> Any:
         question = current_question()

@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from pg_session_guard.core.settings import PREFIX, Settings
+
+APP = "pg_session_guard.django"
+
+
+def require_app() -> None:
+    """The app remembers the time of each login, without which none would count."""
+    if not apps.is_installed(APP):
+        raise ImproperlyConfigured(f"nobody can log in: add {APP!r} to INSTALLED_APPS")
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from pg_session_guard.core.answers import RouteKind, challenge
 from pg_session_guard.django.asking import CannotAsk
+from pg_session_guard.django.conf import require_app
 from pg_session_guard.django.request_guard import RequestGuard, log
 
 UNAVAILABLE_PAGE = (
@@ -29,6 +30,7 @@ class SessionGuardMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        require_app()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
