@@ -223,3 +223,80 @@ def test_valid_column_asks_of_the_column_s_table(adapter, db, members):
     set_member_active(adapter, False)
     assert [is_valid(users) for users in (Member, aliased(Member), User)] == [False, False, True]
     assert is_valid(Member, users="users")
+
+
+class Renamed(Base):
+    """Of whom Flask-Login keeps something else than the primary key."""
+
+    __table__ = User.__table__
+    prefix = "u"
+    is_active = is_authenticated = True
+    is_anonymous = False
+
+    def get_id(self):
+        return f"{self.prefix}{self.id}"
+
+
+@pytest.fixture
+def renamed_app(db):
+    app = new_app(db)
+    SessionGuard(app, db, Renamed)
+    yield add_routes(app, db, Renamed)
+    Renamed.prefix = "u"
+
+
+def load_renamed(db):
+    return lambda user_id: db.get(Renamed, int(user_id.removeprefix("u")))
+
+
+@pytest.mark.parametrize("own_loader", [False, True])
+def test_an_id_of_the_app_s_own_is_kept_beside_the_primary_key(adapter, db, renamed_app, own_loader):
+    if own_loader:
+        renamed_app.login_manager.user_loader(load_renamed(db))
+    client, bob = logged_in(renamed_app), logged_in(renamed_app, "bob")
+    assert me(client) == 200
+    client.delete_cookie("session")
+    assert me(client) == 200  # As it is remembered.
+    assert me(client) == 200  # By the session that it has made.
+    end_sessions(adapter)
+    client.delete_cookie("session")
+    assert [me(client), me(bob)] == [401, 200]
+
+
+def test_an_id_that_the_app_has_changed_ends_its_sessions(adapter, db, renamed_app):
+    client = logged_in(renamed_app)
+    Renamed.prefix = "v"
+    assert me(client) == 401
+    assert me(logged_in(renamed_app)) == 200
+
+
+def test_an_id_is_not_taken_for_the_primary_key_of_somebody_else(adapter, db, renamed_app):
+    """As of a session from before the guard."""
+    Renamed.prefix = "1"
+    client = renamed_app.test_client()
+    bob = adapter.sql("SELECT id FROM users WHERE username = 'bob'")
+    with client.session_transaction() as session:
+        session["_user_id"] = str(bob)
+    assert me(client) == 401
+    client = logged_in(renamed_app)
+    with client.session_transaction() as session:
+        session["_user_id"] = str(bob)
+    assert me(client) == 401
+
+
+def test_a_login_without_a_primary_key_is_no_login(adapter, db):
+    app = new_app(db, PROPAGATE_EXCEPTIONS=False)
+    SessionGuard(app, db, User)
+
+    @app.post("/login/<name>")
+    def login(name):
+        login_user(type("Other", (UserMixin,), {"get_id": lambda _self: "1"})())
+
+    @app.get("/me")
+    @login_required
+    def page():
+        return {}
+
+    client = app.test_client()
+    assert client.post("/login/alice").status_code == 500
+    assert me(client) == 401

@@ -34,7 +34,12 @@ from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
-from pg_session_guard.flask_remember import SESSION_ID_KEY, RememberedLogins
+from pg_session_guard.flask_remember import (
+    PRIMARY_KEY_KEY,
+    SESSION_ID_KEY,
+    RememberedLogins,
+    primary_key_of,
+)
 
 
 class SessionGuard:
@@ -100,15 +105,34 @@ class SessionGuard:
 
     def load_user(self, user_id: str) -> Any:
         kept, session_id = session.get(LOGIN_TIME_KEY), session.get(SESSION_ID_KEY)
+        key = primary_key_of(user_id)
         if kept is None:
-            kept, session_id = self.remembered.login_of(user_id)
-        user, answer = self.check(user_id, kept, session_id)
+            kept, session_id, key = self.remembered.login_of(user_id)
+        user, answer = self.check(key or user_id, kept, session_id)
+        if answer is Answer.SERVE and not self._has_id(user, user_id):
+            answer = answer_to(False, route_kind())
         if answer is Answer.SERVE:
             if kept and LOGIN_TIME_KEY not in session:
-                session[LOGIN_TIME_KEY], session[SESSION_ID_KEY] = kept, session_id
+                self._keep(kept, session_id, user_id, key)
             return self._loader(user_id) if self._loader else user
         self._session_has_ended(answer)
         return None
+
+    def _has_id(self, user: Any, user_id: str) -> bool:
+        """An app whose get_id gives no primary key ends sessions by changing it. And such an id, in
+        a session from before the guard, may be the primary key of somebody else. What has no get_id
+        is left to the app's own loader."""
+        get_id = getattr(user, self.login_manager.id_attribute, None)
+        return get_id is None or str(get_id()) == str(user_id)
+
+    def _keep(
+        self, login_at: str, session_id: str | None, user_id: str, primary_key: str | None
+    ) -> None:
+        session[LOGIN_TIME_KEY] = login_at
+        if session_id:
+            session[SESSION_ID_KEY] = session_id
+        if primary_key and primary_key != user_id:
+            session[PRIMARY_KEY_KEY] = [user_id, primary_key]
 
     def check(
         self, user_id: str, kept: str | None, session_id: str | None = None
@@ -193,9 +217,11 @@ class SessionGuard:
     def _at_login(self, _app: Flask, user: Any) -> None:
         session[LOGIN_TIME_KEY] = None
         try:
-            session[LOGIN_TIME_KEY] = self._login_time_of(getattr(user, self.query.key_name))
-            if self.settings.end_single_sessions:
-                session[SESSION_ID_KEY] = secrets.token_urlsafe()
+            key = getattr(user, self.query.key_name)
+            login_at = self._login_time_of(key)
+            if login_at:
+                session_id = secrets.token_urlsafe() if self.settings.end_single_sessions else None
+                self._keep(login_at, session_id, str(session["_user_id"]), str(key))
         finally:  # Also after an error: by now, Flask-Login has put the user into the session.
             if session[LOGIN_TIME_KEY] is None:
                 session.clear()
@@ -230,17 +256,13 @@ class SessionGuard:
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))
-        session.pop(LOGIN_TIME_KEY, None)
-        session.pop(SESSION_ID_KEY, None)
-        logout_user()
+        _log_out()
 
     def log_out_everywhere(self) -> None:
         """Ends all sessions of the user who is logged in."""
         user_id = getattr(current_user, self.query.key_name)
         self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
-        session.pop(LOGIN_TIME_KEY, None)
-        session.pop(SESSION_ID_KEY, None)
-        logout_user()
+        _log_out()
 
     def _change(self, change: Callable[[Any], None]) -> None:
         try:
@@ -250,6 +272,12 @@ class SessionGuard:
         except SQLAlchemyError:
             self.app.logger.exception("cannot end sessions by pg_session_guard")
             unavailable()
+
+
+def _log_out() -> None:
+    for key in (LOGIN_TIME_KEY, SESSION_ID_KEY, PRIMARY_KEY_KEY):
+        session.pop(key, None)
+    logout_user()
 
 
 def _guard_of(loader: Any) -> SessionGuard | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from flask import Flask, Response, request, session
 from flask_login.config import COOKIE_DURATION, COOKIE_HTTPONLY, COOKIE_NAME, COOKIE_SECURE
@@ -12,6 +13,15 @@ from flask_login.utils import decode_cookie, encode_cookie
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 
 SESSION_ID_KEY = "guard_session"
+# Where the app's get_id gives something else than the primary key: both, so that it counts for this
+# user alone.
+PRIMARY_KEY_KEY = "guard_primary_key"
+
+
+class RememberedLogin(NamedTuple):
+    login_at: str | None = None
+    session_id: str | None = None
+    primary_key: str | None = None
 
 
 class RememberedLogins:
@@ -33,13 +43,13 @@ class RememberedLogins:
             "samesite": self.config.get("REMEMBER_COOKIE_SAMESITE"),
         }
 
-    def login_of(self, user_id: str) -> tuple[str | None, str | None]:
-        """The login time and the session's own id of the login that is remembered, if it is this
-        user's."""
+    def login_of(self, user_id: str) -> RememberedLogin:
+        """What is remembered of the login, if it is this user's."""
         kept = decode_cookie(request.cookies.get(self.name, "|")) or ""
-        login_at, _, rest = kept.partition(" ")
-        session_id, _, remembered = rest.partition(" ")
-        return (login_at, session_id or None) if remembered == user_id else (None, None)
+        login_at, session_id, key, remembered = [*kept.split(" ", 3), "", "", ""][:4]
+        if not login_at or remembered != user_id:
+            return RememberedLogin()
+        return RememberedLogin(login_at, session_id or None, unquote(key) or None)
 
     def forget(self) -> None:
         """As Flask-Login's own logout does."""
@@ -57,10 +67,11 @@ class RememberedLogins:
                 if seconds is not None
                 else self.config.get("REMEMBER_COOKIE_DURATION", COOKIE_DURATION)
             )
+            key = quote(primary_key_of(user_id) or "", safe="")
             lasts = duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
             response.set_cookie(
                 self.name,
-                encode_cookie(f"{login_at} {session.get(SESSION_ID_KEY) or ''} {user_id}"),
+                encode_cookie(f"{login_at} {session.get(SESSION_ID_KEY) or ''} {key} {user_id}"),
                 expires=datetime.now(timezone.utc) + lasts,
                 **self.attributes,
             )
@@ -69,3 +80,9 @@ class RememberedLogins:
                 self.name, domain=self.attributes["domain"], path=self.attributes["path"]
             )
         return response
+
+
+def primary_key_of(user_id: str) -> str | None:
+    """That the session has kept, beside what get_id gave."""
+    kept_id, key = session.get(PRIMARY_KEY_KEY) or (None, None)
+    return str(key) if kept_id == str(user_id) and key is not None else None
