@@ -7,11 +7,11 @@ from adapters import ADAPTERS, HTML, MANAGE
 from python_helpers import PASSWORD
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[2:3], ids=["django"], indirect=True)
+GUARD = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
 
 
 def test_the_migration_guards_the_table_of_the_user_model(adapter):
-    guard = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
-    assert adapter.sql(guard) == "number is_active {password}"
+    assert adapter.sql(GUARD) == "number is_active {password}"
 
 
 @pytest.fixture
@@ -101,6 +101,9 @@ def check(adapter, tmp_path, change):
         ("MIDDLEWARE = [*MIDDLEWARE[:3], MIDDLEWARE[4], MIDDLEWARE[3]]", "E002"),
         ("SESSION_GUARD_FAIL_OPN = True", "E001"),
         ("AUTHENTICATION_BACKENDS = [STOCK]", "W003"),
+        ("SESSION_GUARD_USERS = '\"Staff Members\"'", None),
+        ("SESSION_GUARD_USERS = 'Staff'", "E008"),
+        ("SESSION_GUARD_USERS = 'Staff Members'", "E008"),
         ("DATABASES['default']['DISABLE_SERVER_SIDE_CURSORS'] = True", None),
         (
             "DATABASES['default'].update(DISABLE_SERVER_SIDE_CURSORS=True)\n"
@@ -140,8 +143,30 @@ def test_a_guard_that_is_not_there_is_told_with_what_mends_it(adapter, tmp_path)
     adapter.sql("SELECT session_guard.detach('\"Staff Members\"')")
     output = check(adapter, tmp_path, "").stdout
     assert "W007" in output, output
-    adapter.sql(re.search(r"SELECT session_guard\.attach\(.+\)", output)[0])
+    told = re.search(r"SELECT session_guard\.attach\(.+\)", output)[0]
+    assert "id_column => 'number'" in told
+    adapter.sql("DELETE FROM session_guard.guard")
+    adapter.sql(told)
     assert "W007" not in check(adapter, tmp_path, "").stdout
+    assert adapter.sql(GUARD) == "number is_active {password}"
+
+
+def test_a_role_without_access_is_told_with_what_gives_it(adapter, tmp_path):
+    adapter.sql('CREATE ROLE "session guard\'s app" LOGIN')
+    try:
+        other = """DATABASES["default"]["USER"] = "session guard's app\""""
+        output = check(adapter, tmp_path, other).stdout
+        assert "W007" in output, output
+        adapter.sql(re.search(r"SELECT session_guard\.grant_access\(.+\)", output)[0])
+        assert "W007" not in check(adapter, tmp_path, other).stdout
+    finally:
+        adapter.sql('DROP OWNED BY "session guard\'s app"')
+        adapter.sql('DROP ROLE "session guard\'s app"')
+
+
+def test_a_table_of_the_setting_is_not_looked_for_before_the_first_migration(adapter, tmp_path):
+    before = "DATABASES['default']['NAME'] = 'template1'\nSESSION_GUARD_USERS = 'Staff'"
+    assert "E008" not in check(adapter, tmp_path, before).stdout
 
 
 def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_path):

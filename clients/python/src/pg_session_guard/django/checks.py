@@ -11,8 +11,10 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as DatabaseError
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
+from pg_session_guard.core.errors import INSUFFICIENT_PRIVILEGE, sqlstate_of
 from pg_session_guard.core.settings import InvalidSetting
 from pg_session_guard.core.statements import valid_statement
 from pg_session_guard.django.backends import SessionGuardMixin
@@ -20,6 +22,7 @@ from pg_session_guard.django.conf import (
     UsersTable,
     guard_settings,
     is_guarded,
+    model_table_name,
     users_table_name,
     writing_connection,
 )
@@ -111,23 +114,65 @@ def _check_pooler(alias: str) -> list[CheckMessage]:
 def _check_guard(alias: str) -> list[CheckMessage]:
     connection = connections[alias]
     users = users_table_name(connection)
+    named = guard_settings().users
+    try:
+        if not _table_exists(connection, users):
+            if named and _table_exists(connection, model_table_name(connection)):
+                return [_no_such_table(named, f"there is no table {users}")]
+            return []  # A database that is yet to be migrated.
+    except DatabaseError as error:
+        return [_no_such_table(users, str(error).splitlines()[0])]
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", [users])
-            if cursor.fetchone() == (None,):
-                return []  # A database that is yet to be migrated.
             values = {"users": users, "user_id": "", "login_at": None}
             cursor.execute(valid_statement(users), values)
     except DatabaseError as error:
-        table = UsersTable.of_model(get_user_model())
-        active = table.active_column or "the column that says who is active"
         return [
             Warning(
                 f"nobody can log in: {str(error).splitlines()[0]}",
-                hint="Run `manage.py migrate pg_session_guard`. Where the role may not, let the"
-                " owner of the table run: CREATE EXTENSION pg_session_guard;"
-                f" SELECT session_guard.attach('{users}', active_column => '{active}')",
+                hint=_remedy(connection, users, error),
                 id="pg_session_guard.W007",
             )
         ]
     return []
+
+
+def _table_exists(connection: BaseDatabaseWrapper, name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        return bool(cursor.fetchone()[0])
+
+
+def _no_such_table(name: str, problem: str) -> CheckMessage:
+    return Error(
+        f"nobody can log in: {problem}",
+        hint=f"SESSION_GUARD_USERS is {name!r}. Write the name as SQL does, in double quotes where"
+        " it has capital letters, or leave the setting out: it is then the user model's table.",
+        id="pg_session_guard.E008",
+    )
+
+
+def _remedy(connection: BaseDatabaseWrapper, users: str, error: DatabaseError) -> str:
+    if sqlstate_of(error) == INSUFFICIENT_PRIVILEGE:
+        role = connection.ops.quote_name(connection.connection.info.user)
+        return (
+            "Let the owner of the extension run:"
+            f" SELECT session_guard.grant_access({_literal(role)})"
+        )
+    table = UsersTable.of_model(get_user_model())
+    revoke_on = ",".join(connection.ops.quote_name(name) for name in table.revoke_on)
+    options = {
+        "id_column": None if table.id_column == "id" else table.id_column,
+        "active_column": table.active_column or "the column that says who is active",
+        "revoke_on": f"{{{revoke_on}}}" if revoke_on else None,
+    }
+    given = "".join(f", {name} => {_literal(value)}" for name, value in options.items() if value)
+    return (
+        "Run `manage.py migrate pg_session_guard`. Where the role may not, let the owner of the"
+        " table run: CREATE EXTENSION IF NOT EXISTS pg_session_guard;"
+        f" SELECT session_guard.attach({_literal(users)}{given})"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

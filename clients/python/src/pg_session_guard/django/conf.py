@@ -66,10 +66,13 @@ class UsersTable:
         )
 
 
-def users_table_name(connection: BaseDatabaseWrapper) -> str:
+def model_table_name(connection: BaseDatabaseWrapper) -> str:
     """As PostgreSQL reads it: in quotes."""
-    table = UsersTable.of_model(get_user_model()).name
-    return guard_settings().users or connection.ops.quote_name(table)
+    return connection.ops.quote_name(UsersTable.of_model(get_user_model()).name)
+
+
+def users_table_name(connection: BaseDatabaseWrapper) -> str:
+    return guard_settings().users or model_table_name(connection)
 
 
 def reading_connection() -> BaseDatabaseWrapper:

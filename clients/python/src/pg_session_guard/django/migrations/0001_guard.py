@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db import ProgrammingError, migrations
 
+from pg_session_guard.core.errors import INSUFFICIENT_PRIVILEGE, sqlstate_of
 from pg_session_guard.django.conf import UsersTable, guard_settings, is_guarded
 
-INSUFFICIENT_PRIVILEGE = "42501"
 ATTACH = (
     "SELECT session_guard.attach(%s::regclass, id_column => %s, active_column => %s,"
     " revoke_on => %s::name[])"
@@ -33,9 +33,7 @@ def attach(apps: Any, schema_editor: Any) -> None:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_session_guard")
             cursor.execute(ATTACH, values)
     except ProgrammingError as error:
-        cause = error.__cause__
-        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-        if state != INSUFFICIENT_PRIVILEGE:
+        if sqlstate_of(error) != INSUFFICIENT_PRIVILEGE:
             raise
         raise ProgrammingError(_hint(connection, error)) from error
 
