@@ -1,15 +1,17 @@
 """How Flask apps are put together, each made in the test itself: loaders, tables, ids, rights."""
 
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from adapters import ADAPTERS, MEMBERS
+from adapters import ADAPTERS, MEMBERS, OWNER
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
 from pg_session_guard.sqlalchemy import valid_column
+from python_helpers import PYTHON_PACKAGE, databases
 from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select
 from sqlalchemy.orm import aliased, declarative_base, scoped_session, sessionmaker
 
@@ -300,3 +302,43 @@ def test_a_login_without_a_primary_key_is_no_login(adapter, db):
     client = app.test_client()
     assert client.post("/login/alice").status_code == 500
     assert me(client) == 401
+
+
+@pytest.fixture
+def role(adapter):
+    """Of an app that does not own the table."""
+    role = f"{OWNER}_app"
+    databases.create_role(role)
+    adapter.sql(f"GRANT SELECT, UPDATE ON users TO {role}")
+    adapter.sql(f"SELECT session_guard.grant_access('{role}')")
+    yield role
+    adapter.sql(f"DROP OWNED BY {role}")
+
+
+def test_the_grants_of_the_readme_are_what_ending_sessions_takes(adapter, role):
+    engine = create_engine(adapter.environment["DATABASE_URL"].replace(OWNER + "@", role + "@"))
+    db = scoped_session(sessionmaker(engine))
+    app = new_app(db, SESSION_GUARD_END_SINGLE_SESSIONS=True)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db)
+    app.post("/logout", endpoint="one")(lambda: guard.log_out() or {})
+    app.post("/logout-everywhere", endpoint="all")(lambda: guard.log_out_everywhere() or {})
+
+    def statuses():
+        """Of both, and of a copy of the cookie after each."""
+        found = []
+        for path in ("/logout", "/logout-everywhere"):
+            client = logged_in(app)
+            cookie = client.get_cookie("session").value
+            found.append(client.post(path).status_code)
+            copy = app.test_client()
+            copy.set_cookie("session", cookie)
+            found.append(me(copy))
+        return found
+
+    assert statuses() == [503, 200, 503, 200]
+    readme = (PYTHON_PACKAGE.parent / "README.md").read_text()
+    grants = re.search(r"```sql\n(GRANT USAGE ON SCHEMA session_guard TO app;\nGRANT EXECUTE .*?;)\n```", readme, re.S)
+    adapter.sql(grants[1].replace("TO app;", f"TO {role};"))
+    assert statuses() == [200, 401, 200, 401]
+    engine.dispose()
