@@ -342,3 +342,12 @@ def test_the_grants_of_the_readme_are_what_ending_sessions_takes(adapter, role):
     adapter.sql(grants[1].replace("TO app;", f"TO {role};"))
     assert statuses() == [200, 401, 200, 401]
     engine.dispose()
+
+
+def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
+    app = new_app(db)
+    guard = SessionGuard(app, db, User)
+    with app.test_request_context():
+        with pytest.raises(TypeError, match=r"user\.id"):
+            guard.begin_login(User(id=1))
+        assert guard.begin_login(None) is False

@@ -109,3 +109,15 @@ def test_an_open_path_is_a_whole_one(adapter, engine, open_path, opened, closed)
 def test_open_paths_are_not_one_text(adapter, engine):
     with pytest.raises(TypeError, match="open_paths"):
         SessionGuardMiddleware(None, SessionGuard(engine), open_paths="/health")
+
+
+@pytest.mark.parametrize("wrong", [User(id=1), {"id": 1}, (1,), True])
+def test_a_login_of_what_is_no_id_is_an_error(adapter, engine, wrong):
+    guard = SessionGuard(engine)
+    for log_in in (guard.log_in(request(), wrong), guard.begin_login(wrong), guard.log_in_at(request(), wrong, "2020-01-01T00:00:00+00:00")):
+        with pytest.raises(TypeError, match=r"user\.id"):
+            run(log_in)
+
+
+def test_a_login_of_nobody_is_none(adapter, engine):
+    assert run(SessionGuard(engine).log_in(request(), None)) is False

@@ -15,6 +15,7 @@ from pg_session_guard.core.statements import (
     start_statement,
     valid_statement,
 )
+from pg_session_guard.core.user_id import to_text
 
 
 class CannotAsk(Exception):
@@ -116,7 +117,9 @@ def database_of(pool: Any) -> Database:
 
 async def start(database: Database, user_id: object, settings: Settings) -> str | None:
     """The login time to keep, or None for an account that must not log in."""
-    values = {"user_id": str(user_id), "lock_timeout": settings.lock_timeout_text}
+    if user_id is None:
+        return None
+    values = {"user_id": to_text(user_id), "lock_timeout": settings.lock_timeout_text}
     login_at = await _ask(database, start_statement(settings.users), values, settings)
     return login_time.to_text(login_at) if login_at else None
 

@@ -29,6 +29,7 @@ from sqlalchemy.sql.elements import BindParameter
 from pg_session_guard.core import login_time
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.core.statements import named_parameters, start_statement, valid_statement
+from pg_session_guard.core.user_id import to_text
 
 SESSION_SCOPE = "session"
 END_SESSION = text("SELECT session_guard.revoke_tokens(:scope, :session_id, 'logout')")
@@ -157,7 +158,9 @@ def text_of(statement: str) -> Any:
 def start(connection: Any, user_id: object, settings: Settings) -> str | None:
     """The login time to keep, or None for an account that must not log in. In a transaction of its
     own: it locks the user's row, and counts once it is committed."""
-    values = {"user_id": str(user_id), "lock_timeout": settings.lock_timeout_text}
+    if user_id is None:
+        return None
+    values = {"user_id": to_text(user_id), "lock_timeout": settings.lock_timeout_text}
     if settings.users:
         values["users"] = settings.users
     statement = text_of(start_statement(settings.users))

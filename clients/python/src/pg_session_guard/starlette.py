@@ -22,6 +22,7 @@ from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
+from pg_session_guard.core.user_id import to_text
 from pg_session_guard.databases import CannotAsk, database_of, is_valid, start
 
 log = logging.getLogger("pg_session_guard")
@@ -48,8 +49,8 @@ class SessionGuard:
     # --- Logins ---
 
     async def log_in(self, request: HTTPConnection, user_id: object) -> bool:
-        """After the password was checked. False: no login. Where a new password ends sessions, call
-        `begin_login` before its hash is read, and give this what came of it."""
+        """After the password was checked; of the user's id. False: no login. Where a new password
+        ends sessions, call `begin_login` before its hash is read, and afterwards `log_in_at`."""
         return await self.log_in_at(request, user_id, await self.begin_login(user_id))
 
     async def begin_login(self, user_id: object) -> str | None:
@@ -61,11 +62,14 @@ class SessionGuard:
             return login_time.to_text(login_time.now())
 
     async def log_in_at(self, request: HTTPConnection, user_id: object, begun: str | None) -> bool:
-        """Of a login that has begun."""
+        """Of a login that has begun: `begun` is what `begin_login` gave."""
         request.session.clear()
-        if begun is None or not await self.ask(user_id, login_time.from_text(begun)):
+        if user_id is None or begun is None:
             return False
-        request.session.update({self.user_key: str(user_id), LOGIN_TIME_KEY: begun})
+        kept_id = to_text(user_id)
+        if not await self.ask(kept_id, login_time.from_text(begun)):
+            return False
+        request.session.update({self.user_key: kept_id, LOGIN_TIME_KEY: begun})
         return True
 
     async def keep_session(self, request: HTTPConnection) -> bool:
@@ -88,7 +92,7 @@ class SessionGuard:
         return login_time.from_text(request.session.get(LOGIN_TIME_KEY))
 
     def user_id(self, request: HTTPConnection) -> str:
-        """Of the session, not yet checked; without one, the request is refused."""
+        """Of the session, as a text, not yet checked; without one, the request is refused."""
         user_id = request.session.get(self.user_key)
         if user_id is None:
             raise self._refusal(request, bearer=False)
@@ -104,7 +108,7 @@ class SessionGuard:
             raise self._refusal(request, bearer=False)
 
     async def required(self, request: Request) -> str:
-        """A dependency that asks by a query of its own, and gives the user's id."""
+        """A dependency that asks by a query of its own, and gives the user's id, as a text."""
         user_id = self.user_id(request)
         self.require(request, await self.ask(user_id, self.login_at(request)))
         return user_id
