@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, kind_of_route
+from pg_session_guard.core.errors import cannot_ask, sqlstate_of
 from pg_session_guard.core.settings import InvalidSetting, Settings
 from pg_session_guard.core.statements import named_parameters, start_statement, valid_statement
 
@@ -93,3 +94,17 @@ def test_statements_name_the_guard_only_where_it_is_given():
     assert valid_statement() == "SELECT session_valid(%(user_id)s::text, %(login_at)s::timestamptz)"
     assert "session_start(%(users)s::regclass, %(user_id)s::text)" in start_statement("staff")
     assert named_parameters(valid_statement()) == r"SELECT session_valid(:user_id\:\:text, :login_at\:\:timestamptz)"
+
+
+def test_an_error_s_sqlstate_is_found_inside_of_others_and_gives_the_remedy():
+    def error(**attributes):
+        return type("DriverError", (Exception,), attributes)()
+
+    outer = RuntimeError()
+    outer.__cause__ = error(orig=error(pgcode="42501"))
+    assert (sqlstate_of(outer), sqlstate_of(error(sqlstate="42883")), sqlstate_of(error())) == ("42501", "42883", None)
+    assert "session_guard.grant_access" in cannot_ask(outer)
+    assert "CREATE EXTENSION" in cannot_ask(error(sqlstate="42883"))
+    assert cannot_ask(error(sqlstate="57014")) == cannot_ask(None) == "cannot ask pg_session_guard"
+    outer.__cause__ = outer
+    assert sqlstate_of(outer) is None

@@ -5,6 +5,7 @@ import re
 import pytest
 from adapters import ADAPTERS, HTML, MANAGE
 from python_helpers import PASSWORD
+from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[2:3], ids=["django"], indirect=True)
 GUARD = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
@@ -178,3 +179,11 @@ def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_p
         adapter.set_active(False)
         adapter.set_active(True)
         assert not server.is_served(alice)
+
+
+def test_a_503_logs_what_is_missing(adapter, tmp_path):
+    with adapter.serve(tmp_path / "log") as server:
+        alice = server.logged_in()
+        with without(adapter, "session_valid"):
+            assert server.get("/private", alice, **HTML).status_code == 503
+    assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()

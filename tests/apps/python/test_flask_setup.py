@@ -14,6 +14,7 @@ from pg_session_guard.sqlalchemy import valid_column
 from python_helpers import PYTHON_PACKAGE, databases
 from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select
 from sqlalchemy.orm import aliased, declarative_base, scoped_session, sessionmaker
+from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 Base = declarative_base()
@@ -351,3 +352,13 @@ def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
         with pytest.raises(TypeError, match=r"user\.id"):
             guard.begin_login(User(id=1))
         assert guard.begin_login(None) is False
+
+
+def test_a_503_logs_what_is_missing(adapter, db, caplog):
+    app = new_app(db)
+    SessionGuard(app, db, User)
+    client = logged_in(add_routes(app, db))
+    with without(adapter, "session_valid"):
+        assert me(client) == 503
+    assert "session_guard.grant_access(" in caplog.records[0].getMessage()
+    assert me(client) == 200

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Text, create_engine
 from sqlalchemy.orm import Session, declarative_base
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 Base = declarative_base()
@@ -44,6 +45,10 @@ def request(session=None, path="/", **headers):
 
 def run(awaitable):
     return asyncio.run(awaitable)
+
+
+async def served(*_):
+    """An app."""
 
 
 JSON = {"Accept": "application/json"}
@@ -91,9 +96,6 @@ def test_one_guard_is_asked_of_one_table(adapter, engine):
     ],
 )
 def test_an_open_path_is_a_whole_one(adapter, engine, open_path, opened, closed):
-    async def served(*_):
-        pass
-
     middleware = SessionGuardMiddleware(served, SessionGuard(engine), open_paths=(open_path,))
     adapter.set_active(False)
 
@@ -121,3 +123,55 @@ def test_a_login_of_what_is_no_id_is_an_error(adapter, engine, wrong):
 
 def test_a_login_of_nobody_is_none(adapter, engine):
     assert run(SessionGuard(engine).log_in(request(), None)) is False
+
+
+def remedy(caplog):
+    [record] = caplog.records
+    caplog.clear()
+    return record.getMessage()
+
+
+def test_a_503_logs_what_is_missing(adapter, engine, caplog):
+    guard, asked = SessionGuard(engine), request({"user_id": "1"}, **JSON)
+    load = guard.load(User, lambda: None)
+    with without(adapter, "session_valid"):
+        assert refusal(guard.required(asked)).status_code == 503
+        assert "session_guard.grant_access(" in remedy(caplog)
+        with Session(engine) as db:
+            assert refusal(load(asked, db)).status_code == 503
+        assert "session_guard.grant_access(" in remedy(caplog)
+    nowhere = create_engine(adapter.environment["DATABASE_URL"].replace(adapter.database, "template1"))
+    assert refusal(SessionGuard(nowhere).required(asked)).status_code == 503
+    assert "CREATE EXTENSION pg_session_guard" in remedy(caplog)
+    nowhere.dispose()
+
+
+def test_who_never_logged_in_is_not_told_of_a_session_that_ended(adapter, engine):
+    guard = SessionGuard(engine)
+    refused = refusal(guard.required(request(**JSON)))
+    assert (refused.status_code, refused.detail) == (401, "Not logged in")
+    assert refused.headers["WWW-Authenticate"] == 'Cookie realm="login"'
+    refused = refusal(guard.bearer(dict)(request(**JSON)))
+    assert (refused.detail, refused.headers["WWW-Authenticate"]) == ("Not logged in", "Bearer")
+    adapter.set_active(False)
+    refused = refusal(guard.required(request({"user_id": "1"}, **JSON)))
+    assert refused.detail == "The session has ended"
+    assert "The session has ended" in refused.headers["WWW-Authenticate"]
+
+
+def test_a_refused_session_without_a_login_time_is_told_once(adapter, engine, caplog):
+    guard = SessionGuard(engine)
+    adapter.set_active(False)
+    adapter.set_active(True)
+    for _ in range(2):
+        assert refusal(guard.required(request({"user_id": "1"}, **JSON))).status_code == 401
+    assert "guard.log_in(request, user.id)" in remedy(caplog)
+    session = {}
+    guard = SessionGuard(engine)
+    assert run(guard.log_in(request(session), 1))
+    adapter.set_active(False)
+    assert refusal(guard.required(request(session, **JSON))).status_code == 401
+    assert not caplog.records
+    middleware = SessionGuardMiddleware(served, guard)
+    run(middleware(request({"user_id": "1"}, **JSON).scope, None, None))
+    assert "guard.log_in(request, user.id)" in remedy(caplog)

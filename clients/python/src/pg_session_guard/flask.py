@@ -9,6 +9,7 @@ own is called after it.
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -32,6 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.flask_remember import (
@@ -164,7 +166,7 @@ class SessionGuard:
     def _cannot_ask(self) -> None:
         """Refuses the request, unless the app has chosen otherwise. The cookie survives for when it
         can be asked."""
-        self.app.logger.exception("cannot ask pg_session_guard")
+        self.app.logger.exception(cannot_ask(sys.exc_info()[1]))
         self._end_transaction(self.db_session.rollback)
         if not self.settings.fail_open:
             unavailable()

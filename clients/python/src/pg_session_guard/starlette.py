@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection, Request
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.core.user_id import to_text
@@ -27,6 +28,7 @@ from pg_session_guard.databases import CannotAsk, database_of, is_valid, start
 
 log = logging.getLogger("pg_session_guard")
 MESSAGE_KEY = "guard_message"
+SESSION_ENDED, NOT_LOGGED_IN = "The session has ended", "Not logged in"
 
 
 class SessionGuard:
@@ -44,6 +46,7 @@ class SessionGuard:
         self.login_path = login_path
         self.user_key = user_key
         self.settings = settings or Settings()
+        self._has_told = False
         self._names_table = bool(self.settings.users)
 
     # --- Logins ---
@@ -95,17 +98,29 @@ class SessionGuard:
         """Of the session, as a text, not yet checked; without one, the request is refused."""
         user_id = request.session.get(self.user_key)
         if user_id is None:
-            raise self._refusal(request, bearer=False)
+            raise self._refusal(request, NOT_LOGGED_IN, bearer=False)
         return str(user_id)
 
     def require(self, request: HTTPConnection, valid: bool | None) -> None:
         """Refuses the request, unless the query of the app's own said that the session counts."""
         answer = answer_to(valid is True, route_kind(request))
         if answer is not Answer.SERVE:
+            self.tell_of_missing_login_time(request)
             request.session.clear()
             if answer is Answer.LOG_IN_AGAIN and self.settings.message:
                 request.session[MESSAGE_KEY] = self.settings.message
             raise self._refusal(request, bearer=False)
+
+    def tell_of_missing_login_time(self, request: HTTPConnection) -> None:
+        """Of a session that is refused. Once: one is enough to find the login that does not call
+        the guard, and those from before the guard are many."""
+        if self._has_told or LOGIN_TIME_KEY in request.session:
+            return
+        self._has_told = True
+        log.warning(
+            "a session without a login time was refused: it is from before SessionGuard, or the"
+            " login does not call guard.log_in(request, user.id)"
+        )
 
     async def required(self, request: Request) -> str:
         """A dependency that asks by a query of its own, and gives the user's id, as a text."""
@@ -146,7 +161,7 @@ class SessionGuard:
                 else:
                     user, valid = await run_in_threadpool(query.read, db, user_id, login_at)
             except Exception as error:
-                self._cannot_ask(CannotAsk(error))
+                self._cannot_ask(error)
                 await _maybe(db.rollback())
                 return await _maybe(db.get(user_class, query.key_type(user_id)))
             self.require(request, valid)
@@ -164,8 +179,10 @@ class SessionGuard:
 
         async def claims(request: Request) -> Mapping[str, Any]:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer":
+                raise self._refusal(request, NOT_LOGGED_IN, bearer=True)
             try:
-                decoded = decode(token.strip()) if scheme.lower() == "bearer" else {}
+                decoded = decode(token.strip())
             except Exception as error:
                 raise self._refusal(request, bearer=True) from error
             user_id = decoded.get("sub")
@@ -182,16 +199,17 @@ class SessionGuard:
         message = request.session.pop(MESSAGE_KEY, None)
         return str(message) if message else None
 
-    def _refusal(self, request: HTTPConnection, *, bearer: bool) -> HTTPException:
+    def _refusal(
+        self, request: HTTPConnection, reason: str = SESSION_ENDED, *, bearer: bool
+    ) -> HTTPException:
         if not bearer and route_kind(request) is RouteKind.HTML:
             here = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
             return HTTPException(302, headers={"Location": f"{self.login_path}?next={here}"})
-        return HTTPException(
-            401, "The session has ended", headers={"WWW-Authenticate": challenge(bearer=bearer)}
-        )
+        header = challenge(bearer=bearer, ended=reason == SESSION_ENDED)
+        return HTTPException(401, reason, headers={"WWW-Authenticate": header})
 
-    def _cannot_ask(self, error: CannotAsk) -> None:
-        log.error("cannot ask pg_session_guard", exc_info=error)
+    def _cannot_ask(self, error: Exception) -> None:
+        log.error(cannot_ask(error), exc_info=error)
         if not self.settings.fail_open:
             raise HTTPException(503, "Try again later") from error
 

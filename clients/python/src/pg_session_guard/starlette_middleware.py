@@ -47,6 +47,7 @@ class SessionGuardMiddleware:
 
     def _end(self, request: HTTPConnection) -> None:
         """The request goes on as nobody's: the route may be open to all."""
+        self.guard.tell_of_missing_login_time(request)
         request.session.clear()
         if self.guard.settings.message and route_kind(request) is RouteKind.HTML:
             request.session[MESSAGE_KEY] = self.guard.settings.message

@@ -43,8 +43,9 @@ def answer_to(valid: bool | None, kind: RouteKind, *, fail_open: bool = False) -
     return Answer.LOG_IN_AGAIN if kind is RouteKind.HTML else Answer.UNAUTHORIZED
 
 
-def challenge(*, bearer: bool) -> str:
-    """The header WWW-Authenticate of a 401."""
+def challenge(*, bearer: bool, ended: bool = True) -> str:
+    """The header WWW-Authenticate of a 401; not `ended`: there was no session and no token."""
     if bearer:
-        return 'Bearer error="invalid_token", error_description="The session has ended"'
-    return 'Cookie realm="login", error="The session has ended"'
+        error = ' error="invalid_token", error_description="The session has ended"'
+        return "Bearer" + (error if ended else "")
+    return 'Cookie realm="login"' + (', error="The session has ended"' if ended else "")

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 INSUFFICIENT_PRIVILEGE = "42501"
+REMEDIES = {
+    INSUFFICIENT_PRIVILEGE: "let the owner of the extension run"
+    " SELECT session_guard.grant_access('the role that the app connects as')",
+    "42883": "run CREATE EXTENSION pg_session_guard in the app's database, in a schema of the"
+    " search_path of the app's role",
+    "42704": "let the owner of the table run SELECT session_guard.attach('the table')",
+    "42P01": "SESSION_GUARD_USERS, or the class of the users, names a table that is not there",
+}
 
 
 def sqlstate_of(error: BaseException | None) -> str | None:
@@ -15,3 +23,9 @@ def sqlstate_of(error: BaseException | None) -> str | None:
             return str(state)
         error = getattr(error, "orig", None) or error.__cause__
     return None
+
+
+def cannot_ask(error: BaseException | None) -> str:
+    """What is logged beside the error: where the database is not set up, what to do."""
+    remedy = REMEDIES.get(sqlstate_of(error) or "")
+    return "cannot ask pg_session_guard" + (f": {remedy}" if remedy else "")

@@ -15,6 +15,7 @@ from django.shortcuts import resolve_url
 from django.utils.functional import SimpleLazyObject
 
 from pg_session_guard.core.answers import RouteKind, challenge
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.django.asking import CannotAsk
 from pg_session_guard.django.conf import require_app
 from pg_session_guard.django.request_guard import RequestGuard, log
@@ -56,7 +57,7 @@ class SessionGuardMiddleware:
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
         """If the database cannot answer, all sessions are refused. They survive for when it can."""
         if isinstance(exception, CannotAsk):
-            log.error("cannot ask pg_session_guard", exc_info=exception)
+            log.error(cannot_ask(exception), exc_info=exception)
             return _unavailable(request.session_guard)
         return None
 
@@ -72,8 +73,8 @@ def _finish(guard: RequestGuard, response: HttpResponseBase) -> HttpResponseBase
         )
     try:
         guard.keep_session()
-    except CannotAsk:
-        log.exception("cannot ask pg_session_guard")
+    except CannotAsk as error:
+        log.exception(cannot_ask(error))
         return _unavailable(guard)
     return response
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from pg_session_guard.core.answers import Answer, RouteKind, answer_to, kind_of_route
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.django.asking import CannotAsk, failing_closed, is_valid, start
 from pg_session_guard.django.conf import guard_settings, is_guarded, reading_connection
@@ -59,8 +60,8 @@ class RequestGuard:
         settings = guard_settings()
         try:
             user, valid = self._read_and_ask(savepoint=settings.fail_open)
-        except CannotAsk:
-            log.exception("cannot ask pg_session_guard")
+        except CannotAsk as error:
+            log.exception(cannot_ask(error))
             if not settings.fail_open:
                 self.failed = True
                 raise
