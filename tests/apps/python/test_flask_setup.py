@@ -8,6 +8,7 @@ from adapters import ADAPTERS, MEMBERS, OWNER
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from flask_sqlalchemy import SQLAlchemy
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
 from pg_session_guard.sqlalchemy import valid_column
@@ -362,3 +363,12 @@ def test_a_503_logs_what_is_missing(adapter, db, caplog):
         assert me(client) == 503
     assert "session_guard.grant_access(" in caplog.records[0].getMessage()
     assert me(client) == 200
+
+
+def test_what_is_no_session_and_no_class_of_users_is_refused(adapter, db):
+    app = new_app(db)
+    with pytest.raises(TypeError, match=r"such as db\.session, and not a SQLAlchemy"):
+        SessionGuard(app, SQLAlchemy(), User)
+    for wrong in (User(), dict):
+        with pytest.raises(TypeError, match="no class of users"):
+            SessionGuard(app, db, wrong)

@@ -1,9 +1,12 @@
 """How Starlette apps are put together: tables, pools, what they give by mistake. Without a server."""
 
 import asyncio
+import os
+from types import SimpleNamespace
 
+import asyncpg
 import pytest
-from adapters import ADAPTERS, MEMBERS
+from adapters import ADAPTERS, MEMBERS, OWNER
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
@@ -175,3 +178,45 @@ def test_a_refused_session_without_a_login_time_is_told_once(adapter, engine, ca
     middleware = SessionGuardMiddleware(served, guard)
     run(middleware(request({"user_id": "1"}, **JSON).scope, None, None))
     assert "guard.log_in(request, user.id)" in remedy(caplog)
+
+
+def test_a_pool_may_come_later_and_be_another(adapter, caplog):
+    """As in the README: a pool of asyncpg, made in lifespan, in the loop that runs."""
+    app = SimpleNamespace(state=SimpleNamespace())
+    guard = SessionGuard(lambda: app.state.pool)
+    assert refusal(guard.required(request({"user_id": "1"}, **JSON))).status_code == 503
+    options = {"host": os.environ["PGHOST"], "port": int(os.environ["PGPORT"]), "user": OWNER}
+
+    async def live():
+        async with asyncpg.create_pool(**options, database=adapter.database, min_size=0) as app.state.pool:
+            session = {}
+            assert await guard.log_in(request(session), 1)
+            return await guard.required(request(session))
+
+    assert [run(live()) for _ in range(2)] == ["1", "1"]
+
+
+@pytest.mark.parametrize("wrong", [None, "postgresql://", object(), SessionGuard])
+def test_what_is_no_pool_is_refused(adapter, wrong):
+    with pytest.raises(TypeError, match="no pool or engine"):
+        SessionGuard(wrong)
+
+
+def test_settings_that_are_a_dict_and_users_that_are_no_class_are_refused(adapter, engine):
+    with pytest.raises(TypeError, match=r"Settings\(…\)"):
+        SessionGuard(engine, settings={"fail_open": True})
+    for wrong in (User(), dict, "users", None):
+        with pytest.raises(TypeError, match="no class of users"):
+            SessionGuard(engine).load(wrong, lambda: None)
+
+
+def test_the_id_and_the_login_page_are_where_the_app_says(adapter, engine):
+    guard = SessionGuard(engine, login_path="/sign-in", user_key="member_id")
+    session = {}
+    assert run(guard.log_in(request(session), 1))
+    assert session["member_id"] == "1"
+    adapter.set_active(False)
+    refused = refusal(guard.required(request(session, "/private", Accept="text/html")))
+    assert refused.headers["Location"] == "/sign-in?next=/private"
+    # Without an Accept, as of a test client, it is a page too.
+    assert refusal(guard.required(request({}, "/private"))).status_code == 302

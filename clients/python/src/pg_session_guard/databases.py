@@ -89,6 +89,17 @@ class SqlAlchemyAsync:
             return await connection.run_sync(_scalar(statement, values))
 
 
+class Later:
+    """A pool that is there once the app runs: asked for anew each time, as an app may be started
+    again with another."""
+
+    def __init__(self, give_pool: Callable[[], Any]) -> None:
+        self.give_pool = give_pool
+
+    async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
+        return await database_of(self.give_pool()).first_value(statement, values)
+
+
 def _scalar(statement: str, values: dict[str, Any]) -> Callable[[Any], Any]:
     from pg_session_guard.sqlalchemy import text_of
 
@@ -112,7 +123,11 @@ def database_of(pool: Any) -> Database:
             return kind(pool)
     if hasattr(pool, "first_value"):
         return pool  # type: ignore[no-any-return]
-    raise TypeError(f"a {type(pool).__name__} is no pool or engine that can be asked")
+    if callable(pool) and not isinstance(pool, type):
+        return Later(pool)
+    raise TypeError(
+        f"a {type(pool).__name__} is no pool or engine that can be asked, and gives none"
+    )
 
 
 async def start(database: Database, user_id: object, settings: Settings) -> str | None:

@@ -63,6 +63,11 @@ class SessionGuard:
             raise TypeError(
                 "SessionGuard needs the session of SQLAlchemy and the class of the users"
             )
+        if not hasattr(self.db_session, "get_bind"):
+            raise TypeError(
+                "SessionGuard needs a session of SQLAlchemy, such as db.session, and not a"
+                f" {type(self.db_session).__name__}"
+            )
         if not hasattr(app, "login_manager"):
             raise RuntimeError(
                 "Flask-Login comes first: LoginManager(app), then SessionGuard(app, …)"

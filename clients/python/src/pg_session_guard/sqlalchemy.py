@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import BindParameter
 
 from pg_session_guard.core import login_time
@@ -85,7 +86,9 @@ def for_class(settings: Settings, user_class: type[Any]) -> Settings:
 
 
 def _key_column(user_class: type[Any]) -> Any:
-    mapper: Any = inspect(user_class)
+    mapper: Any = inspect(user_class, raiseerr=False)
+    if not isinstance(mapper, Mapper):
+        raise TypeError(f"{user_class!r} is no class of users that SQLAlchemy has mapped")
     if len(mapper.primary_key) != 1:
         raise TypeError(f"{user_class.__name__} must have a primary key of one column")
     return mapper.primary_key[0]

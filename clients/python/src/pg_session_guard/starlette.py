@@ -32,7 +32,8 @@ SESSION_ENDED, NOT_LOGGED_IN = "The session has ended", "Not logged in"
 
 
 class SessionGuard:
-    """`login_path`: where the login page is. `user_key`: where the session has the user's id."""
+    """`pool`: an engine or a pool, or what gives it when called. `login_path`: where the login
+    page is. `user_key`: where the session has the user's id."""
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class SessionGuard:
         user_key: str = "user_id",
         settings: Settings | None = None,
     ) -> None:
+        if not isinstance(settings, (Settings, type(None))):
+            raise TypeError(f"settings is a Settings(…), and not a {type(settings).__name__}")
         self.database = database_of(pool)
         self.login_path = login_path
         self.user_key = user_key
