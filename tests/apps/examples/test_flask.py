@@ -365,9 +365,9 @@ def test_an_old_password_does_not_log_in_that_met_a_change_of_it(server, alice, 
 @pytest.mark.parametrize(
     "right, path",
     [
-        ("EXECUTE ON FUNCTION session_valid(text, timestamptz)", "me"),
+        ("EXECUTE ON FUNCTION session_valid(regclass, text, timestamptz)", "me"),
         ("EXECUTE ON FUNCTION token_valid(text, text, timestamptz)", "me"),
-        ("EXECUTE ON FUNCTION session_start(text)", "login"),
+        ("EXECUTE ON FUNCTION session_start(regclass, text)", "login"),
         ("SELECT (id) ON users", "login"),
         ("SELECT (name) ON users", "login"),
         ("SELECT (password) ON users", "login"),

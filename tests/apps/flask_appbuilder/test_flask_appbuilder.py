@@ -216,7 +216,7 @@ def test_sessions_and_tokens_from_before_the_protection_go_on_until_the_first_st
 def test_an_error_in_the_check_refuses_sessions_and_tokens(server):
     cookie = logged_in(server)
     token = tokens(server)[0]
-    check = "EXECUTE ON FUNCTION session_valid(text, timestamptz)"
+    check = "EXECUTE ON FUNCTION session_valid(regclass, text, timestamptz)"
     psql(f"REVOKE {check} FROM {OWNER}, pg_database_owner")
     try:
         answer = page(server, cookie)
@@ -232,7 +232,7 @@ def test_an_error_in_the_check_refuses_sessions_and_tokens(server):
 
 
 def test_an_error_at_the_login_refuses_it(server):
-    start = "EXECUTE ON FUNCTION session_start(text)"
+    start = "EXECUTE ON FUNCTION session_start(regclass, text)"
     psql(f"REVOKE {start} FROM {OWNER}, pg_database_owner")
     try:
         # Without a stamp, a session that had no login time would count.

@@ -148,7 +148,7 @@ def test_sessions_from_before_the_guard_go_on_until_the_first_stamp(world, serve
 @pytest.fixture
 def guard_out_of_order(database):
     """Gives what breaks it."""
-    functions = "FUNCTION session_valid(text, timestamptz), session_start(text)"
+    functions = "FUNCTION session_valid(regclass, text, timestamptz), session_start(regclass, text)"
     yield lambda: database.execute(f"REVOKE EXECUTE ON {functions} FROM {OWNER}, pg_database_owner")
     database.execute(f"GRANT EXECUTE ON {functions} TO {OWNER}, pg_database_owner")
 
@@ -161,7 +161,7 @@ def test_an_error_refuses_sessions_and_logins(guarded, database, guard_out_of_or
     refused = Browser(guarded, "admin")
     assert refused.answer.status_code == 503
     assert api_login(guarded, "admin").status_code == 500
-    database.execute(f"GRANT EXECUTE ON FUNCTION session_valid(text, timestamptz) TO {OWNER}, pg_database_owner")
+    database.execute(f"GRANT EXECUTE ON FUNCTION session_valid(regclass, text, timestamptz) TO {OWNER}, pg_database_owner")
     assert refused.statuses() == {"page": "/login/", "cookie": 401}
     # Nobody was logged out: the check could not say that the session had ended.
     assert login.statuses() == SERVED
