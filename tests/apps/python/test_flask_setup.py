@@ -363,6 +363,13 @@ def test_a_503_logs_what_is_missing(adapter, db, caplog):
         assert me(client) == 503
     assert "session_guard.grant_access(" in caplog.records[0].getMessage()
     assert me(client) == 200
+    adapter.sql("SELECT session_guard.detach('users')")
+    try:
+        caplog.clear()
+        assert me(client) == 503
+        assert "SESSION_GUARD_USERS" in caplog.records[0].getMessage()
+    finally:
+        adapter.sql("SELECT session_guard.attach('users')")
 
 
 def test_what_is_no_session_and_no_class_of_users_is_refused(adapter, db):

@@ -8,7 +8,8 @@ REMEDIES = {
     " SELECT session_guard.grant_access('the role that the app connects as')",
     "42883": "run CREATE EXTENSION pg_session_guard in the app's database, in a schema of the"
     " search_path of the app's role",
-    "42704": "let the owner of the table run SELECT session_guard.attach('the table')",
+    "42704": "let the owner of the table run SELECT session_guard.attach('the table'),"
+    " or name the table that is guarded by SESSION_GUARD_USERS",
     "42P01": "SESSION_GUARD_USERS, or the class of the users, names a table that is not there",
 }
 
