@@ -180,8 +180,14 @@ pub fn put_in_place(
         if !problems.is_empty() {
             drop_triggers(&row.table, &old_triggers);
             let arguments = [&*row.name, &active_when];
-            let partitioned = is_partitioned;
-            create_triggers(&row.table, partitioned, &USERS_TRIGGERS, "stamp", &arguments, &when);
+            create_triggers(
+                &row.table,
+                is_partitioned,
+                &USERS_TRIGGERS,
+                "stamp",
+                &arguments,
+                &when,
+            );
         }
         if is_partitioned {
             for partition in partitions::leaves(relid) {

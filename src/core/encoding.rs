@@ -12,7 +12,7 @@ pub fn text_of_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            match BYTES.contains(&c) {
+            match is_byte(c) {
                 true => text.extend(c.encode_utf8(&mut [0; 4]).bytes().map(of_byte)),
                 false => text.push(c),
             }

@@ -37,6 +37,18 @@ fn restore(cluster: &Cluster, database: &str, options: &[&str], file: &PathBuf) 
     restore
 }
 
+/// Restores a dump of this format, and stops at the first error.
+fn restore_whole(cluster: &Cluster, database: &str, format: &str, jobs: &str, file: &PathBuf) {
+    output_of(&mut match format {
+        "plain" => {
+            let mut psql = psql(cluster, database, file);
+            psql.args(["-v", "ON_ERROR_STOP=1"]);
+            psql
+        }
+        _ => restore(cluster, database, &["--exit-on-error", "-j", jobs], file),
+    });
+}
+
 /// Runs a restore that goes on after errors, as both programs do by default; returns the
 /// errors.
 fn errors_of(command: &mut Command) -> Vec<String> {
@@ -58,14 +70,7 @@ fn a_whole_dump_restores_whole_in_every_format() {
         let database = format!("from_{format}_{jobs}");
         let file = dump(&cluster, &database, &["-F", format]);
         let mut client = cluster.create_database(&database);
-        output_of(&mut match format {
-            "plain" => {
-                let mut psql = psql(&cluster, &database, &file);
-                psql.args(["-v", "ON_ERROR_STOP=1"]);
-                psql
-            }
-            _ => restore(&cluster, &database, &["--exit-on-error", "-j", jobs], &file),
-        });
+        restore_whole(&cluster, &database, format, jobs, &file);
         scenario.check_copy(&mut client);
     }
 }
@@ -759,14 +764,7 @@ fn a_partitioned_users_table_is_armed_when_it_is_restored() {
         let database = format!("from_{format}");
         let file = dump(&cluster, &database, &["-F", format]);
         let mut copy = cluster.create_database(&database);
-        output_of(&mut match format {
-            "plain" => {
-                let mut psql = psql(&cluster, &database, &file);
-                psql.args(["-v", "ON_ERROR_STOP=1"]);
-                psql
-            }
-            _ => restore(&cluster, &database, &["--exit-on-error", "-j", jobs], &file),
-        });
+        restore_whole(&cluster, &database, format, jobs, &file);
         assert!(problems(&mut copy).is_empty());
         assert_eq!(answer(&mut copy, &verdicts), "revoked revoked valid");
         run(&mut copy, "UPDATE members_2 SET active = false WHERE id = 12");
