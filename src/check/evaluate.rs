@@ -16,7 +16,7 @@ use crate::pg::invalidation;
 use crate::pg::noguard::statement_start;
 use crate::pg::relation::Lock;
 use crate::pg::report::OrRaise;
-use crate::pg::server::clock;
+use crate::pg::server::{clock, is_ahead_of_clock};
 use crate::replica::{freshness, timeline};
 
 /// The guard that a call means. A table that is NULL is an error.
@@ -103,7 +103,7 @@ fn evaluate_cached_under_policy(
 #[inline]
 fn active_account(users: GuardRef, id: &UserId) -> Option<CachedAccount> {
     epoch_cache::active_account(users.relid(), id)
-        .filter(|account| account.until.is_none_or(|until| until > clock()))
+        .filter(|account| account.until.is_none_or(is_ahead_of_clock))
 }
 
 /// Whether a guard that is not armed refuses everybody; the first time, the client gets a warning.

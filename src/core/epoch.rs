@@ -33,6 +33,12 @@ impl Instant {
         }
     }
 
+    /// A time that the system tells: seconds since 1970, and microseconds.
+    pub fn of_unix(seconds: i64, micros: i64) -> Instant {
+        let micros = seconds.saturating_mul(1_000_000).saturating_add(micros);
+        Instant(micros.saturating_sub(Self::UNIX_MICROS_OF_ZERO))
+    }
+
     /// This instant moved by `micros`; what leaves the range of a `timestamptz` becomes infinite.
     pub fn plus_micros(self, micros: i64) -> Instant {
         match self.0.saturating_add(micros) {
@@ -98,6 +104,15 @@ mod tests {
     use proptest::prelude::*;
 
     const SECOND: i64 = 1_000_000;
+
+    #[test]
+    fn unix_time_is_read_as_chrono_writes_it() {
+        for now in [Instant(0), Instant(-1), Instant(800_000_000_123_456)] {
+            let unix = now.to_utc().expect("a date");
+            let micros = i64::from(unix.timestamp_subsec_micros());
+            assert_eq!(Instant::of_unix(unix.timestamp(), micros), now);
+        }
+    }
     const NO_MARGIN: TimeDelta = TimeDelta::zero();
 
     fn cut_to_seconds(login: Instant) -> Instant {
