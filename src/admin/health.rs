@@ -276,22 +276,21 @@ fn renamed(row: &GuardRow, open: &OpenGuard) -> Option<String> {
 fn unique_id(open: &OpenGuard) -> Finding {
     const CHECK: &str = "unique_index";
     let id = open.guard.columns.id;
+    let Some(index) = open.users.unique_index(id.attno, id.id_type) else {
+        let column = shown_identifier(&open.users.column_name(id.attno));
+        let detail =
+            format!("column {column} has no usable unique index: each call reads the whole table");
+        return Finding::wrong(CHECK, detail, unique_index::hint(&open.users, id));
+    };
     let without_index = open.guard.partitions.as_ref().and_then(|all| all.without_index);
-    if let Some(name) = without_index.and_then(RelationName::of) {
-        let name = name.shown();
-        let detail = format!("partition {name} has no usable unique index on the id");
-        let hint = Hint::run("To make its indexes anew, run", format!("REINDEX TABLE {name};"));
-        return Finding::wrong(CHECK, detail, hint);
-    }
-    match open.users.unique_index(id.attno, id.id_type) {
-        Some(index) => Finding::ok(CHECK, format!("lookups use {}", shown_relation(index))),
-        None => {
-            let column = shown_identifier(&open.users.column_name(id.attno));
-            let detail = format!(
-                "column {column} has no usable unique index: each call reads the whole table"
-            );
-            Finding::wrong(CHECK, detail, unique_index::hint(&open.users, id))
+    match without_index.and_then(RelationName::of) {
+        Some(name) => {
+            let name = name.shown();
+            let detail = format!("partition {name} has no usable unique index on the id");
+            let hint = Hint::run("To make its indexes anew, run", format!("REINDEX TABLE {name};"));
+            Finding::wrong(CHECK, detail, hint)
         }
+        None => Finding::ok(CHECK, format!("lookups use {}", shown_relation(index))),
     }
 }
 
