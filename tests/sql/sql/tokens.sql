@@ -30,7 +30,7 @@ SELECT subject, token_valid('embedded_dashboard', subject, :'issued') FROM unnes
 SELECT token_valid('embedded_dashboard', 'd2', now() + interval '2 s'), token_valid('other', 'd2', :'issued');
 -- Again: strictly rising, from the greater of both.
 SELECT session_guard.revoke_tokens('embedded_dashboard', 'd2') AS first \gset
-SELECT session_guard.revoke_tokens('embedded_dashboard', 'd2') - :'first' BETWEEN '1 ms' AND '1 s' AS has_risen;
+SELECT session_guard.revoke_tokens('embedded_dashboard', 'd2') - :'first' >= '1 ms' AS has_risen;
 SELECT scope, subject, reason FROM session_guard.token_epoch ORDER BY subject;
 SELECT session_guard.revoke_tokens(NULL), session_guard.revoke_tokens('', '') IS NOT NULL AS an_empty_name_is_one;
 
