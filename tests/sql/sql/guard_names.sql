@@ -151,7 +151,7 @@ CREATE TABLE users (id int PRIMARY KEY, active boolean);
 INSERT INTO users VALUES (1, true), (2, true);
 SET client_min_messages = error;
 SELECT session_guard.attach('users');
-SELECT session_verdict(1, now() - interval '1 min'), session_verdict(1, session_start(1)), session_verdict(1, now() - interval '8 days');
+SELECT session_verdict(1, now() - interval '1 day'), session_verdict(1, session_start(1)), session_verdict(1, now() - interval '8 days');
 RESET ROLE;
 SELECT name, is_default, max_session_age FROM session_guard.guard;
 -- But not the stranger's related table, whoever calls.
