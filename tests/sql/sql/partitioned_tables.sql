@@ -83,7 +83,7 @@ CREATE TEMPORARY TABLE before AS SELECT epoch FROM session_guard.guard_epoch WHE
 TRUNCATE users_3;
 SELECT g.epoch > before.epoch AS raised FROM session_guard.guard_epoch AS g, before WHERE guard = 'public.users';
 TRUNCATE users;
-SELECT count(*) FROM session_guard.event WHERE guard = 'public.users' AND reason = 'truncated' AND user_id IS NULL;
+SELECT count(DISTINCT transaction_id) FROM session_guard.event WHERE guard = 'public.users' AND reason = 'truncated' AND user_id IS NULL;
 SELECT session_verdict(6, now());
 
 -- Disabled triggers of one partition disarm the guard; reconcile mends that.
