@@ -10,7 +10,7 @@ SELECT session_guard.attach('users', revoke_on => '{password}', max_session_age 
 SELECT session_guard.watch('permission', 'user_id');
 -- How far ahead an epoch is, and what is recorded of the user.
 CREATE FUNCTION stamped(who int) RETURNS TABLE (is_near boolean, reasons text) LANGUAGE sql AS $$
-    SELECT session_guard.epoch_of(who) BETWEEN clock_timestamp() - interval '10 s' AND clock_timestamp() + interval '2 s',
+    SELECT session_guard.epoch_of(who) BETWEEN clock_timestamp() - interval '5 min' AND clock_timestamp() + interval '2 s',
            (SELECT string_agg(reason || coalesce(' x' || nullif(count, 1), ''), ', ' ORDER BY reason)
             FROM (SELECT reason, count(*) FROM session_guard.history(who) GROUP BY reason) AS r)
 $$;
