@@ -83,7 +83,7 @@ BEGIN;
 UPDATE users SET active = false WHERE id = 14;
 INSERT INTO user_role (user_id, role_id) VALUES (14, 2);
 COMMIT;
-SELECT user_id, reason FROM session_guard.event WHERE user_id = '14' ORDER BY id;
+SELECT user_id, reason FROM session_guard.event WHERE user_id = '14' GROUP BY 1, 2 ORDER BY min(id);
 UPDATE users SET active = true WHERE id = 14;
 SELECT * FROM stamps();
 -- A constraint trigger that runs after the stamps, and changes a related table once more.
