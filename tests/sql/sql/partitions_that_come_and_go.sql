@@ -112,6 +112,14 @@ CREATE UNLOGGED TABLE other_2 PARTITION OF other FOR VALUES FROM (10) TO (20);
 SELECT check_name, detail FROM session_guard.health() WHERE guard = 'public.other' AND NOT ok;
 SELECT session_guard.reconcile('other');
 DROP TABLE other_2;
+-- Without the index of the table, those of the partitions are gone, too: the remedy makes all.
+DROP INDEX other_id_idx CASCADE;
+CREATE TABLE other_3 PARTITION OF other FOR VALUES FROM (30) TO (40);
+SELECT detail, remedy FROM session_guard.health() WHERE guard = 'public.other' AND check_name = 'unique_index' \gset
+\echo :detail :remedy
+:remedy
+SELECT session_guard.reconcile('other');
+SELECT check_name, detail FROM session_guard.health() WHERE guard = 'public.other' AND NOT ok AND check_name <> 'unwatched_changes';
 -- PostgreSQL itself refuses a foreign table beside a unique index, and two triggers of one name.
 ALTER TABLE other ATTACH PARTITION far FOR VALUES FROM (20) TO (30);
 CREATE TABLE guarded_itself (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true);
