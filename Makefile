@@ -10,7 +10,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -27,7 +27,8 @@ help:
 	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
 	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
-	@echo 'make test-docs      the SQL of README.md, docs/operations.md, scaling.md and tables.md'
+	@echo 'make docs           the site of docs/ into target/site/: each link leads somewhere, each page is in the navigation'
+	@echo 'make test-docs      the SQL of README.md and of docs/, with the answers that it gives'
 	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
 	@echo 'make test-loaded    all of make test RUNS=10 times in a row, beside a busy loop on each core (hours)'
 	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
@@ -86,6 +87,9 @@ test-monitoring:
 
 test-docs:
 	@scripts/operations docs
+
+docs:
+	@scripts/docs
 
 test-matrix:
 	@scripts/test-matrix
