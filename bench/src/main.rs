@@ -1,5 +1,5 @@
 //! `make bench`: what the guard costs, in one run, as ratios of medians against what a user would write
-//! instead. Prints a table, and writes `target/bench.json` and the plot of the README.
+//! instead. Prints a table, and writes `target/bench.json` and a plot.
 
 mod bulk;
 mod clients;

@@ -1,0 +1,1 @@
+\i ../../../demo/ab_user.sql
