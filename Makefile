@@ -36,7 +36,7 @@ help:
 	@echo 'make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
 	@echo 'make valgrind       the SQL tests on a server that valgrind watches'
 	@echo 'make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
-	@echo 'make lint           rustfmt, layers, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
+	@echo 'make lint           rustfmt, layers, prose, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
 	@echo 'make deny           licences, sources and known vulnerabilities of the crates that are used'
 	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
 	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'

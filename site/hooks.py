@@ -90,6 +90,7 @@ def on_files(files, config):
                 found.add(path)
                 files.append(File.generated(config, place_of(path), content=listing(path)))
                 listings[place_of(path)] = path
+    files.append(File.generated(config, "assets/site.css", abs_src_path=str(ROOT / "site" / "site.css")))
     files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=os.environ["MERMAID"]))
     return files
 

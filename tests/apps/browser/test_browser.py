@@ -80,7 +80,7 @@ def messages(browser):
 
 
 def picture(browser, name):
-    """For the README: 900 by 500 pixels, and small enough for the whole login form to be on it."""
+    """For docs/apps.md: 900 by 500 pixels, and small enough for the whole login form to be on it."""
     if os.environ.get("SCREENSHOTS") != "1":
         return
     scale = 0.8
