@@ -31,13 +31,13 @@ pub fn locate(row: &GuardRow, relations: &ExtensionRelations) -> Option<Oid> {
 pub fn lock_without_waiting(row: &GuardRow, relations: &ExtensionRelations) -> Option<FreeLocks> {
     let mut locks = FreeLocks::default();
     let is_locked = match row.table.find() {
-        Some(relid) if !locks.add_table(relid) => false,
+        Some(relid) if !locks.add_table(relid, Lock::Read) => false,
         Some(relid) if is_served(relid, row, relations) => {
-            partitions::below(relid).into_iter().all(|relid| locks.add_table(relid))
+            partitions::below(relid).into_iter().all(|relid| locks.add_table(relid, Lock::Read))
         }
         _ => relations_with_trigger_of(relations.stamp)
             .into_iter()
-            .all(|relid| locks.add_table(relid)),
+            .all(|relid| locks.add_table(relid, Lock::Read)),
     };
     is_locked.then_some(locks)
 }

@@ -286,25 +286,30 @@ impl Relation {
     }
 }
 
-/// Locks for reading that were free; given back when this is dropped.
+/// Locks that were free; given back when this is dropped.
 #[derive(Default)]
 pub struct FreeLocks {
-    relids: Vec<Oid>,
+    locked: Vec<(Oid, Lock)>,
 }
 
 impl FreeLocks {
-    /// Locks a table and its indexes, unless somebody is in the way.
-    pub fn add_table(&mut self, relid: Oid) -> bool {
-        self.add(relid)
-            && Relation::open(relid, Lock::Read)
-                .is_none_or(|table| table.indexes().into_iter().all(|index| self.add(index)))
+    /// Locks a table, for all that it will be locked for, and its indexes, unless somebody is in
+    /// the way.
+    ///
+    /// Who raised the table's lock later, with the indexes locked, would wait for a REINDEX INDEX
+    /// that waits for one of these.
+    pub fn add_table(&mut self, relid: Oid, lock: Lock) -> bool {
+        self.add(relid, lock)
+            && Relation::open(relid, Lock::Read).is_none_or(|table| {
+                table.indexes().into_iter().all(|index| self.add(index, Lock::Read))
+            })
     }
 
-    fn add(&mut self, relid: Oid) -> bool {
+    fn add(&mut self, relid: Oid, lock: Lock) -> bool {
         // SAFETY: any OID may be locked.
-        let is_locked = unsafe { pg_sys::ConditionalLockRelationOid(relid, Lock::Read.mode()) };
+        let is_locked = unsafe { pg_sys::ConditionalLockRelationOid(relid, lock.mode()) };
         if is_locked {
-            self.relids.push(relid);
+            self.locked.push((relid, lock));
         }
         is_locked
     }
@@ -316,9 +321,9 @@ impl Drop for FreeLocks {
         if std::thread::panicking() {
             return;
         }
-        for relid in &self.relids {
+        for (relid, lock) in &self.locked {
             // SAFETY: locked so above.
-            unsafe { pg_sys::UnlockRelationOid(*relid, Lock::Read.mode()) };
+            unsafe { pg_sys::UnlockRelationOid(*relid, lock.mode()) };
         }
     }
 }

@@ -286,13 +286,13 @@ impl Work {
     }
 }
 
-/// Locks a store to be opened. Who has it for long may be waiting for this transaction.
+/// Locks a store to be opened and written. Who has it for long may be waiting for this transaction.
 fn lock_patiently(row: &StoreRow) -> Result<FreeLocks, GuardError> {
     const PAUSE: i64 = 20;
     let Some(relid) = row.locate() else { return Ok(FreeLocks::default()) };
     for _ in 0..PATIENCE / PAUSE {
         let mut locks = FreeLocks::default();
-        if locks.add_table(relid) {
+        if locks.add_table(relid, Lock::Write) {
             return Ok(locks);
         }
         pgrx::check_for_interrupts!();

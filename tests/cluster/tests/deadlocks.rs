@@ -3,7 +3,7 @@
 use cluster::{Cluster, Dice, answer, run, wait_until};
 use postgres::Client;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{JoinHandle, ScopedJoinHandle, scope, spawn};
+use std::thread::{JoinHandle, ScopedJoinHandle, scope, sleep, spawn};
 use std::time::{Duration, Instant};
 
 const USERS: u64 = 300;
@@ -29,9 +29,10 @@ fn cluster_with_watch() -> Cluster {
 struct Waiting(JoinHandle<(Client, Result<(), postgres::Error>)>);
 
 impl Waiting {
-    fn send(mut client: Client, sql: &'static str) -> Waiting {
+    fn send(mut client: Client, sql: impl Into<String>) -> Waiting {
+        let sql = sql.into();
         Waiting(spawn(move || {
-            let outcome = client.batch_execute(sql);
+            let outcome = client.batch_execute(&sql);
             (client, outcome)
         }))
     }
@@ -297,4 +298,41 @@ fn a_revocation_of_all_beside_a_new_member_whose_epoch_lies_ahead() {
     wait_for(&mut observer, "adder");
     Waiting::send(revoker, "COMMIT").succeed();
     adder.succeed();
+}
+
+/// Who locked the table weakly first, with its indexes, would wait for a maintainer who waits for an index.
+#[test]
+fn sessions_in_a_store_end_beside_who_maintains_its_index() {
+    let cluster = cluster_with_watch();
+    let [mut maintainer, mut observer] = [(); 2].map(|()| cluster.connect("postgres"));
+    run(
+        &mut maintainer,
+        "CREATE TABLE app_session (user_id int);
+         CREATE INDEX session_of_user ON app_session (user_id);
+         INSERT INTO app_session SELECT generate_series(1, 10);
+         SELECT session_guard.add_store('app_session', 'user_id')",
+    );
+    for (user, way) in (1..).zip([
+        "UPDATE ab_user SET active = false WHERE id = $",
+        "INSERT INTO membership VALUES ($, 1)",
+        "SELECT session_guard.revoke_sessions($)",
+    ]) {
+        println!("{way}");
+        // What REINDEX INDEX does, with time between its two locks.
+        run(&mut maintainer, "BEGIN; LOCK TABLE app_session IN SHARE MODE");
+        let client = connect(&cluster, "disabler");
+        let disabler = Waiting::send(client, way.replace('$', &user.to_string()));
+        wait_until(
+            &mut observer,
+            "SELECT state = 'active' FROM pg_stat_activity WHERE application_name = 'disabler'",
+        );
+        sleep(Duration::from_millis(300));
+        run(&mut maintainer, "REINDEX INDEX session_of_user");
+        run(&mut maintainer, "COMMIT");
+        drop(disabler.succeed());
+        // Where this took longer than a store is waited for.
+        run(&mut maintainer, "SELECT session_guard.reconcile()");
+        let left = format!("SELECT count(*) FROM app_session WHERE user_id = {user}");
+        assert_eq!(answer(&mut maintainer, &left), "0");
+    }
 }
