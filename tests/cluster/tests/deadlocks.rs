@@ -336,3 +336,26 @@ fn sessions_in_a_store_end_beside_who_maintains_its_index() {
         assert_eq!(answer(&mut maintainer, &left), "0");
     }
 }
+
+/// A cluster of its own: beside many other databases the server may empty a backend's caches.
+#[test]
+fn a_check_from_the_cache_waits_for_no_lock() {
+    let cluster = cluster_with_watch();
+    let mut locker = cluster.connect("postgres");
+    run(&mut locker, "ALTER SYSTEM SET autovacuum = off");
+    run(&mut locker, "SELECT pg_reload_conf()");
+    let mut asker = cluster.connect("postgres");
+    run(&mut asker, "SET lock_timeout = '250ms'");
+    let check = "SELECT session_valid(1, now())";
+    for locks in [
+        "LOCK TABLE ab_user",
+        "LOCK TABLE session_guard.epoch",
+        "LOCK TABLE session_guard.guard; UPDATE session_guard.guard SET name = name",
+    ] {
+        println!("{locks}");
+        assert_eq!(answer(&mut asker, check), "t");
+        run(&mut locker, &format!("BEGIN; {locks}"));
+        assert_eq!(answer(&mut asker, check), "t");
+        run(&mut locker, "ROLLBACK");
+    }
+}
