@@ -22,8 +22,8 @@ for block in blocks:
         wanted.append((statement, answer))
         # What a statement of several lines began is psql's to keep until its end.
         script += [rf"\echo <{len(wanted)}>" if statement.startswith("SELECT") else "", statement, rf"\echo </{len(wanted)}>"]
-if not blocks:
-    sys.exit(f"{sys.argv[1]}: no SQL")
+if not wanted:
+    sys.exit(f"{sys.argv[1]}: no answer to compare")
 
 psql = subprocess.run(["psql", "-XAtq"], input="\n".join(script), capture_output=True, text=True)
 if psql.returncode:
