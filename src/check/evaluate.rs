@@ -99,7 +99,8 @@ fn evaluate_cached_under_policy(
     Some(decide(Account::ACTIVE, epoch, login, max_session_age, &policy))
 }
 
-/// What is kept of an account that is active still. The clock is read only for one that expires.
+/// What is kept of an account that is active still. The clock is read only for one that
+/// is about to expire.
 #[inline]
 fn active_account(users: GuardRef, id: &UserId) -> Option<CachedAccount> {
     epoch_cache::active_account(users.relid(), id)

@@ -33,7 +33,7 @@ impl Instant {
         }
     }
 
-    /// A time that the system tells: seconds since 1970, and microseconds.
+    /// A Unix time: seconds since 1970-01-01 00:00 UTC, and microseconds.
     pub fn of_unix(seconds: i64, micros: i64) -> Instant {
         let micros = seconds.saturating_mul(1_000_000).saturating_add(micros);
         Instant(micros.saturating_sub(Self::UNIX_MICROS_OF_ZERO))
@@ -104,15 +104,6 @@ mod tests {
     use proptest::prelude::*;
 
     const SECOND: i64 = 1_000_000;
-
-    #[test]
-    fn unix_time_is_read_as_chrono_writes_it() {
-        for now in [Instant(0), Instant(-1), Instant(800_000_000_123_456)] {
-            let unix = now.to_utc().expect("a date");
-            let micros = i64::from(unix.timestamp_subsec_micros());
-            assert_eq!(Instant::of_unix(unix.timestamp(), micros), now);
-        }
-    }
     const NO_MARGIN: TimeDelta = TimeDelta::zero();
 
     fn cut_to_seconds(login: Instant) -> Instant {
@@ -122,6 +113,15 @@ mod tests {
     /// The years 1970 to 2200: any clock that a server will show.
     fn clock() -> impl Strategy<Value = Instant> {
         (-946_684_800 * SECOND..6_311_433_600 * SECOND).prop_map(Instant)
+    }
+
+    #[test]
+    fn unix_time_is_read_as_chrono_writes_it() {
+        for now in [Instant(0), Instant(-1), Instant(800_000_000_123_456)] {
+            let unix = now.to_utc().expect("a date");
+            let micros = i64::from(unix.timestamp_subsec_micros());
+            assert_eq!(Instant::of_unix(unix.timestamp(), micros), now);
+        }
     }
 
     #[test]

@@ -286,7 +286,8 @@ impl Relation {
     }
 }
 
-/// Locks that were free; given back when this is dropped.
+/// Locks that were free; given back when this is dropped. A statement that runs meanwhile takes
+/// its own, which last until the transaction ends.
 #[derive(Default)]
 pub struct FreeLocks {
     locked: Vec<(Oid, Lock)>,
@@ -296,8 +297,8 @@ impl FreeLocks {
     /// Locks a table, for all that it will be locked for, and its indexes, unless somebody is in
     /// the way.
     ///
-    /// Who raised the table's lock later, with the indexes locked, would wait for a REINDEX INDEX
-    /// that waits for one of these.
+    /// To raise the table's lock later, with its indexes locked, deadlocks with REINDEX INDEX: it
+    /// holds the table and waits for an index.
     pub fn add_table(&mut self, relid: Oid, lock: Lock) -> bool {
         self.add(relid, lock)
             && Relation::open(relid, Lock::Read).is_none_or(|table| {

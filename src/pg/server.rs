@@ -17,12 +17,12 @@ pub fn clock() -> Instant {
 
 /// Whether a point in time is ahead of the clock.
 ///
-/// Where it is far ahead, the time of the kernel's last tick says so: that costs a tenth of what
-/// the clock costs. A tick comes each few milliseconds, and later where a machine is held up.
+/// Where it is far ahead, the time of the kernel's last tick says so, for a tenth of the cost.
 #[inline]
 pub fn is_ahead_of_clock(time: Instant) -> bool {
-    const LATEST_TICK: i64 = 60_000_000;
-    time > last_tick().plus_micros(LATEST_TICK) || time > clock()
+    // Ticks are milliseconds apart, and more where the machine is held up; never a minute.
+    const LONGEST_TICK: i64 = 60_000_000;
+    time > last_tick().plus_micros(LONGEST_TICK) || time > clock()
 }
 
 /// What the wall clock showed at the kernel's last tick.

@@ -1,4 +1,5 @@
-//! The app's own writes, its logins and revocations do not deadlock where without the guard they would not.
+//! The app's own writes, its logins and revocations do not deadlock where without the guard they would not, and checks
+//! from the cache wait for no lock.
 
 use cluster::{Cluster, Dice, answer, run, wait_until};
 use postgres::Client;
@@ -300,7 +301,7 @@ fn a_revocation_of_all_beside_a_new_member_whose_epoch_lies_ahead() {
     adder.succeed();
 }
 
-/// Who locked the table weakly first, with its indexes, would wait for a maintainer who waits for an index.
+/// To raise a lock on the store, with its index locked, would deadlock with who maintains that index.
 #[test]
 fn sessions_in_a_store_end_beside_who_maintains_its_index() {
     let cluster = cluster_with_watch();
@@ -337,7 +338,7 @@ fn sessions_in_a_store_end_beside_who_maintains_its_index() {
     }
 }
 
-/// A cluster of its own: beside many other databases the server may empty a backend's caches.
+/// In a cluster of its own: beside other databases the server may empty a backend's caches at any time.
 #[test]
 fn a_check_from_the_cache_waits_for_no_lock() {
     let cluster = cluster_with_watch();
