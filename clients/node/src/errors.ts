@@ -1,0 +1,42 @@
+import type { Where } from './statements.js';
+
+/** The database gives no answer, so there is none. Express and Fastify make a 503 of it. */
+export class CannotAsk extends Error {
+  readonly code = 'PG_SESSION_GUARD_CANNOT_ASK';
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly expose = true;
+
+  constructor(cause: unknown) {
+    super('It cannot be checked now whether the session counts. Try again later.', { cause });
+    this.name = 'CannotAsk';
+  }
+}
+
+/** What is logged beside the error: where the database is not set up, what to do. */
+export function cannotAsk(error: unknown, where: Where): string {
+  const remedy = remedyOf((error as { code?: unknown } | null)?.code, where);
+  return `cannot ask pg_session_guard${remedy ? `: ${remedy}` : ''}`;
+}
+
+function remedyOf(sqlstate: unknown, where: Where): string | undefined {
+  const missing =
+    "run CREATE EXTENSION pg_session_guard in the app's database, or name the schema that it is in by the option schema" +
+    ` (now ${where.schema})`;
+  switch (sqlstate) {
+    case '42501':
+      return "let the owner of the extension run SELECT session_guard.grant_access('the role that the app connects as')";
+    case '42883':
+    case '3F000':
+      return missing;
+    case '42704':
+      return (
+        "let the owner of the table run SELECT session_guard.attach('the table')," +
+        ' or name the table that is guarded by the option users'
+      );
+    case '42P01':
+      return 'the option users, or the query that reads the user, names a table that is not there';
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,98 @@
+import { CannotAsk, cannotAsk } from './errors.js';
+import { fromKept, now } from './login_time.js';
+import { DEFAULTS, settingsOf, type LoadUser, type Loaded, type Options } from './settings.js';
+import { nameOf, startStatement, userStatement, validCall, validStatement, VALID_COLUMN, type Where } from './statements.js';
+import { idToText, type UserId } from './user_id.js';
+
+/** What is used of a Pool of pg. */
+export interface Pool {
+  query(query: { text: string; values: unknown[]; name?: string }): Promise<{ rows: any[] }>;
+}
+
+/** Asks the guard, through a Pool of pg. It knows no framework. */
+export class SessionGuard {
+  protected readonly where: Where;
+  protected readonly failOpen: boolean;
+  private readonly lockTimeout: string;
+  private readonly prepare: boolean;
+  private readonly startText: string;
+  private readonly validText: string;
+  protected log: (message: string, error?: unknown) => void;
+
+  constructor(
+    private readonly pool: Pool,
+    options: Options = {},
+  ) {
+    if (typeof pool?.query !== 'function') throw new TypeError('give the Pool of pg');
+    // session_start has to be a transaction of its own.
+    if ('release' in pool) throw new TypeError('give the Pool of pg, and not one of its clients');
+    const settings = settingsOf(options, DEFAULTS);
+    this.where = { schema: settings.schema, users: settings.users };
+    this.failOpen = settings.failOpen;
+    // To PostgreSQL, 0 is no timeout.
+    this.lockTimeout = `${Math.max(1, Math.round(settings.lockTimeoutMillis))}ms`;
+    this.prepare = settings.prepare;
+    this.log = settings.log ?? console.error;
+    this.startText = startStatement(this.where);
+    this.validText = validStatement(this.where);
+  }
+
+  /** To select beside the user, in a query of the app's own: `guard.sql('u.id', '$2')`. */
+  sql(userId: string, loginAt: string): string {
+    return validCall(this.where, userId, loginAt);
+  }
+
+  /**
+   * The login time to keep, as it is, or null for an account that must not log in. To be called before the hash of the
+   * password is read, where a new password ends sessions. It locks the user's row in a transaction of its own.
+   */
+  async start(userId: UserId | null | undefined): Promise<string | null> {
+    if (userId === null || userId === undefined) return null;
+    const values = [idToText(userId), this.lockTimeout];
+    return this.asked(
+      async () => (await this.firstRow(this.startText, values))?.login_at ?? null,
+      async () => now(),
+    );
+  }
+
+  /** Whether the session counts; by a query of its own. */
+  async isValid(userId: UserId, loginAt: string | Date | null | undefined): Promise<boolean> {
+    const values = [idToText(userId), fromKept(loginAt)];
+    return this.asked(
+      async () => (await this.firstRow(this.validText, values))?.valid === true,
+      async () => true,
+    );
+  }
+
+  /** For a query of `$1`: a function that runs it, and asks in it. */
+  protected loaderOf(query: string): LoadUser<any> {
+    if (/;\s*$/.test(query)) throw new TypeError('the query that reads the user ends without a semicolon');
+    const text = userStatement(this.where, query);
+    return async (userId, loginAt): Promise<Loaded<any> | undefined> => {
+      const row = await this.firstRow(text, [userId, userId, loginAt]);
+      if (!row) return undefined;
+      const { [VALID_COLUMN]: valid, ...user } = row;
+      return { user, valid };
+    };
+  }
+
+  protected async firstRow(text: string, values: unknown[]): Promise<any> {
+    const query = this.prepare ? { text, values, name: nameOf(text) } : { text, values };
+    return (await this.pool.query(query)).rows[0];
+  }
+
+  /** An error gives no answer: it lets nobody in, unless the app has chosen otherwise. */
+  protected async asked<T>(ask: () => Promise<T>, open: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      this.log(cannotAsk(error, this.where), error);
+      if (!this.failOpen) throw new CannotAsk(error);
+    }
+    try {
+      return await open();
+    } catch (error) {
+      throw new CannotAsk(error);
+    }
+  }
+}
