@@ -19,6 +19,16 @@ export function cannotAsk(error: unknown, where: Where): string {
   return `cannot ask pg_session_guard${remedy ? `: ${remedy}` : ''}`;
 }
 
+/**
+ * Of a query that compares the user's id with a column: the id may be none, such as 'nobody' for a bigint. session_valid
+ * itself takes any text.
+ */
+export function isNoValueOfItsType(error: unknown): boolean {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  // Some libraries wrap what pg has thrown.
+  return [code, cause?.code].some((sqlstate) => sqlstate === '22P02' || sqlstate === '22003');
+}
+
 function remedyOf(sqlstate: unknown, where: Where): string | undefined {
   const missing =
     "run CREATE EXTENSION pg_session_guard in the app's database, or name the schema that it is in by the option schema" +

@@ -57,11 +57,16 @@ export class SessionGuard {
 
   /** Whether the session counts; by a query of its own. */
   async isValid(userId: UserId, loginAt: string | Date | null | undefined): Promise<boolean> {
-    const values = [idToText(userId), fromKept(loginAt)];
+    const [id, kept] = [idToText(userId), fromKept(loginAt)];
     return this.asked(
-      async () => (await this.firstRow(this.validText, values))?.valid === true,
+      () => this.answer(id, kept),
       async () => true,
     );
+  }
+
+  /** What session_valid says. It knows of an id of any form, and raises no error at one that cannot be. */
+  protected async answer(userId: string, loginAt: string | null): Promise<boolean> {
+    return (await this.firstRow(this.validText, [userId, loginAt]))?.valid === true;
   }
 
   /** For a query of `$1`: a function that runs it, and asks in it. */

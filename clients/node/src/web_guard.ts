@@ -1,5 +1,5 @@
 import { challenge, json, kindOfRoute, page, plainPage, withNext, type Answer, type RouteKind } from './answers.js';
-import { CannotAsk } from './errors.js';
+import { CannotAsk, isNoValueOfItsType } from './errors.js';
 import { fromKept, LOGIN_TIME_KEY, loginTimeOf } from './login_time.js';
 import { isOpen } from './open_paths.js';
 import { SessionGuard, type Pool } from './session_guard.js';
@@ -119,12 +119,19 @@ export class WebGuard<User = any> extends SessionGuard {
   private async ask(userId: string, loginAt: string | null): Promise<State<User>> {
     const ended = { verdict: 'ended', userId } as const;
     const valid = { verdict: 'valid', userId, loginAt } as const;
+    // PostgreSQL has no such text.
+    if (userId.includes('\0')) return ended;
     if (!this.loadUser) return (await this.isValid(userId, loginAt)) ? valid : ended;
     const load = this.loadUser;
     return this.asked<State<User>>(
       async () => {
-        const loaded = await load(userId, loginAt);
-        return loaded?.valid === true ? { ...valid, user: loaded.user } : ended;
+        try {
+          const loaded = await load(userId, loginAt);
+          return loaded?.valid === true ? { ...valid, user: loaded.user } : ended;
+        } catch (error) {
+          if (isNoValueOfItsType(error) && !(await this.answer(userId, loginAt))) return ended;
+          throw error;
+        }
       },
       async () => {
         if (this.query === undefined) return valid;
