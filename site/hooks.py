@@ -21,6 +21,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "reporting.md",
+    "clients/node/README.md": "clients/node.md",
     "clients/python/README.md": "clients/python.md",
     "tests/README.md": "tests.md",
 }
