@@ -10,7 +10,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
+	@echo 'make test-node      the Node package: types, tarball, Express 4 and 5, and Fastify, over HTTP (1 minute)'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
@@ -66,6 +67,9 @@ test-examples:
 
 test-python:
 	@scripts/with-cluster python tests/apps/python/run
+
+test-node:
+	@scripts/with-cluster node tests/apps/node/run
 
 test-superset:
 	@scripts/with-cluster superset tests/apps/superset/run tests/apps/airflow/run
