@@ -3,12 +3,7 @@
 const { Pool } = require('pg');
 
 // Where to connect to comes from PGHOST, PGDATABASE and their like.
-const pool = new Pool({
-  connectionTimeoutMillis: 5000,
-  query_timeout: 10000,
-  // A login waits for a change of its account that is not committed yet, but not for ever.
-  lock_timeout: 2000,
-});
+const pool = new Pool({ connectionTimeoutMillis: 5000, query_timeout: 10000 });
 // Of a connection that breaks while nobody uses it. Without this it would end the process.
 pool.on('error', (error) => console.error('lost a connection:', error.message));
 
@@ -21,4 +16,4 @@ async function ask(question, values) {
   }
 }
 
-module.exports = { ask };
+module.exports = { ask, pool };
