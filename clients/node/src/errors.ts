@@ -15,7 +15,9 @@ export class CannotAsk extends Error {
 
 /** What is logged beside the error: where the database is not set up, what to do. */
 export function cannotAsk(error: unknown, where: Where): string {
-  const remedy = remedyOf((error as { code?: unknown } | null)?.code, where);
+  const { code, hint } = (error ?? {}) as { code?: unknown; hint?: unknown };
+  // What the extension itself says, such as where no table is guarded.
+  const remedy = remedyOf(code, where) ?? (typeof hint === 'string' ? hint : undefined);
   return `cannot ask pg_session_guard${remedy ? `: ${remedy}` : ''}`;
 }
 
