@@ -5,8 +5,8 @@ import tarfile
 
 import pytest
 from adapters import TARGET
-from python_helpers.commands import output_of, run
 from python_helpers import ROOT
+from python_helpers.commands import output_of, run
 
 PACKAGE = ROOT / "clients" / "node"
 BUILD = ROOT / "target" / "node" / "build"
