@@ -4,6 +4,7 @@
 const assert = require('node:assert');
 const path = require('node:path');
 const { test } = require('node:test');
+const core = require('pg-session-guard');
 const { LOGIN_TIME_KEY, SessionGuard, loginClaims, loginTimeOf } = require('pg-session-guard/express');
 
 // What is not exported to apps.
@@ -79,7 +80,9 @@ test('an option that is misspelt or of another type is refused', () => {
   const wrong = [{ failopen: true }, { failOpen: 'false' }, { failOpen: 0 }, { lockTimeoutMillis: 0 }, { lockTimeoutMillis: '2000' }];
   wrong.push({ lockTimeoutMillis: NaN }, { lockTimeoutMillis: Infinity }, { openPaths: '/health' }, { users: '' }, { user: null });
   wrong.push({ schema: 7 }, { toString: 1 }, { constructor: Object }, { message: 1 }, { prepare: 1 }, { log: 'x' }, { errorPage: 'x' });
-  for (const options of wrong) assert.throws(() => new SessionGuard(pool, options), TypeError, JSON.stringify(options));
+  for (const options of wrong) assert.throws(() => new SessionGuard(pool, options), /there is no option|must be/, JSON.stringify(options));
+  // What serves requests is none of those that only ask.
+  assert.throws(() => new core.SessionGuard(pool, { user: 'SELECT 1' }), /there is no option user/);
   assert.throws(() => new SessionGuard(undefined), /Pool/);
   assert.throws(() => new SessionGuard({ query() {}, release() {} }), /not one of its clients/);
   assert.ok(new SessionGuard(pool, { failOpen: undefined, message: null }));

@@ -145,6 +145,8 @@ describe('a Pool', () => {
       await changing.query('UPDATE users SET active = false WHERE id = 2');
       const guard = new SessionGuard(pool, { lockTimeoutMillis: 100, log: () => {} });
       await assert.rejects(guard.start(2), (error) => error instanceof CannotAsk && error.cause.code === '55P03');
+      await changing.query('ROLLBACK');
+      assert.ok(await guard.start(2));
       assert.strictEqual((await pool.query('SHOW lock_timeout')).rows[0].lock_timeout, '0');
     } finally {
       await changing.end();
@@ -163,6 +165,33 @@ describe('a Pool', () => {
   test('an error of the app\'s own query is a 503 for who is logged in, and no refusal', async () => {
     const guard = db.web({ user: "SELECT id, name::int FROM users WHERE id = $1" });
     assert.strictEqual((await answered(guard, { user_id: '2', guard_login_at: await guard.start(2) })).status, 503);
+  });
+
+  test('what has changed since the login began counts, too', async () => {
+    const guard = db.web();
+    const request = () => ({ session: { user_id: '2', cart: 1 }, headers: {}, method: 'POST', path: '/', baseUrl: '', originalUrl: '/' });
+    for (const change of ['UPDATE users SET active = false WHERE id = 1', 'SELECT session_guard.revoke_sessions(1)']) {
+      const [begun, login] = [await guard.start(1), request()];
+      await db.sql(change);
+      assert.strictEqual(await guard.logInAt(login, 1, begun), false);
+      assert.deepStrictEqual(login.session, {});
+      await db.sql('UPDATE users SET active = true WHERE id = 1');
+    }
+    const [begun, login] = [await guard.start(1), request()];
+    assert.strictEqual(await guard.logInAt(login, 1, begun), true);
+    assert.deepStrictEqual(login.session, { user_id: '1', guard_login_at: begun });
+    assert.deepStrictEqual([guard.userId(login), guard.loginAt(login)], ['1', begun]);
+    await db.sql('UPDATE users SET active = false WHERE id = 1');
+    assert.deepStrictEqual([await guard.keepSession(login), login.session], [false, {}]);
+    await db.sql('UPDATE users SET active = true WHERE id = 1');
+  });
+
+  test('nobody logs in without an id or a begun login', async () => {
+    for (const [id, begun] of [[undefined, 'x'], [null, 'x'], [2, null]]) {
+      const login = { session: { user_id: '2' }, headers: {} };
+      assert.deepStrictEqual([await db.web().logInAt(login, id, begun), login.session], [false, {}]);
+    }
+    assert.strictEqual(await db.guard().start(undefined), null);
   });
 
   test('a missing login time is told once', async () => {
@@ -242,7 +271,7 @@ describe('what others have planted', () => {
     said('planted.timezone', 'text, timestamptz', 'timestamp', "'2100-01-01'::timestamp"),
     said('planted.set_config', 'text, text, bool', 'text', 'NULL::text'),
     'CREATE DOMAIN planted.text AS pg_catalog.varchar',
-    'CREATE DOMAIN planted.timestamptz AS pg_catalog.timestamp',
+    'CREATE DOMAIN planted.timestamptz AS pg_catalog.text',
     'CREATE DOMAIN planted.regclass AS pg_catalog.text',
     `GRANT USAGE ON SCHEMA planted TO ${APP}`,
   );
@@ -260,6 +289,9 @@ describe('what others have planted', () => {
           assert.strictEqual(await guard.start(1), null);
           assert.match(await guard.start(2), /^20[2-9]/);
           assert.strictEqual(await guard.isValid(1, began), false);
+          // Of a column of a type for which a function was planted.
+          const asked = `SELECT ${guard.sql('id::pg_catalog.varchar', '$1')} AS valid FROM public.users WHERE id = 1`;
+          assert.deepStrictEqual((await pool.query(asked, [began])).rows, [{ valid: false }]);
           assert.strictEqual((await answered(guard, { user_id: '1', guard_login_at: began })).status, 302);
           assert.strictEqual((await answered(guard, { user_id: '2', guard_login_at: await guard.start(2) })).status, 200);
         }
