@@ -1,0 +1,60 @@
+"""Django, in urls.py:
+
+path("backchannel-logout", receive_logouts(receiver)),
+path("security-events", receive_events(receiver)),
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from pg_session_guard.core.settings import Settings
+from pg_session_guard.django.conf import guard_settings, users_table_name, writing_connection
+from pg_session_guard.receivers.receiver import MAX_BODY, Answer, FirstValue, Receiver, Request
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def receive_logouts(receiver: Receiver) -> View:
+    """OpenID Connect Back-Channel Logout."""
+    return _view(receiver.receive_logout)
+
+
+def receive_events(receiver: Receiver) -> View:
+    """Security Event Tokens that are pushed."""
+    return _view(receiver.receive_event)
+
+
+def _view(receive: Callable[[Request, FirstValue, Settings], Answer]) -> View:
+    # Not in a transaction of the request: a login may come before its COMMIT.
+    @csrf_exempt
+    @require_POST
+    @transaction.non_atomic_requests
+    def session_guard_receiver(request: HttpRequest) -> HttpResponse:
+        given = Request(
+            request.META.get("CONTENT_TYPE", ""),
+            request.read(MAX_BODY + 1),
+            request.headers.get("Authorization", ""),
+        )
+        answer = receive(given, _first_value, _settings())
+        return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+    return session_guard_receiver
+
+
+def _settings() -> Settings:
+    return replace(guard_settings(), users=users_table_name(writing_connection()))
+
+
+def _first_value(statement: str, values: dict[str, Any]) -> Any:
+    with writing_connection().cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    return row[0] if row else None
