@@ -31,9 +31,9 @@ def valid_statement(users: str | None = None) -> str:
 
 
 def named_parameters(statement: str) -> str:
-    """As SQLAlchemy's text() takes them, `:name`. It would take `::` for the begin of one, so it is
-    escaped."""
-    return statement.replace("::", r"\:\:").replace("%(", ":").replace(")s", "")
+    """As SQLAlchemy's text() takes them, `:name`. It would take any other colon for one, so those
+    are escaped."""
+    return re.sub(r"%\((\w+)\)s", r":\1", statement.replace(":", r"\:"))
 
 
 def numbered_parameters(statement: str, values: dict[str, Any]) -> tuple[str, list[Any]]:

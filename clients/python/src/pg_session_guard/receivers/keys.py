@@ -159,7 +159,8 @@ def fetch(uri: str, timeout: float) -> list[dict[str, Any]]:
             body += chunk
             if len(body) > MAX_BYTES or time.monotonic() > deadline:
                 raise ValueError("the keys are too many bytes, or come too slowly")
-    keys = json.loads(body)["keys"] if isinstance(json.loads(body), dict) else None
+    read = json.loads(body)
+    keys = read.get("keys") if isinstance(read, dict) else None
     if not isinstance(keys, list):
         raise ValueError("what came is not a JWK Set")
     return [key for key in keys[:MAX_KEYS] if isinstance(key, dict)]

@@ -4,6 +4,7 @@ runs a statement."""
 from __future__ import annotations
 
 import hmac
+import inspect
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pg_session_guard.core.errors import cannot_ask, sqlstate_of
-from pg_session_guard.core.provider_session import subject_of
 from pg_session_guard.core.settings import Settings
+from pg_session_guard.core.user_id import to_text
 from pg_session_guard.receivers import tokens
 from pg_session_guard.receivers.errors import (
     AUTHENTICATION_FAILED,
@@ -23,7 +24,7 @@ from pg_session_guard.receivers.errors import (
 )
 from pg_session_guard.receivers.keys import KEY_TYPES, KeySet
 from pg_session_guard.receivers.statements import REPEATED, end_statement, users_statement
-from pg_session_guard.receivers.subjects import Subject, Subjects, read, text_of
+from pg_session_guard.receivers.subjects import Subject, read, text_of
 
 log = logging.getLogger("pg_session_guard")
 
@@ -58,15 +59,18 @@ class Request:
 @dataclass(frozen=True)
 class Ending:
     reason: str
-    subjects: Subjects
+    # Names of the same user.
+    subjects: tuple[Subject, ...]
+
+    @property
+    def is_of_session_alone(self) -> bool:
+        return any(subject.sid is not None and subject.sub is None for subject in self.subjects)
 
 
 class Receiver:
-    """`user_ids`: whose sessions end. A query with parameters such as `%(sub)s`, or a function of a
-    Subject; of no, one, or several ids.
-
-    `by_sid`: only the session of that `sid` ends, where the token has one. The app's logins must
-    call `keep_sid`. Without it, all sessions of the user end.
+    """`user_ids`: whose sessions end, all of them. A query with parameters such as `%(sub)s`, or a
+    function of a Subject; of no, one, or several ids. A logout token may have no `sub` but a `sid`,
+    the session at the provider: it is refused, unless the query or the function says whose it is.
 
     `authorization`: what the header Authorization of a pushed event must be.
 
@@ -80,7 +84,6 @@ class Receiver:
         audience: str | Sequence[str],
         jwks_uri: str,
         user_ids: str | Callable[[Subject], Any],
-        by_sid: bool = False,
         algorithms: Iterable[str] = ("RS256", "PS256", "ES256", "EdDSA"),
         max_age: float | None = None,
         clock_skew: float = 60,
@@ -93,10 +96,11 @@ class Receiver:
             raise ValueError(f"algorithms are some of {', '.join(KEY_TYPES)}")
         if not issuer or not audience:
             raise ValueError("a receiver needs an issuer and an audience")
+        if inspect.iscoroutinefunction(user_ids):
+            raise TypeError("user_ids is a function that waits by itself, and not an async one")
         if isinstance(subject_issuers, str) or isinstance(ending_events, str):
             raise TypeError("subject_issuers and ending_events are lists")
         self.issuer = issuer
-        self.by_sid = by_sid
         self.authorization = authorization
         self.subject_issuers = {issuer, *subject_issuers}
         self.ending_events = frozenset(ending_events)
@@ -125,14 +129,8 @@ class Receiver:
         return Answer(200, headers={"Cache-Control": "no-store"})
 
     def _ending_of_logout(self, claims: Mapping[str, Any]) -> Ending:
-        sub, sid = claims.get("sub"), claims.get("sid")
-        session = None if sid is None else text_of(sid, "sid")
-        users: tuple[Subject, ...] = ()
-        if sub is not None:
-            users = (Subject("iss_sub", iss=self.issuer, sub=text_of(sub, "sub")),)
-        elif not self.by_sid:
-            raise Refused(INVALID_REQUEST, "the token has no sub, and no session is known by sid")
-        return Ending("back-channel logout", Subjects(users, session))
+        given = {name: text_of(claims[name], name) for name in ("sub", "sid") if name in claims}
+        return Ending("back-channel logout", (Subject("iss_sub", iss=self.issuer, **given),))
 
     # --- Security Event Tokens ---
 
@@ -172,10 +170,7 @@ class Receiver:
             identifier = claims.get("sub_id", payload.get("subject"))
             if identifier is None:
                 identifier = {"format": "iss_sub", "iss": claims["iss"], "sub": claims.get("sub")}
-            found = read(identifier)
-            if event != SESSION_REVOKED:
-                found = Subjects(found.users)
-            endings.append(Ending(event.rpartition("/")[2], found))
+            endings.append(Ending(event.rpartition("/")[2], read(identifier)))
         return endings
 
     # --- Both ---
@@ -188,13 +183,12 @@ class Receiver:
         settings: Settings,
     ) -> None:
         user_ids: set[str] = set()
-        sessions: set[str] = set()
         for ending in endings:
-            session = ending.subjects.session
-            if self.by_sid and session is not None:
-                sessions.add(subject_of(self.issuer, session))
-                continue
             found = self._users_of(ending.subjects, first_value)
+            if not found and ending.is_of_session_alone:
+                raise Refused(
+                    INVALID_REQUEST, "the subject is a session, and nobody's that is known"
+                )
             if not found:
                 log.warning("a %s is about nobody known: %a", ending.reason, ending.subjects)
             user_ids |= found
@@ -204,7 +198,6 @@ class Receiver:
             "reason": f"{reasons} by {self.issuer}",
             # In an order, so that two tokens do not wait for each other.
             "user_ids": sorted(user_ids),
-            "provider_sessions": sorted(sessions),
             "lock_timeout": settings.lock_timeout_text,
         }
         if settings.users:
@@ -221,8 +214,8 @@ class Receiver:
         else:
             log.info("a %s ended the sessions of %d", reasons, ended)
 
-    def _users_of(self, subjects: Subjects, first_value: FirstValue) -> set[str]:
-        for subject in subjects.users:
+    def _users_of(self, subjects: Sequence[Subject], first_value: FirstValue) -> set[str]:
+        for subject in subjects:
             if subject.iss is not None and subject.iss not in self.subject_issuers:
                 continue
             try:
@@ -243,11 +236,8 @@ class Receiver:
         else:
             assert callable(self.user_ids)  # noqa: S101
             found = self.user_ids(subject)
-        if found is None:
-            return set()
-        if isinstance(found, (list, tuple, set, frozenset)):
-            return {str(each) for each in found if each is not None}
-        return {str(found)}
+        several = isinstance(found, (list, tuple, set, frozenset))
+        return {to_text(each) for each in (found if several else [found]) if each is not None}
 
     def _tell(self, error: Refused) -> None:
         """Anybody can send what is refused, so it is no warning."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from pg_session_guard.core.provider_session import PROVIDER_SESSION_SCOPE
 from pg_session_guard.receivers.subjects import Subject
 
 # A token that was acted on is itself revoked, under this scope: so it is never acted on again, also
@@ -14,19 +13,21 @@ REPEATED = -1
 
 
 def end_statement(users: str | None = None) -> str:
-    """All at once or nothing: remembers the token, and ends the sessions of `user_ids` and
-    `provider_sessions`. How many were ended, REPEATED of a token that was received before, and NULL
-    where the guard refuses everybody, so that it cannot say.
+    """All at once or nothing: remembers the token, and ends the sessions of `user_ids`. How many
+    were ended, REPEATED of a token that was received before, and NULL where the guard refuses
+    everybody, so that it cannot say.
 
-    Each part waits for the one before it: it reads its row, and nothing else says when a function
-    is called. The lock is that of this token, so that a second copy waits, and then sees the first.
+    Each part reads the row of the one before it, so it comes after it: nothing else says when a
+    function is called. The last line reads `remembered` by itself, as there may be no user. The
+    lock is that of this token, so that a second copy waits, and then sees the first.
     """
     guard = ", %(users)s::regclass" if users else ""
     return (
-        "WITH waits AS MATERIALIZED"
-        " (SELECT set_config('lock_timeout', %(lock_timeout)s, true) AS at_most),"
-        " alone AS MATERIALIZED (SELECT pg_advisory_xact_lock("
-        "hashtextextended(%(token)s::text, 0))::text AS lock FROM waits WHERE at_most IS NOT NULL),"
+        "WITH waits AS MATERIALIZED (SELECT"
+        " pg_catalog.set_config('lock_timeout', %(lock_timeout)s, true) AS at_most),"
+        " alone AS MATERIALIZED (SELECT pg_catalog.pg_advisory_xact_lock("
+        "pg_catalog.hashtextextended(%(token)s::text, 0))::text AS lock"
+        " FROM waits WHERE at_most IS NOT NULL),"
         " asked AS MATERIALIZED (SELECT"
         f" token_valid('{RECEIVED_SCOPE}', %(token)s::text, NULL::timestamptz) AS is_new,"
         f" token_valid('{RECEIVED_SCOPE}', '', NULL::timestamptz) AS can_say"
@@ -34,14 +35,12 @@ def end_statement(users: str | None = None) -> str:
         " remembered AS MATERIALIZED (SELECT session_guard.revoke_tokens("
         f"'{RECEIVED_SCOPE}', %(token)s::text, %(reason)s::text) AS epoch"
         " FROM asked WHERE is_new),"
-        " by_user AS MATERIALIZED (SELECT session_guard.revoke_sessions("
+        " ended AS MATERIALIZED (SELECT session_guard.revoke_sessions("
         f"id, %(reason)s::text{guard}) AS epoch"
-        " FROM remembered, unnest(%(user_ids)s::text[]) AS id WHERE remembered.epoch IS NOT NULL),"
-        " by_session AS MATERIALIZED (SELECT session_guard.revoke_tokens("
-        f"'{PROVIDER_SESSION_SCOPE}', id, %(reason)s::text) AS epoch FROM remembered,"
-        " unnest(%(provider_sessions)s::text[]) AS id WHERE remembered.epoch IS NOT NULL)"
-        " SELECT CASE WHEN is_new"
-        " THEN (SELECT count(epoch) FROM by_user) + (SELECT count(epoch) FROM by_session)"
+        " FROM remembered, pg_catalog.unnest(%(user_ids)s::text[]) AS id"
+        " WHERE remembered.epoch IS NOT NULL)"
+        " SELECT CASE WHEN (SELECT epoch FROM remembered) IS NOT NULL"
+        " THEN (SELECT pg_catalog.count(epoch) FROM ended)"
         f" WHEN can_say THEN {REPEATED} END FROM asked"
     )
 

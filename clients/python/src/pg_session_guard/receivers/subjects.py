@@ -29,21 +29,15 @@ class Subject:
     format: str
     iss: str | None = None
     sub: str | None = None
+    # The session at the provider.
+    sid: str | None = None
     email: str | None = None
     id: str | None = None
     phone_number: str | None = None
     uri: str | None = None
     url: str | None = None
 
-    NAMES = ("iss", "sub", "email", "id", "phone_number", "uri", "url")
-
-
-@dataclass(frozen=True)
-class Subjects:
-    """`users` are names of the same user."""
-
-    users: tuple[Subject, ...] = ()
-    session: str | None = None
+    NAMES = ("iss", "sub", "sid", "email", "id", "phone_number", "uri", "url")
 
 
 def text_of(value: object, name: str) -> str:
@@ -58,17 +52,16 @@ def text_of(value: object, name: str) -> str:
     raise Refused(INVALID_REQUEST, f"{name} is not a text, or empty, or too long")
 
 
-def read(identifier: object) -> Subjects:
+def read(identifier: object) -> tuple[Subject, ...]:
+    """Several are names of the same user."""
     if not isinstance(identifier, Mapping):
         raise Refused(INVALID_REQUEST, "the subject is not an object")
-    named = _format_of(identifier)
-    if named == "complex":
-        user, session = identifier.get("user"), identifier.get("session")
-        return Subjects(
-            () if user is None else _users(user),
-            None if session is None else _session(session),
-        )
-    return Subjects(_users(identifier))
+    if _format_of(identifier) != "complex":
+        return _users(identifier)
+    user, session = identifier.get("user"), identifier.get("session")
+    if user is not None:
+        return _users(user)
+    return () if session is None else _session(session)
 
 
 def _format_of(identifier: Mapping[str, Any]) -> str | None:
@@ -102,7 +95,9 @@ def _users(identifier: object) -> tuple[Subject, ...]:
     return (Subject(named, **given),)
 
 
-def _session(identifier: object) -> str | None:
+def _session(identifier: object) -> tuple[Subject, ...]:
     if not isinstance(identifier, Mapping):
         raise Refused(INVALID_REQUEST, "the session is not an object")
-    return text_of(identifier["id"], "session") if "id" in identifier else None
+    if "id" not in identifier:
+        return ()
+    return (Subject("session", sid=text_of(identifier["id"], "session")),)

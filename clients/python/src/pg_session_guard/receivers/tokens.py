@@ -122,5 +122,5 @@ def check_logout(claims: Mapping[str, Any]) -> None:
         raise Refused(INVALID_REQUEST, "events has no back-channel logout")
     if "nonce" in claims:
         raise Refused(INVALID_REQUEST, "a logout token has no nonce")
-    if claims.get("sub") is None and claims.get("sid") is None:
+    if "sub" not in claims and "sid" not in claims:
         raise Refused(INVALID_REQUEST, "the token has neither sub nor sid")
