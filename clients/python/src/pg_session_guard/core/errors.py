@@ -26,7 +26,9 @@ def sqlstate_of(error: BaseException | None) -> str | None:
     return None
 
 
-def cannot_ask(error: BaseException | None) -> str:
-    """What is logged beside the error: where the database is not set up, what to do."""
-    remedy = REMEDIES.get(sqlstate_of(error) or "")
+def cannot_ask(error: BaseException | None, *, privilege: str | None = None) -> str:
+    """What is logged beside the error: where the database is not set up, what to do. `privilege`:
+    what lets the app's role do more than ask."""
+    state = sqlstate_of(error) or ""
+    remedy = privilege if privilege and state == INSUFFICIENT_PRIVILEGE else REMEDIES.get(state)
     return "cannot ask pg_session_guard" + (f": {remedy}" if remedy else "")

@@ -38,6 +38,13 @@ ENDING_EVENTS = (
     "https://schemas.openid.net/secevent/risc/event-type/sessions-revoked",
 )
 
+PRIVILEGE = (
+    "the app's role ends sessions here, so it needs UPDATE on the users table, and"
+    " GRANT USAGE ON SCHEMA session_guard TO app;"
+    " GRANT EXECUTE ON FUNCTION session_guard.revoke_tokens(text, text, text),"
+    " session_guard.revoke_sessions(text, text, regclass) TO app"
+)
+
 # Runs a statement in a transaction of its own, and gives its first value.
 FirstValue = Callable[[str, dict[str, Any]], Any]
 
@@ -205,7 +212,7 @@ class Receiver:
         try:
             ended = first_value(end_statement(settings.users), values)
         except Exception as error:  # Each driver has its own.
-            log.exception(cannot_ask(error))
+            log.exception(cannot_ask(error, privilege=PRIVILEGE))
             raise Unavailable("the database gives no answer") from error
         if ended is None:
             raise Unavailable("pg_session_guard refuses everybody, so it cannot say what is new")
