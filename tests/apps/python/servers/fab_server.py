@@ -5,6 +5,7 @@ import os
 import app as example
 from counting import count_statements
 from flask import current_app
+from receiving import receiver_of
 
 if "UNGUARDED" in os.environ:
     example.SessionGuard = lambda app, appbuilder: None
@@ -19,6 +20,11 @@ if "FAIL_OPEN" in os.environ:
 
 app = example.create_app()
 count_statements(app)
+if receiver := receiver_of("SELECT id FROM ab_user"):
+    from pg_session_guard.receivers.flask import receive_events, receive_logouts
+
+    receive_logouts(app, "/backchannel-logout", receiver)
+    receive_events(app, "/security-events", receiver)
 
 
 @app.route("/open")

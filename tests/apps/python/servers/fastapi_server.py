@@ -13,6 +13,7 @@ from pg_session_guard.core.settings import Settings
 from pg_session_guard.jwt import login_claims
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
+from receiving import receiver_of
 from sqlalchemy import BigInteger, Column, Text, create_engine, event, select, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -217,3 +218,10 @@ async def token(request: Request):
 @app.get("/by-token")
 async def by_token(claims=Depends(guard.bearer(decode))):
     return {"id": claims["sub"]}
+
+
+if receiver := receiver_of("SELECT id FROM users"):
+    from pg_session_guard.receivers.starlette import receive_events, receive_logouts
+
+    receive_logouts(app, "/backchannel-logout", receiver, guard)
+    receive_events(app, "/security-events", receiver, guard)

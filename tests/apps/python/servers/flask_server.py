@@ -9,6 +9,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_required, l
 from flask_sqlalchemy import SQLAlchemy
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
+from receiving import receiver_of
 from sqlalchemy import BigInteger, Boolean, Column, Text, select
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -45,6 +46,11 @@ else:
     guard = SessionGuard(app, db.session, User)
     app.config.update(JWT_SECRET_KEY=os.environ["SECRET_KEY"], JWT_REFRESH_JSON_KEY="refresh")
     protect_tokens(JWTManager(app), guard)
+    if receiver := receiver_of("SELECT id FROM users"):
+        from pg_session_guard.receivers.flask import receive_events, receive_logouts
+
+        receive_logouts(app, "/backchannel-logout", receiver)
+        receive_events(app, "/security-events", receiver)
 
 
 @app.route("/login", methods=["GET", "POST"])

@@ -6,6 +6,7 @@ from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import connection, transaction
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
+from receiving import receiver_of
 from rest_framework.decorators import api_view, permission_classes
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
@@ -81,3 +82,10 @@ urlpatterns = [
     path("open", public),
     path("by-orm/<int:active>", by_orm),
 ]
+if receiver := receiver_of('SELECT number FROM "Staff Members"'):
+    from pg_session_guard.receivers.django import receive_events, receive_logouts
+
+    urlpatterns += [
+        path("backchannel-logout", receive_logouts(receiver)),
+        path("security-events", receive_events(receiver)),
+    ]

@@ -40,13 +40,20 @@ def _view(receive: Callable[[Request, FirstValue, Settings], Answer]) -> View:
     def session_guard_receiver(request: HttpRequest) -> HttpResponse:
         given = Request(
             request.META.get("CONTENT_TYPE", ""),
-            request.read(MAX_BODY + 1),
+            _body(request),
             request.headers.get("Authorization", ""),
         )
         answer = receive(given, _first_value, _settings())
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
     return session_guard_receiver
+
+
+def _body(request: HttpRequest) -> bytes:
+    body = b""
+    while len(body) <= MAX_BODY and (chunk := request.read(MAX_BODY + 1 - len(body))):
+        body += chunk
+    return body
 
 
 def _settings() -> Settings:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, request_started
 
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.receivers.receiver import MAX_BODY, Answer, FirstValue, Receiver, Request
@@ -48,10 +48,15 @@ def _add(app: Flask, path: str, receive: Callable[..., Answer]) -> None:
         methods=["POST"],
         provide_automatic_options=False,
     )
-    # Flask-WTF's. The token is what proves who sends.
-    csrf = app.extensions.get("csrf")
-    if csrf is not None:
-        csrf.exempt(session_guard_receiver)
+
+    def exempt(*_: Any, **__: Any) -> None:
+        """From Flask-WTF's CSRFProtect: the token is what proves who sends. Before each request, as
+        the app may put that on later."""
+        csrf = app.extensions.get("csrf")
+        if csrf is not None:
+            csrf.exempt(session_guard_receiver)
+
+    request_started.connect(exempt, app, weak=False)
 
 
 def _body() -> bytes:

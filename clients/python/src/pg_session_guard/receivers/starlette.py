@@ -52,7 +52,8 @@ def _add(app: Any, path: str, receive: Callable[..., Answer], guard: SessionGuar
         )
         return Response(answer.body, answer.status, dict(answer.headers))
 
-    app.router.routes.append(Route(path, session_guard_receiver, methods=["POST"]))
+    # Before what the app may have mounted at `/`.
+    app.router.routes.insert(0, Route(path, session_guard_receiver, methods=["POST"]))
 
 
 async def _body(request: HTTPRequest) -> bytes:
