@@ -57,13 +57,13 @@ def provider():
 class Posted:
     """A receiver, and what posts to it."""
 
-    def __init__(self, adapter, provider, issuer=KEYCLOAK, user_ids=QUERY, **options):
-        self.adapter = adapter
+    def __init__(self, adapter, provider, issuer=KEYCLOAK, user_ids=QUERY, role=OWNER, **options):
+        self.adapter, self.role = adapter, role
         self.settings = Settings(lock_timeout=0.5)
         self.receiver = Receiver(issuer, audience=AUDIENCE, jwks_uri=provider.address, user_ids=user_ids, **options)
 
     def first_value(self, statement, values):
-        with databases.connect(self.adapter.database, OWNER) as connection:
+        with databases.connect(self.adapter.database, self.role) as connection:
             return connection.execute(statement, values).fetchone()[0]
 
     def logout(self, token, content_type="application/x-www-form-urlencoded", body=None):
@@ -493,10 +493,12 @@ def test_keys_are_fetched_anew_when_old_and_serve_a_while_without_the_provider(a
         keys.key_for(KID, "RS256")
 
 
-def test_a_key_that_is_short_or_of_another_curve_is_none(adapter, provider, sessions):
+def test_a_key_that_is_short_or_to_encrypt_or_of_another_curve_is_none(adapter, provider, sessions):
     provider.keys = [public(rsa_key("short", 1024), "short"), public(ec_key("p384", ec.SECP384R1), "p384")]
+    provider.keys.append(public(rsa_key("encryption"), "enc", use="enc"))
     posted = Posted(adapter, provider)
     assert posted.logout(signed(keycloak_claims(), rsa_key("short", 1024), kid="short")).status == 400
+    assert posted.logout(of_the_encryption_key()).status == 400
     unsigned = by_hand({"alg": "ES256", "kid": "p384"}, keycloak_claims()).rstrip(".")
     signature = ec_key("p384", ec.SECP384R1).sign(unsigned.encode(), ec.ECDSA(hashes.SHA256()))
     assert posted.logout(f"{unsigned}.{base64url(signature)}").status == 400
