@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from python_helpers import EXAMPLES, PASSWORD, commands, serving
+from python_helpers import PASSWORD, PYTHON_PACKAGE, commands, serving
 from python_helpers.databases import connect, create_database, create_role, drop_database
 
 AIRFLOW = Path(sys.executable).parent / "airflow"
 DATABASE, OWNER = "session_guard_airflow", "airflow"
 MANAGERS = {
-    "guarded": "session_guard.GuardedFabAuthManager",
+    "guarded": "pg_session_guard.airflow.GuardedFabAuthManager",
     "stock": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
 }
 
@@ -24,7 +24,7 @@ def environment(tmp_path_factory):
     url = f"://{OWNER}@/{DATABASE}?host={os.environ['PGHOST']}&port={os.environ['PGPORT']}"
     return {
         **os.environ,
-        "PYTHONPATH": str(EXAMPLES / "airflow"),
+        "PYTHONPATH": str(PYTHON_PACKAGE),
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{url}",
@@ -63,7 +63,7 @@ def serve(manager, environment, log_path):
 
 @pytest.fixture(scope="session")
 def servers(database, environment, tmp_path_factory):
-    """Two on the same database: what the tests see is the example's doing, or Airflow's own."""
+    """Two on the same database: what the tests see is the package's doing, or Airflow's own."""
     print("\n== starting Airflow's API server, guarded and stock", flush=True)
     folder = tmp_path_factory.mktemp("logs")
     with serve("guarded", environment, folder / "guarded") as guarded:

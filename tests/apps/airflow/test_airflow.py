@@ -1,4 +1,4 @@
-"""A disabled account's sessions and tokens end in Airflow with the example's auth manager, and stay dead; with FAB's
+"""A disabled account's sessions and tokens end in Airflow with the package's auth manager, and stay dead; with FAB's
 alone, on the same database, they come back."""
 
 import requests
@@ -61,7 +61,7 @@ def test_sessions_and_tokens_end_with_the_account_and_stay_dead(servers, databas
     for name in logins:
         print(f"\n{name}: while disabled {disabled[name]}\n  enabled again {enabled[name]}", end="")
     assert (disabled["guarded"], enabled["guarded"]) == (REFUSED, REFUSED)
-    # The control: it is the example that the line above sees at work.
+    # The control: it is the package that the line above sees at work.
     assert enabled["stock"] == SERVED
 
     assert Login(servers["guarded"]).statuses() == SERVED
@@ -81,12 +81,12 @@ def test_sessions_from_before_the_guard_go_on_until_the_first_stamp(servers, dat
 def test_an_error_refuses_sessions_tokens_and_logins(servers, database):
     address = servers["guarded"]
     login = Login(address)
-    functions = "FUNCTION session_valid(text, timestamptz), session_start(text)"
+    functions = "FUNCTION session_valid(regclass, text, timestamptz), session_start(regclass, text)"
     database.execute(f"REVOKE EXECUTE ON {functions} FROM {OWNER}, pg_database_owner")
     try:
-        errors = {"page": 503, "new UI token": False, "UI token": 500, "API token": 500}
+        errors = {"page": 503, "new UI token": False, "UI token": 503, "API token": 503}
         assert login.statuses() == errors
-        assert api_login(address).status_code == 500
+        assert api_login(address).status_code == 503
     finally:
         database.execute(f"GRANT EXECUTE ON {functions} TO {OWNER}, pg_database_owner")
     # Nobody was logged out: the check could not say that the session had ended.

@@ -27,5 +27,6 @@ class SessionGuard(flask.SessionGuard):
         manager = appbuilder.sm
         super().init_app(app, appbuilder.session, manager.user_model)
         self.user_loader(manager.load_user)
-        # FAB itself sets neither of the loaders that this sets.
-        protect_tokens(manager.jwt_manager, self)
+        # FAB itself sets neither of the loaders that this sets. Airflow's does not keep its own.
+        tokens = manager.jwt_manager or app.extensions["flask-jwt-extended"]
+        protect_tokens(tokens, self)
