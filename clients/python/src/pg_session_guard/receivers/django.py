@@ -46,6 +46,8 @@ def _view(receive: Callable[[Request, FirstValue, Settings], Answer]) -> View:
         answer = receive(given, _first_value, _settings())
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
+    # As Django's login_not_required does, since 5.1: for LoginRequiredMiddleware.
+    session_guard_receiver.login_required = False  # type: ignore[attr-defined]
     return session_guard_receiver
 
 
