@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from adapters import ADAPTERS, HTML, MANAGE
+import requests
+from adapters import ADAPTERS, HTML, LONGEST, MANAGE
+from provider import Provider, keycloak_logout
 from python_helpers import PASSWORD
 from test_sessions import without
 
@@ -35,6 +37,15 @@ def test_the_admin_s_own_password_pages_keep_their_session_and_end_the_others(ad
     assert server.get("/admin/", changed, **HTML).status_code == 200
     assert server.is_served(changed)
     assert not server.is_served(other)
+
+
+def test_a_provider_need_not_log_in_where_all_others_must(adapter, tmp_path):
+    with Provider().serving() as provider:
+        with adapter.serve(tmp_path / "log", JWKS=provider.address, LOGIN_REQUIRED="1") as server:
+            assert server.leads_to_login(server.get("/by-orm/1", **HTML))
+            path, form = "/backchannel-logout", {"logout_token": keycloak_logout()}
+            answer = requests.post(server.address + path, form, allow_redirects=False, timeout=LONGEST)
+            assert answer.status_code == 200
 
 
 def test_an_asynchronous_view_is_guarded(adapter, server):

@@ -31,6 +31,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     *["pg_session_guard.django.middleware.SessionGuardMiddleware"] * GUARDED,
+    *["django.contrib.auth.middleware.LoginRequiredMiddleware"] * ("LOGIN_REQUIRED" in os.environ),
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 GUARD, STOCK = "pg_session_guard.django.backends.SessionGuardBackend", "django.contrib.auth.backends.ModelBackend"

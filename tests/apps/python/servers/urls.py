@@ -43,6 +43,9 @@ def public(_request):
     return HttpResponse("open to all")
 
 
+public.login_required = False
+
+
 def by_orm(_request, active):
     person = get_user_model().objects.get(username="alice")
     person.is_active = bool(active)
