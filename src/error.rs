@@ -57,6 +57,8 @@ pub enum ErrorKind {
     CannotUseSchema,
     /// An id that no account has.
     UnknownUser,
+    /// No account is active by the status column that a guard is told to read.
+    NobodyActive,
     /// A right that was taken back, and that the role has by another way.
     StillGranted,
     /// Something that writes, on a standby.
@@ -100,7 +102,7 @@ impl ErrorKind {
             TableInUse => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE, // 55006
             CannotUseSchema => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED, // 01007
             StillGranted => PgSqlErrorCode::ERRCODE_WARNING_PRIVILEGE_NOT_REVOKED, // 01006
-            StoreFailed => PgSqlErrorCode::ERRCODE_WARNING,      // 01000
+            StoreFailed | NobodyActive => PgSqlErrorCode::ERRCODE_WARNING, // 01000
             UnknownUser => PgSqlErrorCode::ERRCODE_NO_DATA,      // 02000
             OnStandby => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, // 25006
             InvalidValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, // 22023

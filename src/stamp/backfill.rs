@@ -14,15 +14,17 @@ use crate::catalog::guard::{AccountTable, AccountTables, OpenGuard};
 use crate::catalog::status_column::StatusColumn;
 use crate::core::epoch::{Epoch, Instant};
 use crate::core::status::{Account, ActiveWhen, Span};
+use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Value;
 use crate::pg::memory::within;
-use crate::pg::names::to_server;
+use crate::pg::names::{shown_identifier, to_server};
 use crate::pg::relation::Lock;
 use crate::pg::server::stamping_clock;
 use crate::pg::spi::Statement;
 use crate::pg::tuple::Tuple;
 use pgrx::pg_sys::Oid;
 use pgrx::{PgMemoryContexts, pg_sys};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// How many accounts one statement stamps.
@@ -77,10 +79,22 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
     pending::note_stamp();
     stored_sessions::note_many(&open.guard.name);
     let tables = AccountTables::all(open, Lock::Read);
-    let is_active =
-        |of: AccountTable, row: &Tuple| of.columns.status.account(row, || now).is_active();
+    let (are_some, are_some_active) = (Cell::new(false), Cell::new(false));
+    let is_active = |of: AccountTable, row: &Tuple| {
+        let is_active = of.columns.status.account(row, || now).is_active();
+        are_some.set(true);
+        are_some_active.set(is_active || are_some_active.get());
+        is_active
+    };
     let stamped = stamp_accounts(&tables, now, all, |of, row| !is_active(of, row));
-    let Some(before) = before.filter(|before| *before != status) else { return stamped };
+    if before == Some(status) {
+        return stamped;
+    }
+    // Where nobody can log in, the column may say the opposite of what it was taken for.
+    if are_some.get() && !are_some_active.get() {
+        nobody_is_active(open).warn();
+    }
+    let Some(before) = before else { return stamped };
     let before: HashMap<Oid, StatusColumn> = tables
         .iter()
         .filter_map(|AccountTable { table, .. }| {
@@ -99,6 +113,23 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
         + stamp_accounts(&tables, now, true, |of, row| {
             is_active(of, row) && had_ended_logins(of, row)
         })
+}
+
+fn nobody_is_active(open: &OpenGuard) -> GuardError {
+    let column = open.users.column_name(open.guard.columns.status.attno());
+    let message = format!(
+        "no account of table {} is active by its column {}",
+        open.users.name().shown(),
+        shown_identifier(&column)
+    );
+    let hint = Hint::advice(
+        "If that is not so, call attach() again with the right active_when: 'false' for a column \
+         that says who is locked out, 'null' for a time of deletion.",
+    );
+    GuardError::new(ErrorKind::NobodyActive, message, hint).detail(format!(
+        "With active_when => '{}', that column says that nobody can log in.",
+        open.guard.columns.status.active_when
+    ))
 }
 
 /// Stamps all accounts of these partitions, active or not, and returns how many: what has become of

@@ -165,6 +165,18 @@ SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.by_text' A
 SELECT session_guard.reconcile();
 SELECT count(*) FROM session_guard.health() WHERE check_name = 'armed' AND NOT ok;
 
+-- A column that says the opposite would lock out everybody: that is told. The right form ends the sessions from before.
+CREATE TABLE by_inactive (id int PRIMARY KEY, inactive boolean);
+SELECT session_guard.attach('by_inactive', active_column => 'inactive'), session_guard.detach('by_inactive', true);
+INSERT INTO by_inactive VALUES (1, false), (2, false);
+SELECT session_guard.attach('by_inactive', active_column => 'inactive');
+SELECT session_verdict('by_inactive', 1, now());
+-- Once is enough.
+SELECT session_guard.reconcile('by_inactive'), session_guard.attach('by_inactive');
+SELECT session_guard.attach('by_inactive', active_when => 'false');
+SELECT session_verdict('by_inactive', 1, now()), session_verdict('by_inactive', 1, clock_timestamp() + interval '5 s');
+DROP TABLE by_inactive;
+
 DROP EXTENSION pg_session_guard;
 SELECT tgname, tgrelid::regclass FROM pg_trigger WHERE tgname LIKE 'session\_guard%';
 DROP SCHEMA "Odd Schema" CASCADE;
