@@ -85,7 +85,7 @@ def make_database(column):
 def ask(driver, database, **environment):
     """What the driver's client says: by name of the case, guard and call, a verdict by way of asking."""
     environment = os.environ | {"PGDATABASE": database, "PGUSER": APP, "TZ": CLIENTS_ZONE, "PYTHONDONTWRITEBYTECODE": "1",
-                                "PGCLIENTENCODING": "UTF8", "NODE_PATH": str(BUILT / "node_modules")} | environment
+                                "PGCLIENTENCODING": "UTF8"} | environment
     client = subprocess.run(DRIVERS[driver], cwd=HERE, env=environment, text=True, capture_output=True, timeout=120)
     assert client.returncode == 0, client.stderr
     said = defaultdict(dict)

@@ -10,7 +10,6 @@ import psycopg
 from python_helpers import EXAMPLES, PASSWORD, PYTHON_PACKAGE, commands, databases, serving, waiting
 
 HERE = Path(__file__).parent
-TARGET = Path(os.environ["TARGET"])
 OWNER = "session_guard_app"
 
 
@@ -34,7 +33,7 @@ class App:
             "PGDATABASE": self.database,
             "DATABASE_URL": f"host={host} port={port} user={OWNER} dbname={self.database}",
             "SECRET_KEY": "a secret of the tests, longer than 32 bytes",
-            "NODE_PATH": str(TARGET / "express" / "node_modules"),
+            "NODE_PATH": str(Path(os.environ["EXPRESS"], "node_modules")),
             "PYTHONPATH": os.pathsep.join(map(str, (HERE, PYTHON_PACKAGE))),
             "PASSWORD": PASSWORD,
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
@@ -87,7 +86,7 @@ class App:
 
 MANAGE = (sys.executable, "manage.py")
 RUNSERVER = (*MANAGE, "runserver", "--noreload", "127.0.0.1:PORT")
-AXUM = str(TARGET / "axum" / "release" / "session-guard-axum")
+AXUM = os.environ["AXUM"]
 SCHEMA = ("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-f", "schema.sql")
 
 DJANGO = App(

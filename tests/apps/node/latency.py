@@ -1,6 +1,6 @@
 """Prints what the guard adds to a request, by turns with the same app without it. Asserts nothing.
 
-    TARGET=../../../target/node/build/app PYTHONPATH=../.. ../../../target/venv-node/bin/python latency.py [POOLED]
+    TARGET=../../../target/npm/clients-node/app PYTHONPATH=../.. ../../../target/venv-node/bin/python latency.py [POOLED]
 
 After `run`, with the same environment. With POOLED, through PgBouncer in transaction mode.
 """

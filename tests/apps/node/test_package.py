@@ -9,7 +9,7 @@ from python_helpers import ROOT
 from python_helpers.commands import output_of, run
 
 PACKAGE = ROOT / "clients" / "node"
-BUILD = ROOT / "target" / "node" / "build"
+BUILD = TARGET.parent
 ENTRIES = {"express", "fastify", "index"}
 TSC = ("node", str(BUILD / "node_modules" / "typescript" / "bin" / "tsc"))
 
