@@ -101,8 +101,8 @@ class Consumer:
             except (psycopg.Error, requests.RequestException, TryLater) as error:
                 if self.options.once:
                     raise SystemExit(f"not all events are posted: {error}")
-                pause = max(min(2**self.failures, LONGEST_PAUSE), getattr(error, "seconds", 0))
-                logging.warning("trying again in %d s: %s", pause, error)
+                pause = max(min(self.options.pause * 2**self.failures, LONGEST_PAUSE), getattr(error, "seconds", 0))
+                logging.warning("trying again in %g s: %s", pause, error)
             self.failures = min(self.failures + 1, 10)
             time.sleep(pause)
 
@@ -145,6 +145,7 @@ if __name__ == "__main__":
     arguments.add_argument("--issuer", required=True, help="the claim iss")
     arguments.add_argument("--audience", required=True, help="the claim aud")
     arguments.add_argument("--timeout", type=float, default=10, help="seconds that the receiver may take")
+    arguments.add_argument("--pause", type=float, default=1, help="seconds after a failure; twice as long after each more")
     arguments.add_argument("--poll", type=float, default=5, help="seconds between looks without a notification")
     arguments.add_argument("--sweep", type=float, default=600, help="seconds between looks at all events")
     arguments.add_argument("--once", action="store_true", help="end when all is posted, or with an error")

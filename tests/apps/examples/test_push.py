@@ -25,6 +25,8 @@ from python_helpers.waiting import wait_until
 
 EXAMPLE = EXAMPLES / "push"
 ISSUER, AUDIENCE = "https://app.example", "https://receiver.example"
+# The longest that a consumer may take, on a slow machine; and a time that no test lasts.
+LONGEST, NEVER = 120, 3600
 KEYS = {
     "ES256": ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
@@ -153,9 +155,9 @@ def revoke(connection, subject=None):
     connection.execute("SELECT session_guard.revoke_tokens('push', %s)", (subject or str(uuid.uuid4()),))
 
 
-def wait_for_all(receiver, events, patience=30):
+def wait_for_all(receiver, events):
     """Each event is there, in any order and number."""
-    wait_until("all events", lambda: set(receiver.jtis()) == set(jtis_of(events)), patience)
+    wait_until("all events", lambda: set(receiver.jtis()) == set(jtis_of(events)))
 
 
 def wait_for_listener(db):
@@ -172,21 +174,21 @@ def test_each_event_arrives_as_a_signed_token(db, events, receiver, start, algor
     revoke(db)
     receiver.algorithm = algorithm
     consumer = start("--once", "--algorithm", algorithm, "--kid", "of 2026", key=KEYS[algorithm])
-    assert consumer.wait(20) == 0, consumer.log()
+    assert consumer.wait(LONGEST) == 0, consumer.log()
     sent = [claims | {"iss": ISSUER, "aud": AUDIENCE} for claims in events()]
     assert len(sent) == 3
     # The time of issue is that of the token.
     assert [claims | {"iat": 0} for claims in receiver.taken] == [claims | {"iat": 0} for claims in sent]
     assert all(abs(claims["iat"] - time.time()) < 20 for claims in receiver.taken)
     assert receiver.header == {"typ": "secevent+jwt", "alg": algorithm, "kid": "of 2026"}
-    assert start("--once").wait(20) == 0 and len(receiver.posts) == 3
+    assert start("--once").wait(LONGEST) == 0 and len(receiver.posts) == 3
 
 
 def test_a_receiver_that_is_down_gets_all_events_when_it_is_back(db, events, receiver, start):
     receiver.stop()
     for user in (30, 31, 32):
         db.execute("UPDATE users SET active = false WHERE id = %s", (user,))
-    consumer = start()
+    consumer = start("--pause", 0.1)
     wait_until("two failures", lambda: consumer.log().count("trying again") >= 2)
     db.execute("UPDATE users SET active = false WHERE id = 33")
     receiver.start()
@@ -198,61 +200,65 @@ def json_of(error):
     return json.dumps(error).encode()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        (500, {}, b"down"),
-        (503, {"Retry-After": "soon"}, b""),
-        (429, {"Retry-After": "0"}, b""),
-        (401, {}, b""),
-        (403, {}, b""),
-        (307, {"Location": "/elsewhere"}, b""),
-        (200, {}, b"of a proxy"),
-        (400, {}, b"of a proxy"),
-        (400, {}, json_of(["err"])),
-        (400, {}, json_of({"err": "invalid_key", "description": "unknown kid"})),
-        (None, {}, b""),
-    ],
-    ids=str,
-)
-def test_what_is_no_acceptance_is_retried_in_order(db, events, receiver, start, answer):
-    receiver.planned = [answer]
-    revoke(db)
-    revoke(db)
-    consumer = start()
-    wait_until("both events", lambda: len(receiver.taken) == 2)
-    first, second = jtis_of(events)
-    assert receiver.posted() == [first, first, second]
-    assert consumer.log().count("trying again in 1 s") == 1
+NO_ACCEPTANCE = [
+    (500, {}, b"down"),
+    (503, {"Retry-After": "soon"}, b""),
+    (429, {"Retry-After": "0"}, b""),
+    (401, {}, b""),
+    (403, {}, b""),
+    (307, {"Location": "/elsewhere"}, b""),
+    (200, {}, b"of a proxy"),
+    (400, {}, b"of a proxy"),
+    (400, {}, json_of(["err"])),
+    (400, {}, json_of({"err": "invalid_key", "description": "unknown kid"})),
+    (None, {}, b""),
+]
+
+
+def test_what_is_no_acceptance_is_retried_in_order(db, events, receiver, start):
+    consumer = start("--pause", 0.1)
+    for number, answer in enumerate(NO_ACCEPTANCE, 1):
+        receiver.planned, before = [answer], len(receiver.posts)
+        with db.transaction():
+            revoke(db)
+            revoke(db)
+        wait_until(f"both events after {answer}", lambda: len(receiver.taken) == 2 * number)
+        first, second = jtis_of(events)[-2:]
+        assert receiver.posted()[before:] == [first, first, second], answer
+        assert consumer.log().count("trying again in 0.1 s") == number, answer
 
 
 def test_a_receiver_that_does_not_answer_is_asked_again(db, events, receiver, start):
-    receiver.planned = [lambda _: time.sleep(8) or (None, {}, b"")]
+    is_over = threading.Event()
+    receiver.planned = [lambda _: is_over.wait(LONGEST) and (None, {}, b"")]
     revoke(db)
-    start("--timeout", 0.5)
+    start("--timeout", 0.5, "--pause", 0.1)
     wait_until("the event", lambda: receiver.taken)
     assert receiver.posted() == jtis_of(events) * 2
-    (first, _), (second, _) = receiver.posts
-    assert second - first < 5
+    is_over.set()
 
 
 def test_retry_after_is_kept_to(db, events, receiver, start):
-    receiver.planned = [(429, {"Retry-After": "3"}, b"")]
+    receiver.planned = [(429, {"Retry-After": "2"}, b"")]
     revoke(db)
-    start()
+    consumer = start("--pause", 0.1)
     wait_until("the event", lambda: receiver.taken)
     (first, _), (second, _) = receiver.posts
-    assert 3 <= second - first < 5
+    assert second - first >= 2
+    assert "trying again in 2 s" in consumer.log()
 
 
 def test_the_pauses_grow_and_are_short_again_after_a_success(db, events, receiver, start):
     receiver.planned = [(500, {}, b"")] * 3 + [(202, {}, b""), (500, {}, b"")]
     revoke(db)
     revoke(db)
-    consumer = start()
+    consumer = start("--pause", 0.2)
     wait_until("both events", lambda: len(receiver.taken) == 2)
     pauses = [line.partition("again in ")[2].split()[0] for line in consumer.log().splitlines()]
-    assert pauses == ["1", "2", "4", "1"]
+    assert pauses == ["0.2", "0.4", "0.8", "0.2"]
+    times = [at for at, _ in receiver.posts]
+    for pause, before, after in zip([0.2, 0.4, 0.8, 0, 0.2], times, times[1:], strict=False):
+        assert after - before >= pause
 
 
 def test_an_event_that_is_refused_is_told_and_skipped(db, events, receiver, start):
@@ -260,7 +266,7 @@ def test_an_event_that_is_refused_is_told_and_skipped(db, events, receiver, star
     revoke(db)
     revoke(db)
     consumer = start("--once")
-    assert consumer.wait(20) == 0
+    assert consumer.wait(LONGEST) == 0
     refused, taken = jtis_of(events)
     assert receiver.posted() == [refused, taken]
     number = refused.rpartition("-")[2]
@@ -269,7 +275,7 @@ def test_an_event_that_is_refused_is_told_and_skipped(db, events, receiver, star
     assert [(number, REFUSED)] == [(event, json.loads(why)) for event, why in noted]
     # As schema.sql says.
     db.execute("DELETE FROM push_delivery WHERE refused IS NOT NULL")
-    assert start("--once").wait(20) == 0
+    assert start("--once").wait(LONGEST) == 0
     assert receiver.posted() == [refused, taken, refused]
 
 
@@ -278,7 +284,7 @@ def test_an_event_that_is_no_token_is_skipped(db, events, receiver, start):
     revoke(db)
     assert db.execute("SELECT count(*) FROM session_guard.event").fetchone()[0] == 2
     consumer = start("--once")
-    assert consumer.wait(20) == 0
+    assert consumer.wait(LONGEST) == 0
     assert receiver.jtis() == jtis_of(events) and len(receiver.taken) == 1
     assert "gives no claims" in consumer.log()
 
@@ -296,22 +302,22 @@ def test_an_event_whose_delivery_was_not_noted_is_posted_again_with_the_same_jti
         # What it has sent would be done once the lock is gone.
         db.execute("SELECT pg_terminate_backend(%s)", (server,))
         wait_until("no such process", lambda: not db.execute(waiting).rowcount)
-    assert start("--once").wait(20) == 0
+    assert start("--once").wait(LONGEST) == 0
     assert receiver.jtis() == jtis_of(events) * 2
-    assert start("--once").wait(20) == 0 and len(receiver.posts) == 2
+    assert start("--once").wait(LONGEST) == 0 and len(receiver.posts) == 2
 
 
 @pytest.mark.parametrize("notify", [True, False])
 def test_an_event_that_commits_after_later_ones_is_not_lost(db, events, receiver, start, notify):
     db.execute("SELECT session_guard.configure(notify => %s)", (notify,))
     try:
-        start("--poll", 60 if notify else 0.2)
+        start("--poll", NEVER if notify else 0.2)
         with psycopg.connect(dbname=DATABASE) as early:
             revoke(early, "early")
             revoke(db, "late")
             wait_until("the later event", lambda: len(receiver.taken) == 1)
             early.commit()
-        wait_until("the earlier event", lambda: len(receiver.taken) == 2, patience=5)
+        wait_until("the earlier event", lambda: len(receiver.taken) == 2)
     finally:
         db.execute("SELECT session_guard.configure(notify => true)")
     assert receiver.jtis() == jtis_of(events)[::-1]
@@ -321,7 +327,7 @@ def test_no_open_transaction_holds_up_others(db, events, receiver, start):
     with psycopg.connect(dbname=DATABASE) as open_transaction:
         revoke(open_transaction)
         revoke(db)
-        assert start("--once").wait(20) == 0
+        assert start("--once").wait(LONGEST) == 0
         assert len(receiver.taken) == 1
 
 
@@ -342,7 +348,7 @@ def test_all_of_many_concurrent_transactions_arrive_whoever_crashes(db, events, 
         writer.start()
     try:
         for number in range(rounds):
-            consumer, before = start("--poll", 0.5), len(receiver.taken)
+            consumer, before = start("--poll", 0.5, "--pause", 0.1), len(receiver.taken)
             receiver.planned += [(202, {}, b"")] * 10 + [(500, {}, b"")]
             # It has looked many times while transactions were open.
             wait_until("more events", lambda: len(receiver.taken) > before + 40)
@@ -361,28 +367,27 @@ def test_all_of_many_concurrent_transactions_arrive_whoever_crashes(db, events, 
 
 
 def test_a_notification_wakes_it(db, events, receiver, start):
-    start("--poll", 60)
+    start("--poll", NEVER)
     wait_for_listener(db)
     delays = []
     for number in range(1, 11):
         began = time.monotonic()
         revoke(db)
-        wait_until("the event", lambda: len(receiver.taken) == number, patience=5, pause=0.002)
+        wait_until("the event", lambda: len(receiver.taken) == number, pause=0.002)
         delays.append((time.monotonic() - began) * 1000)
     print(f"\nfrom the call to the receiver: longest {max(delays):.0f} ms")
-    assert max(delays) < 1000
-
+    
 
 def test_a_notification_that_comes_while_it_posts_is_not_lost(db, events, receiver, start):
-    start("--poll", 60)
+    start("--poll", NEVER)
     wait_for_listener(db)
     posted, go_on = threading.Event(), threading.Event()
-    receiver.planned = [lambda _: posted.set() or go_on.wait(10) and (202, {}, b"")]
+    receiver.planned = [lambda _: posted.set() or go_on.wait(LONGEST) and (202, {}, b"")]
     revoke(db)
-    assert posted.wait(5)
+    assert posted.wait(LONGEST)
     revoke(db)
     go_on.set()
-    wait_until("both", lambda: len(receiver.taken) == 2, patience=5)
+    wait_until("both", lambda: len(receiver.taken) == 2)
 
 
 def test_events_restored_from_another_cluster_are_found_by_a_sweep(db, events, receiver, start):
@@ -395,34 +400,34 @@ def test_events_restored_from_another_cluster_are_found_by_a_sweep(db, events, r
             " VALUES (%s, now() - interval '2 years', 'push', 'x', now(), 'admin', 'x', 'x', %s::text::xid8)",
             (number, transaction),
         )
-    wait_for_all(receiver, events, patience=5)
+    wait_for_all(receiver, events)
     assert len(receiver.taken) == 3
 
 
 def test_deliveries_are_forgotten_with_their_events(db, events, receiver, start):
     revoke(db)
-    assert start("--once").wait(20) == 0
+    assert start("--once").wait(LONGEST) == 0
     assert db.execute("SELECT count(*) FROM push_delivery").fetchone()[0] == 1
     db.execute("SELECT session_guard.prune(events_older_than => '0')")
     revoke(db)
-    assert start("--once").wait(20) == 0
+    assert start("--once").wait(LONGEST) == 0
     assert db.execute("SELECT id FROM push_delivery").fetchall() == db.execute("SELECT id FROM session_guard.event").fetchall()
 
 
 def test_a_lost_connection_to_the_database_is_made_again(db, events, receiver, start):
-    start("--poll", 60)
+    start("--poll", NEVER)
     wait_for_listener(db)
     db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'push'")
     revoke(db)
-    wait_for_all(receiver, events, patience=5)
+    wait_for_all(receiver, events)
 
 
 def test_one_consumer_at_a_time_and_the_next_takes_over(db, events, receiver, start):
-    first = start("--poll", 60)
+    first = start("--poll", NEVER)
     wait_for_listener(db)
     second = start("--once")
-    assert second.wait(20) == 1 and "another consumer" in second.log()
-    third = start("--poll", 60)
+    assert second.wait(LONGEST) == 1 and "another consumer" in second.log()
+    third = start("--poll", NEVER, "--pause", 0.1)
     wait_until("a refusal", lambda: "another consumer" in third.log())
     first.kill()
     revoke(db)
@@ -433,8 +438,8 @@ def test_once_ends_with_an_error_while_the_receiver_is_down(db, events, receiver
     receiver.planned = [(500, {}, b"")]
     revoke(db)
     failed = start("--once")
-    assert failed.wait(20) == 1 and "answered 500" in failed.log()
-    assert start("--once").wait(20) == 0
+    assert failed.wait(LONGEST) == 1 and "answered 500" in failed.log()
+    assert start("--once").wait(LONGEST) == 0
     wait_for_all(receiver, events)
 
 
@@ -442,14 +447,14 @@ def test_nothing_is_posted_where_it_cannot_be_noted(db, events, receiver, start)
     revoke(db)
     db.execute("ALTER ROLE push SET default_transaction_read_only = on")
     try:
-        assert start("--once").wait(20) == 1
+        assert start("--once").wait(LONGEST) == 1
     finally:
         db.execute("ALTER ROLE push RESET default_transaction_read_only")
     assert not receiver.posts
     with connect(DATABASE) as admin:
         admin.execute("ALTER TABLE push_delivery RENAME TO away")
         try:
-            assert start("--once").wait(20) == 1
+            assert start("--once").wait(LONGEST) == 1
         finally:
             admin.execute("ALTER TABLE away RENAME TO push_delivery")
     assert not receiver.posts
@@ -457,7 +462,7 @@ def test_nothing_is_posted_where_it_cannot_be_noted(db, events, receiver, start)
 
 def test_a_key_of_another_kind_is_refused_at_the_start(db, events, receiver, start):
     revoke(db)
-    assert start("--once", "--algorithm", "ES256", key=KEYS["RS256"]).wait(20) == 1
+    assert start("--once", "--algorithm", "ES256", key=KEYS["RS256"]).wait(LONGEST) == 1
     assert not receiver.posts
 
 
@@ -467,9 +472,9 @@ def test_a_second_receiver_has_a_table_of_its_own(db, events, receiver, start):
     apply_schema("second")
     try:
         revoke(db)
-        start("--poll", 60)
+        start("--poll", NEVER)
         wait_for_all(receiver, events)
-        assert start("--once", schema="second").wait(20) == 0
+        assert start("--once", schema="second").wait(LONGEST) == 0
         assert receiver.jtis() == jtis_of(events) * 2
     finally:
         db.execute("DROP SCHEMA second CASCADE")
