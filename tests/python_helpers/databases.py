@@ -37,4 +37,4 @@ def psql(database, *statements, user=None):
     command += ["-U", user] if user else []
     for statement in statements:
         command += ["-c", statement]
-    subprocess.run(command, check=True, timeout=20, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL)

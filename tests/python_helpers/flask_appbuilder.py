@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from . import EXAMPLES, PASSWORD, PYTHON_PACKAGE, ROOT, databases, serving
+from . import EXAMPLES, PASSWORD, PYTHON_PACKAGE, QUICK_HASH, ROOT, databases, serving
 
 EXAMPLE = EXAMPLES / "flask_appbuilder"
 DATABASE, OWNER = "session_guard_fab", "fab"
@@ -31,6 +31,7 @@ def application():
     from app import create_app
 
     app = create_app()
+    app.config["FAB_PASSWORD_HASH_METHOD"] = QUICK_HASH
     with app.app_context():
         users = app.appbuilder.sm
         # alice is the one who is disabled; no test disables newcomer. Both are administrators as

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import requests
 
 from .ports import free_port
-from .waiting import wait_until
+from .waiting import PATIENCE, wait_until
 
 
 @contextmanager
-def serve(command, environment, log_path, page, status=200, folder=None, patience=30, grace=10):
+def serve(command, environment, log_path, page, status=200, folder=None, patience=PATIENCE, grace=60):
     """Gives the server's address, once it answers `page` with `status`. Its port stands for PORT in the command, and is
     in the environment under that name. `patience` and `grace` are the seconds that it may take to start and to end."""
     port = str(free_port())
@@ -24,7 +24,7 @@ def serve(command, environment, log_path, page, status=200, folder=None, patienc
     def answers():
         assert server.poll() is None, f"no server:\n{log_path.read_text()}"
         try:
-            return requests.get(f"{address}{page}", timeout=5).status_code == status
+            return requests.get(f"{address}{page}", timeout=30).status_code == status
         except (requests.ConnectionError, requests.Timeout):
             return False
 

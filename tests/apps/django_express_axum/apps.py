@@ -36,13 +36,14 @@ class App:
             "NODE_PATH": str(Path(os.environ["EXPRESS"], "node_modules")),
             "PYTHONPATH": os.pathsep.join(map(str, (HERE, PYTHON_PACKAGE))),
             "PASSWORD": PASSWORD,
+            "DJANGO_SETTINGS_MODULE": "quick_hashes",
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         }
 
     def run(self, *command, **changed):
         """One of the app's own commands, as its operator would call it."""
         environment = {**self.environment, **changed}
-        return commands.run(command, environment, EXAMPLES / self.name, timeout=60)
+        return commands.run(command, environment, EXAMPLES / self.name)
 
     def sql(self, statement, *values):
         """As a superuser who knows nothing of the app; gives the first field of the first row."""

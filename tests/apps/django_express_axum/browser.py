@@ -7,7 +7,7 @@ import requests
 from python_helpers import PASSWORD
 
 # The longest that a login may wait for a change of the account: the lock timeout, and room for a slow machine.
-LONGEST = 15
+LONGEST = 120
 
 
 # As a browser that opens a page.

@@ -1,6 +1,6 @@
 """The Django example's settings with a proxy's word for who it is, and no password."""
 
-from settings import *  # noqa: F403
+from quick_hashes import *  # noqa: F403
 
 
 def sign_on(get_response):

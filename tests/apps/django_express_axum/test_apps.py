@@ -22,6 +22,7 @@ from browser import (
     logged_in,
     page,
 )
+from python_helpers.waiting import wait_until
 
 # Sessions that are there already.
 
@@ -201,10 +202,7 @@ def test_without_its_database_an_app_serves_no_page_and_comes_back_by_itself(app
     finally:
         admin.execute(f"ALTER DATABASE {app.database} ALLOW_CONNECTIONS true")
         admin.close()
-    deadline = time.monotonic() + 30
-    while page(server, cookies).status_code == 503:
-        assert time.monotonic() < deadline, "it does not come back"
-        time.sleep(0.2)
+    wait_until("the app is back", lambda: page(server, cookies).status_code != 503)
     assert_served(server, cookies)
 
 

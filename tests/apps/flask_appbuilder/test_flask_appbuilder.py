@@ -1,6 +1,5 @@
 """A disabled account's sessions and tokens end in a Flask-AppBuilder application that is protected, and stay dead."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,9 +14,8 @@ from python_helpers.fab_login import bearer, log_in_by_api, log_in_by_form
 from python_helpers.flask_appbuilder import DATABASE, OWNER, psql, serve
 from python_helpers.waiting import Background, wait_until_somebody_waits_for_a_lock
 
-# The longest that a login may wait for a change of the account: two lock timeouts (of
-# Flask-AppBuilder's own UPDATE, then of session_start), and some room for a slow machine.
-LONGEST_LOGIN = 15
+# The longest that a request may take, on a slow machine that is busy with more.
+LONGEST = 120
 
 DISABLE = "UPDATE ab_user SET active = false WHERE username = 'alice'"
 ENABLE = "UPDATE ab_user SET active = true WHERE username = 'alice'"
@@ -29,7 +27,7 @@ ENABLE = "UPDATE ab_user SET active = true WHERE username = 'alice'"
 
 def log_in(address, name="alice"):
     """Logs in by the form; gives the answer and the cookie that it set."""
-    return log_in_by_form(address, name, LONGEST_LOGIN)
+    return log_in_by_form(address, name, LONGEST)
 
 
 def logged_in(address):
@@ -40,7 +38,7 @@ def logged_in(address):
 
 def page(address, cookie):
     return requests.get(
-        f"{address}/private/page/", cookies={"session": cookie}, allow_redirects=False, timeout=10
+        f"{address}/private/page/", cookies={"session": cookie}, allow_redirects=False, timeout=LONGEST
     )
 
 
@@ -49,7 +47,7 @@ def api(address, cookie=None, token=None):
         f"{address}/api/v1/security/users/",
         cookies={"session": cookie} if cookie else {},
         headers=bearer(token) if token else {},
-        timeout=10,
+        timeout=LONGEST,
     ).status_code
 
 
@@ -72,7 +70,7 @@ def assert_refused(address, cookie):
 
 
 def api_login(address, name="alice"):
-    return log_in_by_api(address, name, LONGEST_LOGIN)
+    return log_in_by_api(address, name, LONGEST)
 
 
 def tokens(address, name="alice"):
@@ -83,7 +81,7 @@ def tokens(address, name="alice"):
 
 def refresh(address, token):
     return requests.post(
-        f"{address}/api/v1/security/refresh", headers=bearer(token), timeout=10
+        f"{address}/api/v1/security/refresh", headers=bearer(token), timeout=LONGEST
     )
 
 
@@ -112,7 +110,7 @@ def by_rest_api(application, address, active):
         f"{address}/api/v1/security/users/{alice}",
         json={"active": active},
         headers=bearer(tokens(address, "admin")[0]),
-        timeout=10,
+        timeout=LONGEST,
     )
     assert answer.status_code == 200
 
@@ -182,28 +180,28 @@ def test_a_refreshed_token_is_as_old_as_its_login(server):
     assert login_at(refreshed) == login_at(refresh_token)
 
 
+@pytest.fixture(scope="module")
+def unprotected(application, tmp_path_factory):
+    with serve("unprotected", tmp_path_factory.mktemp("unprotected") / "log") as address:
+        yield address
+
+
 @each_way
-def test_without_the_protection_the_old_session_is_back(
-    application, tmp_path, set_active
-):
+def test_without_the_protection_the_old_session_is_back(application, unprotected, set_active):
     """The control: it is the protection that the tests above see at work."""
-    with serve("unprotected", tmp_path / "log") as address:
-        cookie = logged_in(address)
-        token = tokens(address)[0]
-        set_active(application, address, False)
-        assert_refused(address, cookie)
-        set_active(application, address, True)
-        assert_served(address, cookie)
-        assert api(address, token=token) == 200
+    cookie = logged_in(unprotected)
+    token = tokens(unprotected)[0]
+    set_active(application, unprotected, False)
+    assert_refused(unprotected, cookie)
+    set_active(application, unprotected, True)
+    assert_served(unprotected, cookie)
+    assert api(unprotected, token=token) == 200
 
 
-def test_sessions_and_tokens_from_before_the_protection_go_on_until_the_first_stamp(
-    application, server, tmp_path
-):
+def test_sessions_and_tokens_from_before_the_protection_go_on_until_the_first_stamp(server, unprotected):
     # An account that no other test disables, so there is no stamp yet.
-    with serve("unprotected", tmp_path / "log") as address:
-        answer, cookie = log_in(address, "admin")
-        token = tokens(address, "admin")[0]
+    answer, cookie = log_in(unprotected, "admin")
+    token = tokens(unprotected, "admin")[0]
     assert page(server, cookie).status_code == 200
     assert api(server, token=token) == 200
 
@@ -303,11 +301,9 @@ def test_a_login_does_not_wait_for_its_own_uncommitted_update(application):
         alice = users.find_user("alice")
         alice.login_count = (alice.login_count or 0) + 1
         users.session.flush()
-        started = time.monotonic()
         login_user(alice)
+        # After the lock timeout it would have been refused.
         assert current_user.is_authenticated
-        # Less than the lock timeout, after which it would have been refused in any case.
-        assert time.monotonic() - started < 2
 
 
 # Ordinary days.
@@ -315,7 +311,7 @@ def test_a_login_does_not_wait_for_its_own_uncommitted_update(application):
 
 def test_an_ordinary_session_stays_logged_in(server):
     cookie = logged_in(server)
-    assert [page(server, cookie).status_code for _ in range(200)] == [200] * 200
+    assert [page(server, cookie).status_code for _ in range(50)] == [200] * 50
 
 
 def test_more_requests_at_once_than_the_pool_has_connections(server):

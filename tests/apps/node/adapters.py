@@ -12,8 +12,10 @@ from python_helpers import PASSWORD, databases, serving, waiting
 TARGET = Path(os.environ["TARGET"])
 OWNER = "session_guard_node"
 SECRET_KEY = "a secret of the tests, longer than 32 bytes"
-# The longest that a request may take, on a slow machine.
-LONGEST = 15
+# The longest that a request may take, on a slow machine that is busy with more.
+LONGEST = waiting.PATIENCE
+# Of a server whose logins wait for a lock no longer than this; others wait as long as any test.
+IMPATIENT = {"LOCK_TIMEOUT_MILLIS": "500"}
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from adapters import OWNER
+from adapters import IMPATIENT, OWNER
 from python_helpers import ROOT
 from python_helpers.ports import free_port
 from python_helpers.waiting import wait_until
@@ -50,7 +50,7 @@ def pooler():
 def pooled(adapter, tmp_path_factory):
     # Statements under a name need PgBouncer 1.21.
     unprepared = replace(adapter, variables=tuple(pair for pair in adapter.variables if pair != ("PREPARE", "1")))
-    with pooler() as way, unprepared.serve(tmp_path_factory.mktemp("pooled") / "log", **way) as server:
+    with pooler() as way, unprepared.serve(tmp_path_factory.mktemp("pooled") / "log", **way, **IMPATIENT) as server:
         yield server, way
 
 

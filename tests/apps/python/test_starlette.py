@@ -1,12 +1,10 @@
 """What only Starlette and FastAPI have: a middleware, a dependency that asks by itself, tokens of PyJWT, four drivers."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import jwt
 import psycopg
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, WITH_MIDDLEWARE
+from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, WITH_MIDDLEWARE
 from test_sessions import without
 
 every_driver = pytest.mark.parametrize(
@@ -42,12 +40,11 @@ def test_the_middleware_answers_503_in_the_route_s_kind_and_leaves_open_paths_al
 
 
 @with_middleware
-def test_a_login_waits_for_a_lock_no_longer_than_its_timeout(adapter, server):
-    with psycopg.connect(dbname=adapter.database) as disabling, ThreadPoolExecutor() as background:
+def test_a_login_waits_for_a_lock_no_longer_than_its_timeout(adapter, tmp_path):
+    with adapter.serve(tmp_path / "log", **IMPATIENT) as server, psycopg.connect(dbname=adapter.database) as disabling:
         disabling.execute("UPDATE users SET active = false WHERE username = 'alice'")
-        answer, _ = background.submit(server.log_in).result(5)
+        assert server.log_in()[0].status_code == 503
         disabling.rollback()
-    assert answer.status_code == 503
 
 
 @every_driver

@@ -55,6 +55,7 @@ def create_app():
     app.config.update(
         SQLALCHEMY_DATABASE_URI=os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"),
         SECRET_KEY=os.environ["SECRET_KEY"],
+        FAB_PASSWORD_HASH_METHOD=os.environ["QUICK_HASH"],
     )
     db = SQLA(app)
     with app.app_context():

@@ -1,13 +1,11 @@
 """Superset's coming release ends sessions by `user_attribute.sessions_invalidated_at`, which only its ORM raises. As a store, it
 is raised by SQL as well."""
 
-import time
-
 import psycopg
 import pytest
 from python_helpers import commands
 from python_helpers.fab_login import log_in_by_form
-from stock import LONGEST, OPERATOR, OWNER, PYTHON, App, StockApp
+from stock import LONGEST, PYTHON, App, StockApp
 
 FLASK = (PYTHON, "-m", "flask", "--app", "superset_app")
 RAISED = "SELECT sessions_invalidated_at FROM user_attribute JOIN ab_user ON ab_user.id = user_id WHERE username = 'alice'"

@@ -3,7 +3,7 @@
 
 const { Pool } = require('pg');
 
-const pool = new Pool({ max: Number(process.env.POOL_SIZE || 8), connectionTimeoutMillis: 5000 });
+const pool = new Pool({ max: Number(process.env.POOL_SIZE || 8), connectionTimeoutMillis: 60000 });
 pool.on('error', () => {});
 
 let statements = 0;
@@ -20,7 +20,7 @@ const USER = 'SELECT id, username FROM users WHERE id = $1 -- by its key';
 /** The options of the guard, but for `user` of the mode `function`, which needs the guard. */
 const options = {
   openPaths: ['/open', '/static', '/statements'],
-  lockTimeoutMillis: 500,
+  lockTimeoutMillis: Number(process.env.LOCK_TIMEOUT_MILLIS || 600000),
   failOpen: 'FAIL_OPEN' in process.env,
   prepare: 'PREPARE' in process.env,
   ...(MODE === 'query' ? { user: USER } : {}),

@@ -22,6 +22,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 DRIVER, GUARDED = os.environ["DRIVER"], "UNGUARDED" not in os.environ
 SECRET_KEY = os.environ["SECRET_KEY"]
+LOCK_TIMEOUT = float(os.environ.get("LOCK_TIMEOUT", 600))
 FIELDS = "id, username, password"
 statements = SimpleNamespace(count=0)
 
@@ -69,14 +70,14 @@ class LazyAsyncpg:
         return await database_of(await self.opened()).first_value(statement, values)
 
 
-engine = create_async_engine(os.environ["DATABASE_URL"], connect_args={"connect_timeout": 5}, pool_pre_ping=True)
+engine = create_async_engine(os.environ["DATABASE_URL"], connect_args={"connect_timeout": 60}, pool_pre_ping=True)
 event.listen(engine.sync_engine, "before_cursor_execute", count)
 sessions = async_sessionmaker(engine)
 asyncpg_pool = LazyAsyncpg()
 if DRIVER == "psycopg":
     from psycopg_pool import AsyncConnectionPool
 
-    pool = AsyncConnectionPool(dsn(), open=False, timeout=5)
+    pool = AsyncConnectionPool(dsn(), open=False, timeout=60)
 else:
     sync = create_engine(os.environ["DATABASE_URL"])
     pool = {"asyncpg": asyncpg_pool, "sqlalchemy": engine, "sync": sync}[DRIVER]
@@ -90,7 +91,7 @@ async def lifespan(_app):
 
 
 app = FastAPI(lifespan=lifespan)
-guard = SessionGuard(pool, settings=Settings(lock_timeout=0.5, fail_open="FAIL_OPEN" in os.environ))
+guard = SessionGuard(pool, settings=Settings(lock_timeout=LOCK_TIMEOUT, fail_open="FAIL_OPEN" in os.environ))
 if DRIVER in ("psycopg", "sync") and GUARDED:
     app.add_middleware(SessionGuardMiddleware, guard=guard, open_paths=("/open", "/static"))
 app.add_middleware(SessionMiddleware, secret_key=SECRET_KEY)
@@ -185,7 +186,7 @@ async def public():
 @app.post("/password")
 async def password(request: Request, user=Depends(current_user), db=Depends(get_db)):
     fields = await request.form()
-    hashed = generate_password_hash(fields["new_password1"])
+    hashed = generate_password_hash(fields["new_password1"], os.environ["QUICK_HASH"])
     user_id = int(request.session["user_id"])
     await db.execute(update(User).where(User.id == user_id).values(password=hashed))
     await db.commit()

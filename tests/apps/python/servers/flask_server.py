@@ -16,9 +16,9 @@ from werkzeug.security import check_password_hash, generate_password_hash
 app = Flask(__name__, static_folder="templates", static_url_path="/static")
 app.config.update(
     SQLALCHEMY_DATABASE_URI=os.environ["DATABASE_URL"],
-    SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"connect_timeout": 5}},
+    SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"connect_timeout": 60}},
     SECRET_KEY=os.environ["SECRET_KEY"],
-    SESSION_GUARD_LOCK_TIMEOUT=0.5,
+    SESSION_GUARD_LOCK_TIMEOUT=float(os.environ.get("LOCK_TIMEOUT", 600)),
     SESSION_GUARD_FAIL_OPEN="FAIL_OPEN" in os.environ,
     SESSION_GUARD_USERS=os.environ.get("USERS"),
 )
@@ -86,7 +86,7 @@ def public():
 @app.post("/password")
 @login_required
 def password():
-    current_user.password = generate_password_hash(request.form["new_password1"])
+    current_user.password = generate_password_hash(request.form["new_password1"], os.environ["QUICK_HASH"])
     db.session.commit()
     guard.keep_session()
     return redirect("/private")
