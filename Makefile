@@ -4,13 +4,16 @@
 ifdef PG_CONFIG
 export PG_CONFIG
 endif
+ifdef ONLY
+export ONLY
+endif
 ifdef PG_CONFIGS
 export PG_CONFIGS
 endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-versions test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -22,6 +25,7 @@ help:
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
 	@echo 'make test-node      the Node package: types, tarball, Express 4 and 5, and Fastify, over HTTP (2 minutes)'
+	@echo 'make test-versions  both over HTTP on the oldest and the newest frameworks that they take; ONLY=django-4.2 is one of them (15 minutes)'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
@@ -70,6 +74,9 @@ test-python:
 
 test-node:
 	@scripts/with-cluster node tests/apps/node/run
+
+test-versions:
+	@scripts/with-cluster versions tests/apps/versions/run
 
 test-superset:
 	@scripts/with-cluster superset tests/apps/superset/run tests/apps/airflow/run

@@ -1,3 +1,5 @@
+import django
+from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
@@ -32,11 +34,19 @@ def me(request):
     return JsonResponse({"name": request.user.get_username()})
 
 
-@transaction.non_atomic_requests
-@login_required
-async def private_async(request):
-    user = await request.auser()
-    return HttpResponse(f"Logged in as {user.get_username()}\n")
+if django.VERSION >= (5, 1):
+
+    @transaction.non_atomic_requests
+    @login_required
+    async def private_async(request):
+        user = await request.auser()
+        return HttpResponse(f"Logged in as {user.get_username()}\n")
+
+else:
+    # With neither request.auser nor a login_required of its own.
+    @transaction.non_atomic_requests
+    async def private_async(request):
+        return await sync_to_async(private)(request)
 
 
 def public(_request):
