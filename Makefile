@@ -24,7 +24,7 @@ help:
 	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
-	@echo 'make test-node      the Node package: types, tarball, Express 4 and 5, and Fastify, over HTTP (2 minutes)'
+	@echo 'make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
 	@echo 'make test-versions  both over HTTP on the oldest and the newest frameworks that they take; ONLY=django-4.2 is one of them (15 minutes)'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'

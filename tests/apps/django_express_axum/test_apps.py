@@ -6,11 +6,11 @@ import json
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import psycopg
 import pytest
-from apps import DJANGO, EXPRESS, OWNER
+from apps import AXUM_APP, DJANGO, EXPRESS, OWNER
 from browser import (
     LONGEST,
     PAGE,
@@ -23,6 +23,9 @@ from browser import (
     page,
 )
 from python_helpers.waiting import wait_until
+
+# What the packages do alike in every app is tested with them, in ../python and ../node. The axum app asks by itself.
+without_a_package = pytest.mark.parametrize("app", [AXUM_APP], ids=["axum"], indirect=True)
 
 # Sessions that are there already.
 
@@ -44,6 +47,7 @@ def test_a_session_that_did_not_ask_while_its_account_was_disabled_is_dead_too(a
     assert_refused(server, cookies)
 
 
+@without_a_package
 def test_without_the_stamps_the_old_session_is_back(app, server):
     """The control: it is the guard that the test above sees at work."""
     cookies = logged_in(server)
@@ -87,6 +91,7 @@ def test_a_new_password_ends_the_sessions(app, server, password_hash):
     assert_served(server, logged_in(server))
 
 
+@without_a_package
 def test_an_ordinary_session_goes_on(app, server):
     cookies = logged_in(server)
     assert [page(server, cookies).status_code for _ in range(50)] == [200] * 50
@@ -117,6 +122,7 @@ def test_an_unknown_user_gets_no_session(app, server):
     assert_no_login(server, *log_in(server, username="nobody", password="nobody"))
 
 
+@without_a_package
 def test_a_login_stamps_nothing(app, server):
     earlier = logged_in(server)
     before = app.sql("SELECT count(*) FROM session_guard.event")
@@ -147,6 +153,7 @@ def test_a_login_that_waited_for_a_new_password_needs_the_new_one(app, server, p
     assert_no_login(server, answer, cookies)
 
 
+@without_a_package
 def test_a_login_does_not_wait_for_ever_for_a_disable(app, server):
     with app.changing(app.active, False) as disabling:
         answer, cookies = log_in(server)
@@ -173,6 +180,7 @@ def revoked(app, signatures):
         app.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}, pg_database_owner")
 
 
+@without_a_package
 def test_an_error_in_the_check_serves_no_page(app, server):
     cookies = logged_in(server)
     with revoked(app, VALID):
@@ -181,6 +189,7 @@ def test_an_error_in_the_check_serves_no_page(app, server):
     assert_served(server, cookies)
 
 
+@without_a_package
 def test_an_error_at_the_login_gives_no_session(app, server):
     with revoked(app, START):
         answer, cookies = log_in(server)
@@ -188,6 +197,7 @@ def test_an_error_at_the_login_gives_no_session(app, server):
     assert_refused(server, cookies)
 
 
+@without_a_package
 def test_without_its_database_an_app_serves_no_page_and_comes_back_by_itself(app, server):
     cookies = logged_in(server)
     admin = psycopg.connect(dbname="postgres", autocommit=True)
@@ -231,31 +241,24 @@ def cookie_header(cookies):
     return {**PAGE, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
 
 
-def test_what_a_guarded_request_costs(app, server, tmp_path, capsys):
-    with ExitStack() as stack:
-        open_page = "/private"
-        if app.unprotected:
-            unguarded = stack.enter_context(app.serve(tmp_path / "log", app.unprotected))
-        else:  # A page of the same app that the layer leaves alone.
-            unguarded, open_page = server, "/login"
-        requests = {"guarded": (server, "/private"), "unguarded": (unguarded, open_page)}
-        connections = {
-            name: http.client.HTTPConnection(address.removeprefix("http://"), timeout=LONGEST)
-            for name, (address, _) in requests.items()
-        }
-        headers = {name: cookie_header(logged_in(address)) for name, (address, _) in requests.items()}
-        taken = {name: [] for name in requests}
-        for round in range(330):
-            for name, (_, path) in requests.items():
-                began = time.perf_counter()
-                connections[name].request("GET", path, headers=headers[name])
-                answer = connections[name].getresponse()
-                answer.read()
-                if round >= 30:  # By then everything is warm.
-                    taken[name].append((time.perf_counter() - began) * 1000)
-                assert answer.status == 200
-        for connection in connections.values():
-            connection.close()
+@without_a_package
+def test_what_a_guarded_request_costs(app, server, capsys):
+    # Beside a page that the layer leaves alone.
+    pages = {"guarded": "/private", "unguarded": "/login"}
+    connections = {name: http.client.HTTPConnection(server.removeprefix("http://"), timeout=LONGEST) for name in pages}
+    headers = cookie_header(logged_in(server))
+    taken = {name: [] for name in pages}
+    for round in range(330):
+        for name, path in pages.items():
+            began = time.perf_counter()
+            connections[name].request("GET", path, headers=headers)
+            answer = connections[name].getresponse()
+            answer.read()
+            if round >= 30:  # By then everything is warm.
+                taken[name].append((time.perf_counter() - began) * 1000)
+            assert answer.status == 200
+    for connection in connections.values():
+        connection.close()
     with capsys.disabled():
         for name, values in taken.items():
             low, median, high = statistics.quantiles(values, n=4)

@@ -134,10 +134,9 @@ def leads_to_login(answer):
 
 EXPRESS, FASTIFY = ("node", "express_server.js"), ("node", "fastify_server.mjs")
 ADAPTERS = [
-    Adapter("express5_cookie", EXPRESS),
-    Adapter("express5_store", EXPRESS, (("SESSIONS", "store"), ("MODE", "own")), more_statements=1),
-    Adapter("express4_store", EXPRESS, (("EXPRESS", "express4"), ("SESSIONS", "store"), ("MODE", "function"))),
-    Adapter("express4_cookie", EXPRESS, (("EXPRESS", "express4"), ("PREPARE", "1"))),
+    Adapter("express_cookie", EXPRESS, (("PREPARE", "1"),)),
+    Adapter("express_store", EXPRESS, (("SESSIONS", "store"), ("MODE", "own")), more_statements=1),
+    Adapter("express_function", EXPRESS, (("SESSIONS", "store"), ("MODE", "function"))),
     Adapter("fastify_cookie", FASTIFY),
     Adapter("fastify_store", FASTIFY, (("SESSIONS", "store"), ("MODE", "own")), more_statements=1),
 ]

@@ -1,4 +1,4 @@
-"""What the apps of Express 4, Express 5 and Fastify do alike, over HTTP."""
+"""What the apps of Express and Fastify do alike, over HTTP."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

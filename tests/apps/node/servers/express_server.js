@@ -1,7 +1,7 @@
-// An app of Express 5 or 4 (EXPRESS), with cookie-session or express-session (SESSIONS). UNGUARDED leaves the guard out.
+// An app of Express, with cookie-session or express-session (SESSIONS). UNGUARDED leaves the guard out.
 'use strict';
 
-const express = require(process.env.EXPRESS || 'express');
+const express = require('express');
 const jwt = require('jsonwebtoken');
 const { SessionGuard, loginClaims, loginTimeOf } = require('pg-session-guard/express');
 const { pool, MODE, options, readUser, byName, passwordOf, setPassword, setActive, count } = require('./database');
