@@ -28,6 +28,8 @@ from flask import (
 )
 from flask_login import current_user, logout_user, user_logged_in, user_unauthorized
 from flask_login.utils import login_url
+from sqlalchemy import inspect
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
@@ -198,6 +200,13 @@ class SessionGuard:
             response.headers["WWW-Authenticate"] = challenge(bearer=ended == "bearer")
         return self.remembered.keep(response)
 
+    @property
+    def engine(self) -> Engine:
+        """That of the users."""
+        # Flask-SQLAlchemy 2's get_bind takes no class, only its mapper.
+        engine: Engine = self.db_session.get_bind(inspect(self.user_class))
+        return engine
+
     # --- Logins ---
 
     def start(self, user_id: object) -> str | None:
@@ -207,7 +216,7 @@ class SessionGuard:
             # that row in the transaction of the request, which it would wait for: so that ends
             # first, which also hands its connection back to the pool.
             self._end_transaction(self.db_session.commit)
-            with self.db_session.get_bind(self.user_class).begin() as connection:
+            with self.engine.begin() as connection:
                 return database.start(connection, user_id, self.settings)
         except SQLAlchemyError:
             self._cannot_ask()
@@ -274,7 +283,7 @@ class SessionGuard:
     def _change(self, change: Callable[[Any], None]) -> None:
         try:
             self._end_transaction(self.db_session.commit)
-            with self.db_session.get_bind(self.user_class).begin() as connection:
+            with self.engine.begin() as connection:
                 change(connection)
         except SQLAlchemyError:
             self.app.logger.exception("cannot end sessions by pg_session_guard")

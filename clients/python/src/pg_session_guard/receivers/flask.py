@@ -70,7 +70,7 @@ def _body() -> bytes:
 
 def _first_value(guard: SessionGuard) -> FirstValue:
     def first_value(statement: str, values: dict[str, Any]) -> Any:
-        with guard.db_session.get_bind(guard.user_class).begin() as connection:
+        with guard.engine.begin() as connection:
             return connection.execute(text_of(statement), values).scalar()
 
     return first_value
