@@ -2,6 +2,12 @@
 
 import pytest
 from apps import APPS
+from python_helpers.ordering import group_by
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    group_by(items, "app")
 
 
 @pytest.fixture(scope="session", params=APPS, ids=lambda app: app.name)

@@ -144,6 +144,9 @@ class Server:
         return int(self.get(path, cookies, **headers).headers["X-Statements"])
 
 
+ATTACH = "attach('users', revoke_on => '{password}', is_default => true)"
+
+
 def make_flask_users(adapter):
     from werkzeug.security import generate_password_hash
 
@@ -151,7 +154,7 @@ def make_flask_users(adapter):
     with databases.connect(adapter.database, OWNER) as owner:
         owner.execute("CREATE EXTENSION pg_session_guard")
         owner.execute("CREATE TABLE users (id bigserial PRIMARY KEY, username text, password text, active bool)")
-        owner.execute("SELECT session_guard.attach('users', revoke_on => '{password}')")
+        owner.execute(f"SELECT session_guard.{ATTACH}")
         for name in ("alice", "bob"):
             insert = "INSERT INTO users (username, password, active) VALUES (%s, %s, true)"
             owner.execute(insert, (name, hashed))

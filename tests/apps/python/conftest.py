@@ -2,6 +2,12 @@
 
 import pytest
 from adapters import ADAPTERS, MEMBERS, OWNER
+from python_helpers.ordering import group_by
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    group_by(items, "adapter")
 
 
 @pytest.fixture(scope="session", params=ADAPTERS, ids=lambda adapter: adapter.name)

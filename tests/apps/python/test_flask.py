@@ -1,7 +1,7 @@
 """What only Flask-Login has: logins that are remembered. And guards that are named."""
 
 import pytest
-from adapters import ADAPTERS
+from adapters import ADAPTERS, ATTACH
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 
@@ -49,4 +49,4 @@ def test_a_guard_can_be_named(adapter, tmp_path):
             adapter.set_active(True)
             assert not server.is_served(alice)
     finally:
-        adapter.sql("SELECT session_guard.attach('users', is_default => true)")
+        adapter.sql(f"SELECT session_guard.{ATTACH}")

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from adapters import ADAPTERS, MEMBERS, OWNER
+from adapters import ADAPTERS, ATTACH, MEMBERS, OWNER
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
@@ -369,7 +369,7 @@ def test_a_503_logs_what_is_missing(adapter, db, caplog):
         assert me(client) == 503
         assert "SESSION_GUARD_USERS" in caplog.records[0].getMessage()
     finally:
-        adapter.sql("SELECT session_guard.attach('users')")
+        adapter.sql(f"SELECT session_guard.{ATTACH}")
 
 
 def test_what_is_no_session_and_no_class_of_users_is_refused(adapter, db):
