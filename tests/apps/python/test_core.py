@@ -45,15 +45,17 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         ("Text/HTML", {}, RouteKind.HTML),
         ("*/*", {}, RouteKind.API),
         ("", {}, RouteKind.HTML),
-        ("", {"authorization": "bearer x"}, RouteKind.API),
+        (None, {}, RouteKind.HTML),
+        ("", {"Authorization": "bearer x"}, RouteKind.API),
         ("application/json", {}, RouteKind.API),
-        (BROWSER, {"authorization": "Bearer x"}, RouteKind.API),
-        (BROWSER, {"requested_with": "XMLHttpRequest"}, RouteKind.API),
-        (BROWSER, {"content_type": "application/json; charset=utf-8"}, RouteKind.API),
+        (BROWSER, {"Authorization": "Bearer x"}, RouteKind.API),
+        (BROWSER, {"X-Requested-With": "XMLHttpRequest"}, RouteKind.API),
+        (BROWSER, {"Content-Type": "application/json; charset=utf-8"}, RouteKind.API),
     ],
 )
 def test_a_browser_that_opens_a_page_is_told_from_a_program(accept, more, kind):
-    assert kind_of_route(accept, **more) is kind
+    headers = more if accept is None else {"Accept": accept, **more}
+    assert kind_of_route(headers) is kind
 
 
 def test_each_answer():

@@ -119,7 +119,7 @@ class SessionGuard:
             kept, session_id, key = self.remembered.login_of(user_id)
         user, answer = self.check(key or user_id, kept, session_id)
         if answer is Answer.SERVE and not self._has_id(user, user_id):
-            answer = answer_to(False, route_kind())
+            answer = answer_to(False, kind_of_route(request.headers))
         if answer is Answer.SERVE:
             if kept and LOGIN_TIME_KEY not in session:
                 self._keep(kept, session_id, user_id, key)
@@ -158,7 +158,8 @@ class SessionGuard:
             user = self._user_without_guard(user_id)
         # SQLAlchemy forgets what nobody holds. As long as this does, `session.get` finds the user.
         g.session_guard_user = user
-        return user, answer_to(valid, route_kind(), fail_open=self.settings.fail_open)
+        kind = kind_of_route(request.headers)
+        return user, answer_to(valid, kind, fail_open=self.settings.fail_open)
 
     def _user_without_guard(self, user_id: str) -> Any:
         return self.db_session.get(self.user_class, self.query.key_type(user_id))
@@ -188,7 +189,7 @@ class SessionGuard:
         manager: Any = self.login_manager
         if not g.get("session_guard_ended") or manager.unauthorized_callback:
             return
-        if route_kind() is RouteKind.API:
+        if kind_of_route(request.headers) is RouteKind.API:
             abort(make_response(jsonify(error="Unauthorized"), 401))
         view = manager.blueprint_login_views.get(request.blueprint, manager.login_view)
         if view and not self.app.config.get("USE_SESSION_FOR_NEXT"):
@@ -301,18 +302,8 @@ def _guard_of(loader: Any) -> SessionGuard | None:
     return guard if isinstance(guard, SessionGuard) else None
 
 
-def route_kind() -> RouteKind:
-    headers = request.headers
-    return kind_of_route(
-        headers.get("Accept", ""),
-        authorization=headers.get("Authorization", ""),
-        requested_with=headers.get("X-Requested-With", ""),
-        content_type=headers.get("Content-Type", ""),
-    )
-
-
 def unavailable() -> NoReturn:
     """The app's own page for 503, or JSON for a program."""
-    if route_kind() is RouteKind.HTML:
+    if kind_of_route(request.headers) is RouteKind.HTML:
         abort(503)
     abort(make_response(jsonify(error="Service Unavailable"), 503))

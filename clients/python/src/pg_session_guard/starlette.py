@@ -106,7 +106,7 @@ class SessionGuard:
 
     def require(self, request: HTTPConnection, valid: bool | None) -> None:
         """Refuses the request, unless the query of the app's own said that the session counts."""
-        answer = answer_to(valid is True, route_kind(request))
+        answer = answer_to(valid is True, kind_of_route(request.headers))
         if answer is not Answer.SERVE:
             self.tell_of_missing_login_time(request)
             request.session.clear()
@@ -205,7 +205,7 @@ class SessionGuard:
     def _refusal(
         self, request: HTTPConnection, reason: str = SESSION_ENDED, *, bearer: bool
     ) -> HTTPException:
-        if not bearer and route_kind(request) is RouteKind.HTML:
+        if not bearer and kind_of_route(request.headers) is RouteKind.HTML:
             here = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
             return HTTPException(302, headers={"Location": f"{self.login_path}?next={here}"})
         header = challenge(bearer=bearer, ended=reason == SESSION_ENDED)
@@ -220,13 +220,3 @@ class SessionGuard:
 async def _maybe(value: Any) -> Any:
     """Of a Session or of an AsyncSession."""
     return await value if hasattr(value, "__await__") else value
-
-
-def route_kind(request: HTTPConnection) -> RouteKind:
-    headers = request.headers
-    return kind_of_route(
-        headers.get("Accept", ""),
-        authorization=headers.get("Authorization", ""),
-        requested_with=headers.get("X-Requested-With", ""),
-        content_type=headers.get("Content-Type", ""),
-    )

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from pg_session_guard.core.answers import RouteKind
-from pg_session_guard.starlette import MESSAGE_KEY, SessionGuard, route_kind
+from pg_session_guard.core.answers import RouteKind, kind_of_route
+from pg_session_guard.starlette import MESSAGE_KEY, SessionGuard
 
 
 class SessionGuardMiddleware:
@@ -49,11 +49,11 @@ class SessionGuardMiddleware:
         """The request goes on as nobody's: the route may be open to all."""
         self.guard.tell_of_missing_login_time(request)
         request.session.clear()
-        if self.guard.settings.message and route_kind(request) is RouteKind.HTML:
+        if self.guard.settings.message and kind_of_route(request.headers) is RouteKind.HTML:
             request.session[MESSAGE_KEY] = self.guard.settings.message
 
     def _unavailable(self, request: HTTPConnection, error: HTTPException) -> Any:
-        if route_kind(request) is RouteKind.HTML:
+        if kind_of_route(request.headers) is RouteKind.HTML:
             return PlainTextResponse(error.detail, error.status_code)
         return JSONResponse({"detail": error.detail}, error.status_code)
 

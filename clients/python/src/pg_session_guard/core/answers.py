@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 
 class RouteKind(Enum):
@@ -17,16 +18,21 @@ class Answer(Enum):
     UNAVAILABLE = "503"
 
 
-def kind_of_route(
-    accept: str, *, authorization: str = "", requested_with: str = "", content_type: str = ""
-) -> RouteKind:
+class Headers(Protocol):
+    """A request's, as each framework has them: whatever the case of a name."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+def kind_of_route(headers: Headers) -> RouteKind:
     """A browser that opens a page asks for text/html, and what asks for nothing is a framework's
     own test client, which wants to see what a browser would. Everything else is a program."""
     is_program = (
-        authorization.lower().startswith("bearer ")
-        or requested_with.lower() == "xmlhttprequest"
-        or content_type.lower().startswith("application/json")
+        headers.get("Authorization", "").lower().startswith("bearer ")
+        or headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
+        or headers.get("Content-Type", "").lower().startswith("application/json")
     )
+    accept = headers.get("Accept", "")
     wants_page = not accept or any(
         part.split(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
         for part in accept.split(",")

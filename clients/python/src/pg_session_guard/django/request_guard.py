@@ -37,13 +37,7 @@ class RequestGuard:
 
     @property
     def kind(self) -> RouteKind:
-        headers = self.request.headers
-        return kind_of_route(
-            headers.get("Accept", ""),
-            authorization=headers.get("Authorization", ""),
-            requested_with=headers.get("X-Requested-With", ""),
-            content_type=headers.get("Content-Type", ""),
-        )
+        return kind_of_route(self.request.headers)
 
     def user(self) -> Any:
         if not self.user_is_read:
