@@ -26,6 +26,11 @@ class Browser:
             **more,
         )
 
+    def keep(self, answer):
+        """The cookie of an answer, as a browser would."""
+        self.cookie = answer.cookies.get("session", self.cookie)
+        return answer
+
     def post(self, path, json):
         """With the token against forgery that Superset wants."""
         token = self.ask("GET", "/api/v1/security/csrf_token/").json()["result"]

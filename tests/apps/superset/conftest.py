@@ -13,6 +13,7 @@ from python_helpers.databases import connect, create_database, create_role, drop
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 DATABASE, OWNER = "session_guard_superset", "superset"
+GUEST_TOKEN_SECRET = "another secret of the tests, long enough too"
 
 # libpq adds the host and the port from the environment.
 ENVIRONMENT = {
@@ -20,13 +21,14 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(map(str, (HERE, EXAMPLES / "superset", PYTHON_PACKAGE))),
     "FLASK_APP": "superset",
     "DATABASE_URL": f"postgresql://{OWNER}@/{DATABASE}",
+    "GUEST_TOKEN_SECRET": GUEST_TOKEN_SECRET,
 }
 rows = []
 
 
-def run(*command, config="guarded", timeout=300):
+def run(*command, config="guarded", timeout=300, **settings):
     """A program of Superset's environment: a worker, a command, a script."""
-    environment = {**ENVIRONMENT, "SUPERSET_CONFIG_PATH": str(HERE / f"{config}.py")}
+    environment = {**ENVIRONMENT, **settings, "SUPERSET_CONFIG_PATH": str(HERE / f"{config}.py")}
     return commands.output_of([BIN / command[0], *command[1:]], environment, timeout=timeout)
 
 

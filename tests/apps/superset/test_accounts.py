@@ -73,6 +73,26 @@ def test_sessions_and_tokens_end_with_the_account_and_stay_dead(world, servers, 
     assert logins["guarded"].statuses() == REFUSED
 
 
+# The message.
+
+MESSAGE = "Your session has ended. Please log in again."
+
+
+@pytest.mark.parametrize("path", ["/dashboard/list/", "/api/v1/me/"], ids=["page", "script"])
+def test_the_login_page_says_once_that_the_session_has_ended(world, path):
+    """A page's scripts go to the login page after a 401."""
+    browser = Browser(world.guarded)
+    assert MESSAGE not in browser.ask("GET", "/dashboard/list/").text
+    raw_update(world, False)
+    browser.keep(browser.ask("GET", path))
+    first, second = browser.keep(browser.ask("GET", "/login/")), browser.keep(browser.ask("GET", "/login/"))
+    assert first.text.count(f'role="alert" style') == first.text.count(MESSAGE) == 1
+    # All else of the page is as it was.
+    assert second.text.count("<body") == first.text.count("<body") == 1
+    assert MESSAGE not in second.text
+    assert MESSAGE not in requests.get(f"{world.guarded}/login/", timeout=TIMEOUT).text
+
+
 # Logins that meet a disable.
 
 

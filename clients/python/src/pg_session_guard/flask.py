@@ -47,6 +47,9 @@ from pg_session_guard.flask_remember import (
 
 
 class SessionGuard:
+    # Whether the message is flashed for an API's request, too.
+    tells_programs = False
+
     def __init__(
         self, app: Flask | None = None, db_session: Any = None, user_class: type[Any] | None = None
     ) -> None:
@@ -168,7 +171,7 @@ class SessionGuard:
         session.clear()
         self.remembered.forget()
         g.session_guard_ended = "cookie"
-        if answer is Answer.LOG_IN_AGAIN and self.settings.message:
+        if self.settings.message and (answer is Answer.LOG_IN_AGAIN or self.tells_programs):
             flash(self.settings.message, "warning")
 
     def _cannot_ask(self) -> None:
