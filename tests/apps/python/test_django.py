@@ -1,6 +1,7 @@
 """What only Django has: the admin, tests in transactions, SQLite, system checks, views that are asynchronous."""
 
 import re
+import sys
 
 import django
 import pytest
@@ -200,3 +201,65 @@ def test_a_503_logs_what_is_missing(adapter, tmp_path):
         with without(adapter, "session_valid"):
             assert server.get("/private", alice, **HTML).status_code == 503
     assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()
+
+
+READ = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import UserManager
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pg_session_guard.django import user_query
+from pg_session_guard.django.asking import start
+from pg_session_guard.django.backends import SessionGuardBackend
+from pg_session_guard.django.question import Question, asked
+
+Person = get_user_model()
+alice, bob = (Person.objects.get(username=name).pk for name in ("alice", "bob"))
+
+
+def read(pk, backend=SessionGuardBackend):
+    question = Question(start(pk))
+    with CaptureQueriesContext(connection) as queries, asked(question):
+        user = backend().get_user(pk)
+    assert len(queries) == 1, queries.captured_queries
+    return user
+
+
+def values(user):
+    return {field.attname: user.__dict__[field.attname] for field in Person._meta.concrete_fields}
+
+
+for pk in (alice, bob, alice):
+    user = read(pk)
+    assert values(user) == values(read(pk, ModelBackend)) and user.pk == pk
+    assert not user.get_deferred_fields() and user._state.db == "default" and not user._state.adding
+    user.first_name = "A."
+    user.save(update_fields=["first_name"])
+assert read("00000000-0000-0000-0000-000000000000") is None
+
+
+class Tenant(UserManager):
+    hidden = None
+
+    def get_queryset(self):
+        return super().get_queryset().exclude(pk=self.hidden)
+
+
+manager = Tenant()
+Person.add_to_class("objects", manager)
+Person._meta._expire_cache()
+user_query._statements.clear()
+for hidden in (None, alice, None, bob):
+    Tenant.hidden = hidden
+    assert [pk for pk in (alice, bob) if read(pk)] == [pk for pk in (alice, bob) if pk != hidden]
+print("all read")
+"""
+
+
+def test_the_user_is_read_as_by_django_itself_and_by_the_app_s_own_manager(adapter):
+    done = adapter.run(sys.executable, "-c", READ, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["all read"], done.stdout

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
-from pg_session_guard.django.asking import is_valid, session_valid, start
+from pg_session_guard.django.asking import is_valid, start
 from pg_session_guard.django.conf import (
     is_guarded,
     reading_connection,
@@ -17,6 +17,7 @@ from pg_session_guard.django.conf import (
     writing_connection,
 )
 from pg_session_guard.django.question import current_question
+from pg_session_guard.django.user_query import read
 
 
 class SessionGuardMixin:
@@ -31,12 +32,8 @@ class SessionGuardMixin:
         connection = reading_connection()
         if question is None or not is_guarded(connection):
             return super().get_user(user_id)  # type: ignore[misc]
-        model = get_user_model()
-        column = {"session_guard_valid": session_valid(connection, user_id, question.kept)}
-        try:
-            users = model._default_manager.using(connection.alias)
-            user: Any = users.annotate(**column).get(pk=user_id)
-        except model.DoesNotExist:
+        user = read(get_user_model(), connection, user_id, question.kept)
+        if user is None:
             question.valid = False
             return None
         question.valid = user.session_guard_valid is True
