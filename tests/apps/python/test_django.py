@@ -97,8 +97,18 @@ def test_with_sqlite_nothing_is_guarded_and_all_works(adapter, tmp_path):
     assert done.returncode == 0 and "W004" in done.stdout, done.stdout
     name = ("--username", "alice", "--email", "alice@example.com")
     assert adapter.run(*MANAGE, "createsuperuser", "--noinput", *name, **sqlite).returncode == 0
+    assert adapter.run(*MANAGE, "dumpdata", "--all", **sqlite).returncode == 0
     with adapter.serve(tmp_path / "log", **sqlite) as server:
-        assert server.is_served(server.logged_in())
+        alice = server.logged_in()
+        assert server.is_served(alice)
+        users = server.get("/admin/people/person/", alice).text
+        assert "end_all_sessions" not in users
+        address = re.search('"(/admin/people/person/[^"]+)/change/', users)[1]
+        user = server.get(f"{address}/change/", alice)
+        assert user.status_code == 200 and "State:" not in user.text
+        assert server.get(f"{address}/end_sessions/", alice).status_code == 403
+        for path in ("event/", "event/1/change/", "finding/"):
+            assert "guarded in PostgreSQL alone" in server.get(f"/admin/pg_session_guard/{path}", alice).text
 
 
 def check(adapter, tmp_path, change):

@@ -1,5 +1,6 @@
 import django
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
@@ -15,6 +16,10 @@ from rest_framework.response import Response
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 admin.site.register(get_user_model(), UserAdmin)
+if settings.GUARDED:
+    from pg_session_guard.django.pages import add_session_pages
+
+    add_session_pages(admin.site)
 PAGE = {"template_name": "form.html"}
 
 
