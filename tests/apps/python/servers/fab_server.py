@@ -29,6 +29,11 @@ if "FAIL_OPEN" in os.environ:
 app = example.create_app()
 app.config["FAB_PASSWORD_HASH_METHOD"] = os.environ["QUICK_HASH"]
 count_statements(app)
+if "PAGES" in os.environ:
+    from pg_session_guard.fab_pages import add_session_pages
+
+    with app.app_context():
+        add_session_pages(app.appbuilder)
 if receiver := receiver_of("SELECT id FROM ab_user"):
     from pg_session_guard.receivers.flask import receive_events, receive_logouts
 
