@@ -1,46 +1,15 @@
 """In Chromium, the next click of a disabled account shows the login page and says why."""
 
-import io
-import os
-import shutil
-
-import pytest
-from PIL import Image
-from python_helpers import PASSWORD, ROOT
+from chromium import click, picture
+from python_helpers import PASSWORD
 from python_helpers.flask_appbuilder import psql, serve
-from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.wait import WebDriverWait
 
 DISABLE = "UPDATE ab_user SET active = false WHERE username = 'alice'"
 ENABLE = "UPDATE ab_user SET active = true WHERE username = 'alice'"
 ENDED = "Your session has ended. Please log in again."
 DENIED = "Access is Denied"  # Flask-AppBuilder shows it to everybody who is not logged in.
-
-PICTURES = ROOT / "docs" / "screenshots"
-
-
-@pytest.fixture
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    options.add_argument("--headless=new")
-    # Nothing but the server of the test, whatever Chromium itself would like to ask for.
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    # A container's /dev/shm may be too small for a page.
-    options.add_argument("--disable-dev-shm-usage")
-    if os.getuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium refuses root with it.
-    # With its path, Selenium does not look for a driver to download.
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    browser = webdriver.Chrome(options, service)
-    try:
-        browser.set_page_load_timeout(30)
-        browser.set_script_timeout(10)
-        yield browser
-    finally:
-        browser.quit()
+PAGE = "a[href='/private/page/'].btn"
 
 
 def log_in(browser):
@@ -48,12 +17,6 @@ def log_in(browser):
     browser.find_element(By.NAME, "username").send_keys("alice")
     browser.find_element(By.NAME, "password").send_keys(PASSWORD)
     click(browser, "input[type=submit]")
-
-
-def click(browser, selector="a[href='/private/page/'].btn"):
-    page = browser.find_element(By.TAG_NAME, "html")
-    browser.find_element(By.CSS_SELECTOR, selector).click()
-    WebDriverWait(browser, 10).until(staleness_of(page))
 
 
 def second_tab(browser):
@@ -79,33 +42,19 @@ def messages(browser):
     return [alert.text.lstrip("×\n") for alert in alerts]
 
 
-def picture(browser, name):
-    """For docs/apps.md: 900 by 500 pixels, and small enough for the whole login form to be on it."""
-    if os.environ.get("SCREENSHOTS") != "1":
-        return
-    scale = 0.8
-    metrics = {"width": int(900 / scale), "height": int(500 / scale), "deviceScaleFactor": scale}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**metrics, "mobile": False})
-    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
-    image = Image.open(io.BytesIO(browser.get_screenshot_as_png()))
-    PICTURES.mkdir(exist_ok=True)
-    image.convert("RGB").quantize(64).save(PICTURES / f"{name}.png", optimize=True)
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
 def test_the_next_click_of_a_disabled_account_shows_the_login_page_and_says_why(browser, server):
     browser.get(f"{server}/private/page/")
     assert (is_asked_to_log_in(browser), messages(browser)) == (True, [DENIED])
     log_in(browser)
     assert is_working(browser)
-    click(browser)
+    click(browser, PAGE)
     assert is_working(browser)
     picture(browser, "working")
     cookie = browser.get_cookie("session")
     left_open = second_tab(browser)
 
     psql(DISABLE)
-    click(browser)
+    click(browser, PAGE)
     assert (is_asked_to_log_in(browser), is_working(browser)) == (True, False)
     assert messages(browser) == [ENDED, DENIED]
     picture(browser, "disabled")
@@ -117,13 +66,13 @@ def test_the_next_click_of_a_disabled_account_shows_the_login_page_and_says_why(
     browser.add_cookie(cookie)  # The server has taken it back; a thief would have kept it.
     browser.switch_to.window(left_open)
     assert is_working(browser)
-    click(browser)
+    click(browser, PAGE)
     assert (is_asked_to_log_in(browser), is_working(browser)) == (True, False)
     assert messages(browser) == [ENDED, DENIED]
 
     log_in(browser)
     assert (is_working(browser), messages(browser)) == (True, [])
-    click(browser)
+    click(browser, PAGE)
     assert is_working(browser)
     picture(browser, "logged-in-again")
 
@@ -141,7 +90,7 @@ def test_a_script_in_the_page_gets_a_plain_401_and_the_next_click_says_why(brows
     psql(DISABLE)
     status, body = browser.execute_async_script(call)
     assert (status, ENDED in body) == (401, False)
-    click(browser)
+    click(browser, PAGE)
     assert messages(browser) == [ENDED, DENIED]
 
 
@@ -155,10 +104,10 @@ def test_without_the_protection_the_page_that_was_left_open_works_again(
         cookie = browser.get_cookie("session")
         left_open = second_tab(browser)
         psql(DISABLE)
-        click(browser)
+        click(browser, PAGE)
         assert (is_asked_to_log_in(browser), messages(browser)) == (True, [DENIED])
         psql(ENABLE)
         browser.add_cookie(cookie)
         browser.switch_to.window(left_open)
-        click(browser)
+        click(browser, PAGE)
         assert is_working(browser)

@@ -44,6 +44,11 @@ class Adapter:
         return f"session_guard_python_{self.name}"
 
     @property
+    def folders(self):
+        """Beside those that are in the environment already, such as of the package's sources."""
+        return SERVERS, EXAMPLES / "flask_appbuilder", *os.environ.get("PYTHONPATH", "").split(os.pathsep)
+
+    @property
     def environment(self):
         return {
             **os.environ,
@@ -54,7 +59,7 @@ class Adapter:
             "SECRET_KEY": "a secret of the tests, longer than 32 bytes",
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
             "QUICK_HASH": QUICK_HASH,
-            "PYTHONPATH": os.pathsep.join(map(str, (SERVERS, EXAMPLES / "flask_appbuilder"))),
+            "PYTHONPATH": os.pathsep.join(map(str, self.folders)),
         }
 
     def run(self, *command, **changed):

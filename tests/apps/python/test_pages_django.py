@@ -93,7 +93,7 @@ def test_the_page_of_a_user_shows_the_state_and_leads_to_the_confirmation(adapte
     answer, _ = server.send(end, ends, confirmed="yes", note="")
     assert (answer.status_code, answer.headers["Location"]) == (302, address)
     assert not server.is_served(bob, "bob")
-    assert "sessions last ended on" in page(server, address, ends)
+    assert "Sessions last ended:" in page(server, address, ends)
     adapter.set_active(False, "bob")
     assert "State: disabled" in words(page(server, address, ends))
     assert reasons_of(adapter, "bob") == ["admin: by ends"]

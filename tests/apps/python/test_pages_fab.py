@@ -44,6 +44,12 @@ def server(adapter, tmp_path_factory):
         for name, role in PEOPLE.items():
             adapter.sql(INSERT, name, name, name, role)
         yield server
+    for role in (*ALLOWED, "Admin"):
+        of_role = "(SELECT id FROM ab_role WHERE name = %s)"
+        users = "SELECT id FROM ab_user WHERE username NOT IN ('alice', 'bob')"
+        adapter.sql(f"DELETE FROM ab_user_role WHERE role_id = {of_role} AND user_id IN ({users})", role)
+    for role in ALLOWED:
+        adapter.sql(f"DELETE FROM ab_permission_view_role WHERE role_id = {of_role}", role)
     adapter.sql("DELETE FROM ab_user WHERE username NOT IN ('alice', 'bob')")
     adapter.sql("DELETE FROM ab_role WHERE name = ANY (%s)", list(ALLOWED))
 
@@ -116,7 +122,7 @@ def test_the_page_of_a_user_shows_the_state_and_leads_to_the_confirmation(adapte
     assert f'href="{END}?id={id_of(adapter, "bob")}"' in shown
     end(server, ends, "bob")
     assert not server.is_served(bob, "bob")
-    assert "Sessions last ended on" in page(server, address, ends)
+    assert "Sessions last ended:" in page(server, address, ends)
     adapter.set_active(False, "bob")
     assert "bob bob disabled" in words(page(server, address, ends))
     assert reasons_of(adapter, "bob") == ["admin: by ends"]

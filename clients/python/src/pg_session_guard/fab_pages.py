@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from flask import abort, current_app, flash, redirect, request, url_for
 from flask_appbuilder import BaseView, expose, has_access
 from flask_appbuilder.api import BaseApi, safe
 from flask_appbuilder.security.decorators import permission_name, protect
+from flask_login import current_user
 from flask_wtf import FlaskForm
 from wtforms import StringField
 
@@ -52,6 +54,10 @@ class Guarded:
     base_permissions = ("can_read", "can_end_sessions")
     sessions: Sessions
 
+    def may(self: Any, permission: str) -> bool:
+        allowed: bool = self.appbuilder.sm.has_access(f"can_{permission}", PERMISSIONS)
+        return allowed
+
     def administrator(self: Any) -> Any:
         """Nobody, where a role of FAB's lets in who is not logged in: the record needs a name."""
         try:
@@ -64,7 +70,15 @@ class Guarded:
 def _page(url: str, permission: str = "read", *methods: str) -> Callable[[Method], Method]:
     def wrap(method: Method) -> Method:
         guarded: Method = has_access(permission_name(permission)(method))
-        exposed: Method = expose(url, methods or ("GET",))(guarded)
+
+        @wraps(guarded)
+        def strict(self: Any, *arguments: Any, **named: Any) -> Any:
+            """FAB 4 leads to the login page also who is logged in."""
+            if current_user.is_authenticated and not self.may(permission):
+                abort(403)
+            return guarded(self, *arguments, **named)
+
+        exposed: Method = expose(url, methods or ("GET",))(strict)
         return exposed
 
     return wrap
@@ -172,8 +186,8 @@ class SessionsView(Guarded, BaseView):  # type: ignore[misc]
         return self._shown("findings", problem, found=found)
 
     def _shown(self, name: str, problem: Problem | None = None, **context: Any) -> Any:
-        may_end = self.appbuilder.sm.has_access("can_end_sessions", PERMISSIONS)
-        context |= {"page": name, "problem": problem, "may_end": may_end, "time": _time}
+        context |= {"page": name, "problem": problem, "time": _time}
+        context["may_end"] = self.may("end_sessions")
         template = "problem" if problem else name
         return self.render_template(f"session_guard/{template}.html", **context)
 

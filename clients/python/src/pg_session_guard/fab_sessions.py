@@ -59,7 +59,7 @@ class Sessions:
         guard = self.guard
         reason = core.reason_of(administrator, note)
         guard._end_transaction(guard.db_session.commit)
-        with guard.db_session.get_bind(guard.user_class).begin() as connection:
+        with guard.db_session.get_bind(inspect(self.model)).begin() as connection:
 
             def run(statement: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
                 rows: Sequence[Sequence[Any]] = connection.execute(

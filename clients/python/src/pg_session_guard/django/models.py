@@ -39,8 +39,8 @@ class Event(models.Model):
         default_manager_name = base_manager_name = "objects"
         default_permissions = ("view",)
         permissions = (("end_sessions", "Can end all sessions of users"),)
-        verbose_name = "event"
-        verbose_name_plural = "record of ended sessions"
+        verbose_name = "ended session"
+        verbose_name_plural = "ended sessions"
 
     def __str__(self) -> str:
         return f"{self.reason}, {self.at:%Y-%m-%d %H:%M:%S}"

@@ -86,7 +86,7 @@ class RecordAdmin(ReadOnly):
     list_per_page = 50
     ordering = ("-at", "-id")
     search_fields = ("user_id",)
-    search_help_text = "A user's name or id, or the begin of a reason, such as admin: by jane"
+    search_help_text = "A user's name or id, or how a reason begins, such as admin: by jane"
     actions = None
     show_full_result_count = False
     fields = (
@@ -119,7 +119,7 @@ class RecordAdmin(ReadOnly):
         problem = administration.rights().see
         if problem:
             return self.problem_page(request, problem)
-        titles = {"title": "Record of ended sessions", **(extra_context or {})}
+        titles = {"title": "Ended sessions", **(extra_context or {})}
         return super().changelist_view(request, titles)
 
     def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:

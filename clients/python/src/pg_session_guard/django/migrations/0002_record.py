@@ -29,8 +29,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "event",
-                "verbose_name_plural": "record of ended sessions",
+                "verbose_name": "ended session",
+                "verbose_name_plural": "ended sessions",
                 "db_table": '"session_guard"."event"',
                 "permissions": (("end_sessions", "Can end all sessions of users"),),
                 "managed": False,
