@@ -13,7 +13,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-versions test-superset test-stock test-drivers test-browser test-patroni test-monitoring test-docs docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -29,7 +29,8 @@ help:
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
-	@echo 'make test-browser   a disable as a browser sees it (Chromium)'
+	@echo 'make test-browser   a disable as a browser sees it, and the pages for administrators (Chromium)'
+	@echo 'make screenshots    the same, and renews the pictures of the docs'
 	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
 	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
 	@echo 'make docs           the site of docs/ into target/site/: each link leads somewhere, each page is in the navigation'
@@ -89,6 +90,9 @@ test-drivers:
 
 test-browser:
 	@scripts/with-cluster browser tests/apps/browser/run
+
+screenshots:
+	@SCREENSHOTS=1 scripts/with-cluster browser tests/apps/browser/run
 
 test-patroni:
 	@scripts/operations patroni

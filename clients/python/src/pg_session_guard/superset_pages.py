@@ -11,9 +11,9 @@ from __future__ import annotations
 from flask import Flask
 
 from pg_session_guard.fab_pages import add_session_pages
-from pg_session_guard.superset import SessionGuard
+from pg_session_guard.superset import FLASK_APP_MUTATOR as guard
 
 
 def FLASK_APP_MUTATOR(app: Flask) -> None:
-    SessionGuard(app)
+    guard(app)
     add_session_pages(app.appbuilder)  # type: ignore[attr-defined]
