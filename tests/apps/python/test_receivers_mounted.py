@@ -102,8 +102,11 @@ def test_neither_a_session_nor_its_lack_matters(receiving):
     """No CSRF token is asked for, and a browser's session that comes along is left as it is."""
     alice, bob = receiving.logged_in(), receiving.logged_in("bob")
     answer = post_logout(receiving, keycloak_logout(), cookies=bob)
-    assert answer.status_code == 200 and not answer.cookies
-    assert not is_served(receiving, alice) and is_served(receiving, bob, "bob")
+    left = {**bob, **answer.cookies}
+    assert answer.status_code == 200
+    # An old Starlette sends each session again, with another time and signature.
+    assert [value.rsplit(".", 2)[0] for value in left.values()] == [value.rsplit(".", 2)[0] for value in bob.values()]
+    assert not is_served(receiving, alice) and is_served(receiving, left, "bob")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
