@@ -50,5 +50,6 @@ def public():
 def by_orm(active):
     users = current_app.appbuilder.sm
     users.find_user("alice").active = bool(active)
-    users.session.commit()
+    # Flask-AppBuilder 4 calls it so.
+    (users.session if hasattr(users, "session") else users.get_session).commit()
     return ""
