@@ -44,9 +44,15 @@ export function startStatement(where: Where): string {
   );
 }
 
+const names = new Map<string, string>();
+
 /** A name of its own for each text: node-postgres refuses two texts under one name. */
 export function nameOf(statement: string): string {
-  return `pg_session_guard_${createHash('sha256').update(statement).digest('hex').slice(0, 16)}`;
+  const known = names.get(statement);
+  if (known !== undefined) return known;
+  const name = `pg_session_guard_${createHash('sha256').update(statement).digest('hex').slice(0, 16)}`;
+  names.set(statement, name);
+  return name;
 }
 
 function call(where: Where, name: string, values: string[]): string {
