@@ -49,7 +49,9 @@ impl TowerSessions {
     ) -> Result<HeaderMap, BoxError> {
         let session = session_of(parts)?;
         if renewal == Renewal::Anew {
-            session.flush().await?;
+            // Its `flush` lets the next session have the same id.
+            session.clear().await;
+            session.cycle_id().await?;
         }
         if let Some(login) = kept.login {
             session.insert(&self.user_key, login.user_id).await?;

@@ -10,7 +10,8 @@ import requests
 from python_helpers import PASSWORD, databases, serving, waiting
 
 TARGET = Path(os.environ["TARGET"])
-OWNER = "session_guard_node"
+CLIENT = os.environ.get("CLIENT", "node")
+OWNER = f"session_guard_{CLIENT}"
 SECRET_KEY = "a secret of the tests, longer than 32 bytes"
 # The longest that a request may take, on a slow machine that is busy with more.
 LONGEST = waiting.PATIENCE
@@ -26,10 +27,15 @@ class Adapter:
     variables: tuple = ()
     # Of a request whose user is read anyway.
     more_statements: int = 0
+    # To the login page.
+    redirect: int = 302
+    static: str = "/static/database.js"
+    # The variables through PgBouncer before 1.21, where they are others.
+    pooled: tuple | None = None
 
     @property
     def database(self):
-        return f"session_guard_node_{self.name}"
+        return f"{OWNER}_{self.name}"
 
     @property
     def environment(self):
@@ -98,17 +104,17 @@ class Server:
 
     def log_in(self, name="alice", password=PASSWORD, cookies=None):
         answer = self.ask("POST", "/login", cookies, {"username": name, "password": password}, **HTML)
-        return answer, {**answer.cookies}
+        return answer, after({}, answer)
 
     def logged_in(self, name="alice", password=PASSWORD):
         answer, cookies = self.log_in(name, password)
-        assert (answer.status_code, answer.headers["Location"]) == (302, "/private"), answer.text
+        assert (answer.status_code, answer.headers["Location"]) == (self.adapter.redirect, "/private"), answer.text
         return cookies
 
     def is_served(self, cookies, name="alice"):
         """A page and a request of an API, with the same cookies."""
         page, api = self.get("/private", cookies, **HTML), self.get("/api/me", cookies)
-        assert (page.status_code, api.status_code) in [(200, 200), (302, 401)], (page.text, api.text)
+        assert (page.status_code, api.status_code) in [(200, 200), (self.adapter.redirect, 401)], (page.text, api.text)
         if page.status_code == 200:
             assert (page.text, api.json()) == (f"Logged in as {name}", {"name": name})
         else:
@@ -129,14 +135,45 @@ class Server:
 
 
 def leads_to_login(answer):
-    return answer.status_code == 302 and urlsplit(answer.headers["Location"]).path == "/login"
+    return answer.status_code in (302, 303) and urlsplit(answer.headers["Location"]).path == "/login"
+
+
+def after(cookies, answer):
+    """The cookies that a browser has then."""
+    sent = {morsel.split("=", 1)[0]: morsel for morsel in answer.raw.headers.getlist("Set-Cookie")}
+    left = {name for name in cookies if "Max-Age=0" not in sent.get(name, "")}
+    return {name: cookies[name] for name in left} | {**answer.cookies}
 
 
 EXPRESS, FASTIFY = ("node", "express_server.js"), ("node", "fastify_server.mjs")
-ADAPTERS = [
-    Adapter("express_cookie", EXPRESS, (("PREPARE", "1"),)),
-    Adapter("express_store", EXPRESS, (("SESSIONS", "store"), ("MODE", "own")), more_statements=1),
-    Adapter("express_function", EXPRESS, (("SESSIONS", "store"), ("MODE", "function"))),
-    Adapter("fastify_cookie", FASTIFY),
-    Adapter("fastify_store", FASTIFY, (("SESSIONS", "store"), ("MODE", "own")), more_statements=1),
+FASTIFY_STATIC = "/static/server.js"
+STORE, PREPARE = ("SESSIONS", "store"), ("PREPARE", "1")
+FUNCTION, OWN = ("MODE", "function"), ("MODE", "own")
+NODE = [
+    Adapter("express_cookie", EXPRESS, (PREPARE,), pooled=()),
+    Adapter("express_store", EXPRESS, (STORE, OWN), more_statements=1),
+    Adapter("express_function", EXPRESS, (STORE, FUNCTION)),
+    Adapter("fastify_cookie", FASTIFY, static=FASTIFY_STATIC),
+    Adapter("fastify_store", FASTIFY, (STORE, OWN), more_statements=1, static=FASTIFY_STATIC),
 ]
+
+
+SQLX = ("DRIVER", "sqlx")
+
+
+def rust(name, driver, *variables, **more):
+    return Adapter(name, (str(TARGET / "rust-server"),), (("DRIVER", driver), *variables), redirect=303, **more)
+
+
+# sqlx prepares the app's own queries, and runs them in another transaction.
+RUST = [
+    rust("tokio_postgres", "tokio-postgres"),
+    rust("sqlx", "sqlx", pooled=(SQLX, OWN)),
+    rust("tokio_postgres_store", "tokio-postgres", STORE, FUNCTION),
+    rust("sqlx_store", "sqlx", STORE, FUNCTION, pooled=(SQLX, STORE, OWN)),
+    rust("tokio_postgres_prepared", "tokio-postgres", PREPARE, pooled=(("DRIVER", "tokio-postgres"),)),
+    rust("sqlx_own", "sqlx", OWN, more_statements=1),
+]
+ADAPTERS = {"node": NODE, "rust": RUST}[CLIENT]
+if "QUICK" in os.environ:
+    ADAPTERS = ADAPTERS[:2]

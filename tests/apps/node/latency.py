@@ -55,5 +55,5 @@ def measure(adapter, way):
 
 with pooler() if sys.argv[1:] == ["POOLED"] else nullcontext({}) as way:
     for adapter in ADAPTERS:
-        if not way or ("PREPARE", "1") not in adapter.variables:
+        if not way or adapter.pooled is None:
             measure(adapter, way)

@@ -49,7 +49,7 @@ def pooler():
 @pytest.fixture(scope="module")
 def pooled(adapter, tmp_path_factory):
     # Statements under a name need PgBouncer 1.21.
-    unprepared = replace(adapter, variables=tuple(pair for pair in adapter.variables if pair != ("PREPARE", "1")))
+    unprepared = adapter if adapter.pooled is None else replace(adapter, variables=adapter.pooled)
     with pooler() as way, unprepared.serve(tmp_path_factory.mktemp("pooled") / "log", **way, **IMPATIENT) as server:
         yield server, way
 
