@@ -178,3 +178,183 @@ fn add(headers: &mut HeaderMap, more: HeaderMap) {
         }
     }
 }
+
+#[cfg(all(test, feature = "axum", feature = "signed-cookies"))]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use ::axum::{
+        Extension, Router,
+        body::Body,
+        http::{
+            Request, StatusCode,
+            header::{COOKIE, SET_COOKIE},
+        },
+        routing::get,
+    };
+    use tower::ServiceExt;
+
+    use crate::{Builder, Database, DatabaseError, Login, Question, SessionGuard, SignedCookies};
+
+    /// Gives one answer to all questions, and counts them.
+    #[derive(Clone)]
+    struct Says(&'static str, Arc<AtomicUsize>);
+
+    impl Database for Says {
+        type Row = String;
+
+        async fn first_row(&self, _: Question<'_>) -> Result<Option<String>, DatabaseError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(self.0.to_owned()))
+        }
+
+        fn text(row: &String, _: &str) -> Result<Option<String>, DatabaseError> {
+            Ok(Some(row.clone()))
+        }
+    }
+
+    fn says(answer: &'static str) -> (Builder<Says>, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let builder = SessionGuard::builder(Says(answer, asked.clone()))
+            .sessions(|parts: &http::request::Parts| parts.extensions.get::<Login>().cloned())
+            .log(|_| ());
+        (builder, asked)
+    }
+
+    fn request(path: &str, has_login: bool) -> Request<Body> {
+        let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        if has_login {
+            request.extensions_mut().insert(Login::new(1, None));
+        }
+        request
+    }
+
+    async fn status(app: &Router, request: Request<Body>) -> StatusCode {
+        app.clone().oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_without_a_session_nor_on_an_open_path() {
+        let (builder, asked) = says("false");
+        let guard = builder.open_paths(["/open"]).build().unwrap();
+        let nested = || Router::new().route("/open", get("inner"));
+        let app = Router::new()
+            .route("/", get("all"))
+            .route("/open/deep", get("open"))
+            .nest("/admin", nested().layer(guard.layer()))
+            .layer(guard.layer());
+        for (path, has_login, questions) in
+            [("/", false, 0), ("/open/deep", true, 0), ("/", true, 1), ("/admin/open", true, 2)]
+        {
+            assert_eq!(status(&app, request(path, has_login)).await, StatusCode::OK);
+            assert_eq!(asked.load(Ordering::Relaxed), questions, "{path}");
+        }
+        // The nested layer alone: the whole path counts.
+        let app = Router::new().nest("/admin", nested().layer(guard.layer()));
+        assert_eq!(status(&app, request("/admin/open", true)).await, StatusCode::OK);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn what_one_guard_says_is_not_what_another_says() {
+        let (yes, no) = (says("true").0.build().unwrap(), says("false").0.build().unwrap());
+        let app = Router::new()
+            .route("/", get("staff"))
+            .route_layer(no.required())
+            .layer(yes.layer())
+            .route("/yes", get("users").layer(yes.required()));
+        assert_eq!(status(&app, request("/", true)).await, StatusCode::SEE_OTHER);
+        assert_eq!(status(&app, request("/yes", true)).await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn whatever_is_not_true_ends_the_session() {
+        for (answer, expected) in [
+            ("true", StatusCode::OK),
+            ("false", StatusCode::SEE_OTHER),
+            ("t", StatusCode::SEE_OTHER),
+            ("", StatusCode::SEE_OTHER),
+        ] {
+            let guard = says(answer).0.build().unwrap();
+            let app = Router::new().route("/", get("private")).route_layer(guard.required());
+            assert_eq!(status(&app, request("/", true)).await, expected, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guard_without_sessions_serves_nothing() {
+        let database = Says("true", Arc::default());
+        let guard = SessionGuard::builder(database).log(|_| ()).build().unwrap();
+        for layer in [guard.layer(), guard.required()] {
+            let app = Router::new().route("/", get("private")).route_layer(layer);
+            assert_eq!(status(&app, request("/", true)).await, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_cookie_of_a_login_is_not_that_of_the_session_which_ended() {
+        let sessions = SignedCookies::new(&[7; 32]).unwrap();
+        let (yes, no) = (says("true").0, says("false").0);
+        let yes = yes.sessions(sessions.clone()).build().unwrap();
+        let no = no.sessions(sessions).build().unwrap();
+        let parts = request("/", false).into_parts().0;
+        let begun = Some(crate::LoginTime::from_kept("2026-07-01T12:00:00Z"));
+        let cookie = yes.log_in_at(&parts, 1, begun).await.unwrap().unwrap()[SET_COOKIE].clone();
+        let sent = cookie.clone();
+        let app = Router::new()
+            .route("/login", get(async move || [(SET_COOKIE, sent)]))
+            .route("/", get("open"))
+            .layer(no.layer());
+        for (path, is_kept) in [("/login", true), ("/", false)] {
+            let mut request = request(path, false);
+            request.headers_mut().insert(COOKIE, cookie.clone());
+            let response = app.clone().oneshot(request).await.unwrap();
+            let cookies: Vec<_> = response.headers().get_all(SET_COOKIE).iter().collect();
+            assert_eq!((cookies.len(), cookies[0] == cookie), (1, is_kept), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_bearer_token_is_refused() {
+        let guard = says("true").0.build().unwrap();
+        let decode = |token: &str| match token {
+            "good" => Ok(serde_json::json!({ "sub": "1" })),
+            "of nobody" | "nobody" => Ok(serde_json::json!({ "sub": ["1"] })),
+            _ => Err("bad"),
+        };
+        let claims = async |claims: Extension<serde_json::Value>| claims.0["sub"].to_string();
+        let app = Router::new().route("/", get(claims)).route_layer(guard.bearer(decode));
+        for (sent, expected) in [
+            ("Bearer good", StatusCode::OK),
+            ("bearer  good ", StatusCode::OK),
+            ("Bearer nobody", StatusCode::UNAUTHORIZED),
+            ("Bearer of nobody", StatusCode::UNAUTHORIZED),
+            ("Bearer", StatusCode::UNAUTHORIZED),
+            ("Bearergood", StatusCode::UNAUTHORIZED),
+            ("Basic good", StatusCode::UNAUTHORIZED),
+            ("", StatusCode::UNAUTHORIZED),
+        ] {
+            let mut request = request("/", false);
+            request.headers_mut().insert("authorization", sent.parse().unwrap());
+            assert_eq!(status(&app, request).await, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn an_option_without_a_meaning_is_refused() {
+        let refused =
+            |change: fn(Builder<Says>) -> Builder<Says>| change(says("").0).build().is_err();
+        assert!(refused(
+            |builder| builder.user("SELECT 1; ", |row| Ok::<_, DatabaseError>(row.clone()))
+        ));
+        assert!(refused(|builder| builder.lock_timeout(std::time::Duration::MAX)));
+        assert!(refused(|builder| builder.login_path("")));
+        assert!(refused(|builder| builder.login_path("/a\nb")));
+        assert!(refused(|builder| builder.schema("")));
+        assert!(refused(|builder| builder.users("")));
+        assert!(!refused(|builder| builder.lock_timeout(std::time::Duration::ZERO)));
+    }
+}
