@@ -23,6 +23,7 @@ PAGES = {
     "SECURITY.md": "reporting.md",
     "clients/node/README.md": "clients/node.md",
     "clients/python/README.md": "clients/python.md",
+    "clients/rust/README.md": "clients/rust.md",
     "tests/README.md": "tests.md",
 }
 LANGUAGES = {".py": "python", ".js": "javascript", ".rs": "rust", ".sql": "sql", ".sh": "bash", ".yml": "yaml", ".yaml": "yaml",
