@@ -13,7 +13,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
 
 help:
@@ -25,7 +25,8 @@ help:
 	@echo 'make test-examples  the example apps alone, over HTTP'
 	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
 	@echo 'make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
-	@echo 'make test-versions  both over HTTP on the oldest and the newest frameworks that they take; ONLY=django-4.2 is one of them (15 minutes)'
+	@echo 'make test-rust      the Rust crate: its tarball, and axum over tokio-postgres and sqlx, over HTTP (4 minutes once built)'
+	@echo 'make test-versions  the Python and the Node package on the oldest and the newest frameworks that they take; ONLY=django-4.2 is one of them (15 minutes)'
 	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
 	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
@@ -75,6 +76,9 @@ test-python:
 
 test-node:
 	@scripts/with-cluster node tests/apps/node/run
+
+test-rust:
+	@scripts/with-cluster rust tests/apps/rust/run
 
 test-versions:
 	@scripts/with-cluster versions tests/apps/versions/run
