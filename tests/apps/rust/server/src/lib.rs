@@ -13,6 +13,9 @@ use session_guard::{Database, DatabaseError, Question};
 use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgPoolOptions};
 use tokio_postgres::{NoTls, types::Type};
 
+/// On a slow machine that is busy with more.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub static STATEMENTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts what the guard asks.
@@ -55,7 +58,7 @@ impl Pool {
             .port(variable("PGPORT")?.parse()?)
             .dbname(database)
             .user(user);
-        let patience = Some(Duration::from_secs(5));
+        let patience = Some(PATIENCE);
         Ok(deadpool_postgres::Pool::builder(Manager::new(config, NoTls))
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -74,7 +77,7 @@ impl Pool {
         let options = options.port(port).database(database).username(user);
         Ok(PgPoolOptions::new()
             .max_connections(size)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(PATIENCE)
             .connect_lazy_with(options))
     }
 

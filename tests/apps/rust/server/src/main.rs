@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use rust_server::{Counting, Pool, STATEMENTS};
+use rust_server::{Counting, PATIENCE, Pool, STATEMENTS};
 use serde_json::{Value, json};
 use session_guard::{
     Builder, CannotAsk, Database, DatabaseError, Kept, Login, LoginClaims, LoginTime, Renewal,
@@ -47,11 +47,18 @@ fn has(name: &str) -> bool {
     env::var(name).is_ok()
 }
 
+/// As long as any test, where it is not what a test is about.
+fn lock_timeout() -> Result<Duration, Box<dyn Error>> {
+    let millis = env::var("LOCK_TIMEOUT_MILLIS").unwrap_or_else(|_| "600000".to_owned());
+    Ok(Duration::from_millis(millis.parse()?))
+}
+
 /// The options of both drivers.
 fn build<D: Database>(builder: Builder<D>) -> Result<SessionGuard, Box<dyn Error>> {
     let builder = builder
         .open_paths(["/open", "/static", "/statements"])
-        .lock_timeout(Duration::from_millis(500))
+        .lock_timeout(lock_timeout()?)
+        .answer_timeout(PATIENCE)
         .fail_open(has("FAIL_OPEN"))
         .prepare(has("PREPARE"));
     Ok(if env::var("SESSIONS").is_ok_and(|sessions| sessions == "store") {
