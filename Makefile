@@ -1,5 +1,4 @@
-# The first two to try: make demo, make test.
-# PG_CONFIG=… chooses the PostgreSQL to build for.
+# `make` names what there is.
 
 ifdef PG_CONFIG
 export PG_CONFIG
@@ -14,44 +13,57 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs \
-  test-matrix test-loaded histories fuzz sqlsmith valgrind bench lint deny install installcheck all deb test-deb dist clean
+  test-matrix test-loaded histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
 
 help:
-	@echo 'make demo           a demonstration on a private throw-away cluster'
-	@echo 'make psql           a psql on the cluster of the demo'
-	@echo 'make demo-ha        the same with a standby, a pooler, and a failover'
-	@echo 'make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
-	@echo 'make test           most tests, on private clusters; those that take long have targets of their own'
-	@echo 'make test-examples  the example apps alone, over HTTP'
-	@echo 'make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
-	@echo 'make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
-	@echo 'make test-rust      the Rust crate: its tarball, and axum over tokio-postgres and sqlx, over HTTP (4 minutes once built)'
-	@echo 'make test-versions  the Python and the Node package on the oldest and the newest frameworks that they take; ONLY=django-4.2 is one of them (15 minutes)'
-	@echo 'make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
-	@echo 'make test-stock     better-auth, Auth.js, Express and Django apps as they are, and what Superset will do, over HTTP (2 minutes)'
-	@echo 'make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
-	@echo 'make test-browser   a disable as a browser sees it, and the pages for administrators (Chromium)'
-	@echo 'make screenshots    the same, and renews the pictures of the docs'
-	@echo 'make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
-	@echo 'make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
-	@echo 'make docs           the site of docs/ into target/site/: each link leads somewhere, each page is in the navigation'
-	@echo 'make test-docs      the SQL of README.md and of docs/, with the answers that it gives'
-	@echo 'make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
-	@echo 'make test-loaded    all of make test RUNS=10 times in a row, beside a busy loop on each core (hours)'
-	@echo 'make histories      concurrent histories for SECONDS=600, from SEED=…'
-	@echo 'make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
-	@echo 'make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
-	@echo 'make valgrind       the SQL tests on a server that valgrind watches'
-	@echo 'make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
-	@echo 'make lint           rustfmt, layers, prose, clippy, rustdoc, shellcheck, and pgspot over the SQL that is installed'
-	@echo 'make deny           licences, sources and known vulnerabilities of the crates that are used'
-	@echo 'make install        into the PostgreSQL of PG_CONFIG (as a user who may write there)'
-	@echo 'make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
-	@echo 'make deb            Debian packages into target/deb/, for each PostgreSQL at hand in Debian'"'"'s layout'
-	@echo 'make test-deb       installs each into a clean root, uses it there, and removes it; with RELEASES="noble trixie"'
-	@echo '                    those that it first builds within these releases, in target/releases/'
-	@echo 'make dist           the zip for PGXN into target/dist/, checked'
-	@echo 'make clean          removes what was built'
+	@echo 'To try it, in a PostgreSQL of its own below target/:'
+	@echo '  make demo           tells the story (the first time builds for some minutes)'
+	@echo '  make psql           a psql where the story ended'
+	@echo '  make demo-ha        the same with a standby, a pooler, and a failover'
+	@echo
+	@echo 'To install it. PG_CONFIG=/usr/lib/postgresql/18/bin/pg_config chooses the PostgreSQL:'
+	@echo '  make install        into that PostgreSQL, as a user who may write there'
+	@echo '  make installcheck   the SQL tests, on the running server that PGHOST and PGPORT lead to'
+	@echo '  make deb            Debian packages into target/deb/, for each PostgreSQL at hand in Debian'"'"'s layout'
+	@echo '  make extension-image  the image that CloudNativePG mounts, for PostgreSQL 18 and later'
+	@echo '  make docs           the site of docs/ into target/site/'
+	@echo
+	@echo 'To change it:'
+	@echo '  make check          the quick tests, in under a minute; TEST=verdict runs that SQL or isolation test alone'
+	@echo '  make test           most tests, on private clusters; those that take long have targets of their own'
+	@echo '  make lint           rustfmt, layers, prose, versions, clippy, rustdoc, shellcheck, and pgspot over the SQL'
+	@echo '  make deny           licences, sources and known vulnerabilities of the crates that are used'
+	@echo '  make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
+	@echo '  make plots          draws the plots of the last make bench anew'
+	@echo '  make recording      records make demo for the docs'
+	@echo '  make clean          removes what was built'
+	@echo
+	@echo 'Tests by subject:'
+	@echo '  make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
+	@echo '  make test-examples  the example apps, over HTTP'
+	@echo '  make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
+	@echo '  make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
+	@echo '  make test-rust      the Rust crate: its tarball, and axum over tokio-postgres and sqlx, over HTTP (4 minutes once built)'
+	@echo '  make test-versions  the Python and the Node package on the oldest and the newest frameworks (15 minutes); ONLY=django-4.2'
+	@echo '  make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
+	@echo '  make test-stock     better-auth, Auth.js, Express and Django apps as they are, over HTTP (2 minutes)'
+	@echo '  make test-drivers   twelve drivers, and PgBouncer, in front of one table of cases'
+	@echo '  make test-browser   a disable as a browser sees it, and the pages for administrators (Chromium)'
+	@echo '  make screenshots    the same, and renews the pictures of the docs'
+	@echo '  make test-patroni   switchovers and failovers by two versions of Patroni, with HAProxy, under load (10 minutes)'
+	@echo '  make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
+	@echo '  make test-docs      the SQL of README.md and of docs/, with the answers that it gives'
+	@echo '  make histories      concurrent histories for SECONDS=600, from SEED=…'
+	@echo '  make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
+	@echo '  make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
+	@echo '  make valgrind       the SQL tests on a server that valgrind watches'
+	@echo '  make test-loaded    all of make test RUNS=10 times in a row, beside a busy loop on each core (hours)'
+	@echo
+	@echo 'To release it:'
+	@echo '  make test-deb       installs each Debian package into a clean root, uses it there, and removes it; with'
+	@echo '                      RELEASES="noble trixie" those that it first builds within these releases, in target/releases/'
+	@echo '  make test-extension-image  a PostgreSQL 18 finds the extension in the unpacked image, and updates it'
+	@echo '  make dist           the rest of a release into target/dist/: PGXN, packages of clients/, SBOM, checksums'
 
 demo:
 	@scripts/demo
@@ -131,6 +143,12 @@ valgrind:
 bench:
 	@scripts/bench
 
+plots:
+	@bench/plots
+
+recording:
+	@scripts/recording
+
 lint:
 	@scripts/lint
 
@@ -149,6 +167,12 @@ deb:
 
 test-deb:
 	@scripts/test-deb $(RELEASES)
+
+extension-image:
+	@scripts/extension-image $(PG_CONFIG)
+
+test-extension-image:
+	@tests/ops/extension_image/run $(or $(PG_CONFIG),$$(scripts/setup)) "$$(scripts/extension-image $(PG_CONFIG))"
 
 dist:
 	@scripts/dist
