@@ -1,14 +1,14 @@
 //! Statements that write many rows: one that disables a fifth of all accounts, and one that gives a user many permissions.
 
 use crate::measure::{in_turn, seconds};
-use crate::result::{Goal, Line};
+use crate::result::{Cost, Goal, Line};
 use crate::server::{Error, Extent, connect};
 
 /// Against a table that nobody guards, and against triggers in PL/pgSQL.
 ///
 /// # Errors
 /// If the server refuses.
-pub fn disables(extent: &Extent) -> Result<Vec<Line>, Error> {
+pub fn disables(extent: &Extent, costs: &mut Vec<Cost>) -> Result<Vec<Line>, Error> {
     let mut client = connect()?;
     let contenders =
         [("ab_user", false), ("ab_user", true), ("plain_user", false), ("rival_user", false)];
@@ -27,7 +27,10 @@ pub fn disables(extent: &Extent) -> Result<Vec<Line>, Error> {
     })?;
     client.batch_execute("SELECT session_guard.configure(audit => true)")?;
     let [off, on, plain, rival] = found[..] else { return Err("four contenders".into()) };
-    let what = format!("one statement disables {} of {}", extent.users / 5, extent.users);
+    let (many, each) = (extent.users / 5, 1e3 / f64::from(extent.users / 5));
+    let group = format!("bulk disable: UPDATE of active, {many} rows, for each row");
+    costs.extend(Cost::writes(group, on.times(each), plain.times(each)));
+    let what = format!("one statement disables {many} of {}", extent.users);
     Ok(vec![
         Line::new(format!("{what}, audit off / not guarded"), off, plain, "ms", Goal::AtMost(3.0)),
         Line::new(format!("{what}, audit on / not guarded"), on, plain, "ms", Goal::AtMost(2.8)),

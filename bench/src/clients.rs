@@ -2,7 +2,7 @@
 
 use crate::cores;
 use crate::measure::{Spread, in_turn, seconds};
-use crate::result::{Goal, Line};
+use crate::result::{Cost, Goal, Line};
 use crate::server::{DATABASE, Error, Extent, config, connect};
 use postgres::NoTls;
 use redis::Commands;
@@ -48,7 +48,11 @@ impl Drop for Redis {
 ///
 /// # Errors
 /// If a server refuses.
-pub fn requests(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+pub fn requests(
+    extent: &Extent,
+    login: &str,
+    costs: &mut Vec<Cost>,
+) -> Result<Vec<Line>, Error> {
     cores::share_one()?;
     let redis = Redis::start()?;
     let mut list = redis.connect()?;
@@ -87,6 +91,15 @@ pub fn requests(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
     cores::share_all()?;
     const RATE: &str = "requests/s";
     let (tcp, socket) = (found[0], found[1]);
+    let alone = |what: &str, rate: Spread| {
+        Cost::check("a request of its own, and its answer", what, rate.micros_each())
+    };
+    costs.extend([
+        alone("check, Unix socket", socket),
+        alone("check, TCP", tcp),
+        alone("read of a primary key, TCP", found[2]),
+        alone("GET from Redis, TCP", found[4]),
+    ]);
     Ok(vec![
         Line::new("one client, TCP / GET from Redis, TCP", tcp, found[4], RATE, Goal::AtLeast(1.0)),
         Line::new(

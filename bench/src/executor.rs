@@ -1,7 +1,7 @@
 //! Calls within one statement: what the function itself costs.
 
 use crate::measure::{in_turn, seconds};
-use crate::result::{Goal, Line};
+use crate::result::{Cost, Goal, Line};
 use crate::server::{Error, Extent, connect};
 use postgres::Client;
 
@@ -15,7 +15,11 @@ fn nanoseconds(client: &mut Client, call: &str, calls: u32) -> Result<f64, Error
 ///
 /// # Errors
 /// If the server refuses.
-pub fn calls(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
+pub fn calls(
+    extent: &Extent,
+    login: &str,
+    costs: &mut Vec<Cost>,
+) -> Result<Vec<Line>, Error> {
     const NS: &str = "ns a call";
     let mut client = connect()?;
     client.batch_execute("SET max_parallel_workers_per_gather = 0")?;
@@ -53,6 +57,16 @@ pub fn calls(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
         client.batch_execute(&format!("SET session_guard.cache_entries = {entries}"))?;
         nanoseconds(&mut client, call, *calls)
     })?;
+    let within = |what: &str, contender: usize| {
+        Cost::check("a call within a statement", what, found[contender].times(1e-3))
+    };
+    costs.extend([
+        within("C function that does nothing", 1),
+        within("check, account kept by the backend", 0),
+        within("check, account read from the tables", 4),
+        within("the same rules as an SQL function", 5),
+        within("the same rules in PL/pgSQL", 6),
+    ]);
     let faster =
         |a: usize, b: usize| if found[a].median < found[b].median { found[a] } else { found[b] };
     Ok(vec![

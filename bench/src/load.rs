@@ -1,8 +1,8 @@
 //! Transactions a second, as pgbench counts them.
 
 use crate::cores;
-use crate::measure::in_turn;
-use crate::result::{Goal, Line};
+use crate::measure::{Spread, in_turn};
+use crate::result::{Cost, Goal, Line};
 use crate::server::{DATABASE, Error, Extent, connect, program};
 use std::io::Write;
 use std::process::Stdio;
@@ -91,7 +91,7 @@ pub fn checks(extent: &Extent, login: &str) -> Result<Vec<Line>, Error> {
 ///
 /// # Errors
 /// If pgbench fails.
-pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
+pub fn logins(extent: &Extent, costs: &mut Vec<Cost>) -> Result<Vec<Line>, Error> {
     let tables = ["ab_user", "plain_user"];
     let mut lines = Vec::new();
     for (clients, flushing) in [(8, "on"), (1, "off")] {
@@ -104,10 +104,40 @@ pub fn logins(extent: &Extent) -> Result<Vec<Line>, Error> {
             tps_with(flushing, &statement, clients, extent.users, extent)
         })?;
         let how = if flushing == "on" { "flushed" } else { "not flushed" };
+        if clients == 1 {
+            let [guarded, plain] = [found[0], found[1]].map(Spread::micros_each);
+            costs.extend(Cost::writes("login: UPDATE of last_login, one row", guarded, plain));
+        }
         let what = format!("login update, {clients} client(s), commits {how}, guarded / not");
         lines.push(Line::new(what, found[0], found[1], TPS, Goal::AtLeast(0.98)));
     }
     Ok(lines)
+}
+
+/// One account disabled or enabled by a statement, which stamps it; by one client, whose commits do not wait for the
+/// disk.
+///
+/// # Errors
+/// If pgbench or the server fails.
+pub fn single_disables(extent: &Extent, costs: &mut Vec<Cost>) -> Result<Vec<Line>, Error> {
+    let tables = ["ab_user", "plain_user"];
+    choose_cores(1)?;
+    let found = in_turn(extent.long_rounds * 2, tables.len(), |table| {
+        let statement = format!("UPDATE {} SET active = NOT active WHERE id = :id;", tables[table]);
+        tps(&statement, 1, extent.users, extent)
+    })?;
+    choose_cores(8)?;
+    // As it was for what follows.
+    let mut client = connect()?;
+    for table in tables {
+        client.batch_execute(&format!("UPDATE {table} SET active = true WHERE NOT active"))?;
+        client.batch_execute(&format!("VACUUM {table}"))?;
+    }
+    client.batch_execute("TRUNCATE session_guard.epoch, session_guard.event")?;
+    let [guarded, plain] = [found[0], found[1]].map(Spread::micros_each);
+    costs.extend(Cost::writes("disable or enable: UPDATE of active, one row", guarded, plain));
+    let what = "one statement disables one account, commits not flushed, guarded / not";
+    Ok(vec![Line::new(what, found[0], found[1], TPS, Goal::None)])
 }
 
 /// A session's own logout asked about along with its user, in one call, where a hundred thousand have logged out.

@@ -1,5 +1,5 @@
 //! `make bench`: what the guard costs, in one run, as ratios of medians against what a user would write
-//! instead. Prints a table, and writes `target/bench.json` and a plot.
+//! instead. Prints a table, and writes all that was found to `$RESULT`, from which `bench/plots` draws.
 
 mod bulk;
 mod clients;
@@ -7,13 +7,11 @@ mod cores;
 mod executor;
 mod load;
 mod measure;
-mod plot;
 mod result;
 mod server;
 
-use result::Line;
+use result::{Cost, Line};
 use server::{Error, Extent};
-use std::path::PathBuf;
 
 fn main() -> Result<(), Error> {
     let extent = Extent::of_environment();
@@ -22,20 +20,22 @@ fn main() -> Result<(), Error> {
     let login = server::prepare(&extent)?;
     println!("{}", result::heading());
     let mut lines: Vec<Line> = Vec::new();
+    let mut costs: Vec<Cost> = Vec::new();
     let mut tell = |of_section: Vec<Line>| {
         of_section.iter().for_each(|line| println!("{}", line.text()));
         lines.extend(of_section);
     };
-    tell(executor::calls(&extent, &login)?);
+    tell(executor::calls(&extent, &login, &mut costs)?);
     tell(executor::forms(&extent, &login)?);
     tell(executor::row_level_security(&extent, &login)?);
     tell(load::checks(&extent, &login)?);
     tell(load::both_checks(&extent, &login)?);
-    tell(clients::requests(&extent, &login)?);
+    tell(clients::requests(&extent, &login, &mut costs)?);
     tell(load::storm(&extent, &login)?);
-    tell(load::logins(&extent)?);
+    tell(load::logins(&extent, &mut costs)?);
+    tell(load::single_disables(&extent, &mut costs)?);
     tell(clients::new_connections(&extent, &login)?);
-    tell(bulk::disables(&extent)?);
+    tell(bulk::disables(&extent, &mut costs)?);
     tell(bulk::stored_sessions(&extent)?);
     tell(bulk::related_rows(&extent)?);
     tell(executor::scale(&extent, &login)?);
@@ -43,10 +43,11 @@ fn main() -> Result<(), Error> {
     println!("{memory}");
     let missed = lines.iter().filter(|line| !line.is_reached()).count();
     println!("{} goals missed", missed);
-    let folder = PathBuf::from(std::env::var("OUTPUT").unwrap_or("target".into()));
-    let found = serde_json::json!({ "about": about()?, "lines": lines, "memory": memory });
-    std::fs::write(folder.join("bench.json"), serde_json::to_string_pretty(&found)?)?;
-    plot::draw(&lines, &PathBuf::from(std::env::var("PLOT").unwrap_or("bench/result.svg".into())))
+    let found = serde_json::json!({
+        "about": about()?, "users": extent.users, "costs": costs, "lines": lines, "memory": memory
+    });
+    let path = std::env::var("RESULT").unwrap_or("target/bench.json".into());
+    Ok(std::fs::write(path, serde_json::to_string_pretty(&found)? + "\n")?)
 }
 
 /// The machine and the server.
@@ -58,6 +59,6 @@ fn about() -> Result<String, Error> {
     let model = model.map_or("a processor", |line| line.trim_start_matches(['\t', ' ', ':']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(format!(
-        "PostgreSQL {version}, {cores} cores of {model}; synchronous_commit off where nothing else is said, jit off, shared_buffers 3 GB; one client and its backend share a core"
+        "PostgreSQL {version}, {cores} cores of {model}; synchronous_commit off, jit off, shared_buffers 3 GB; one client and its backend share a core"
     ))
 }

@@ -21,6 +21,17 @@ impl Spread {
         let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
         Spread { median: at(0.5), p10: at(0.1), p90: at(0.9) }
     }
+
+    /// The same in another unit.
+    pub fn times(self, factor: f64) -> Spread {
+        let Spread { median, p10, p90 } = self;
+        Spread { median: median * factor, p10: p10 * factor, p90: p90 * factor }
+    }
+
+    /// How long one takes, in microseconds, where so many are done in a second.
+    pub fn micros_each(self) -> Spread {
+        Spread { median: 1e6 / self.median, p10: 1e6 / self.p90, p90: 1e6 / self.p10 }
+    }
 }
 
 /// Measures contenders one after the other, so many rounds, so that what disturbs the machine meets them all.

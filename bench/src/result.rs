@@ -1,4 +1,4 @@
-//! What was found: one ratio a line, beside its goal.
+//! What was found: one ratio a line, beside its goal; and what a plot shows.
 
 use crate::measure::Spread;
 use serde::Serialize;
@@ -67,6 +67,53 @@ impl Line {
         format!(
             "{:<62} {:>7.3} {goal:>8}  {guard:>28} {other:>28}  {}{mark}",
             self.what, self.ratio, self.unit
+        )
+    }
+}
+
+/// What a plot is of.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plot {
+    /// What a check costs.
+    Check,
+    /// What a write costs.
+    Write,
+}
+
+/// One bar of a plot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cost {
+    /// The plot.
+    pub plot: Plot,
+    /// What stands over this bar and its neighbours.
+    pub group: String,
+    /// What stands beside it.
+    pub what: String,
+    /// Whether it is the guard's own.
+    pub is_guard: bool,
+    /// How long it takes, in microseconds.
+    pub micros: Spread,
+}
+
+impl Cost {
+    /// A check.
+    pub fn check(group: &str, what: &str, micros: Spread) -> Cost {
+        let is_guard = what.starts_with("check");
+        Cost { plot: Plot::Check, group: group.into(), what: what.into(), is_guard, micros }
+    }
+
+    /// The same write of a guarded table and of one that nobody guards.
+    pub fn writes(group: impl Into<String>, guarded: Spread, plain: Spread) -> [Cost; 2] {
+        let group = group.into();
+        [("guarded", true, guarded), ("not guarded", false, plain)].map(
+            |(what, is_guard, micros)| Cost {
+                plot: Plot::Write,
+                group: group.clone(),
+                what: what.into(),
+                is_guard,
+                micros,
+            },
         )
     }
 }
