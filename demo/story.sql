@@ -1,27 +1,34 @@
 \echo :story'An app has a users table. The extension finds it, and puts triggers on it.':answer
 CREATE EXTENSION pg_session_guard;
 
-\echo :story'\nAda logs in. The app keeps the login time with her session, in a cookie.':answer
+\echo
+\echo :story'Ada logs in. The app keeps the login time with her session, in a cookie.':answer
 SELECT session_start(1) AS login_at \gset
 \echo 'login_at =' :login_at
 
-\echo :story'\nAt each request the app asks: is this session still valid?':answer
+\echo
+\echo :story'At each request the app asks: is this session still valid?':answer
 SELECT session_valid(1, :'login_at');
 
-\echo :story'\nSomebody disables her account in plain SQL. No app took part.':answer
+\echo
+\echo :story'Somebody disables her account in plain SQL. No app took part.':answer
 UPDATE ab_user SET active = false WHERE username = 'ada';
 SELECT session_valid(1, :'login_at');
 
-\echo :story'\nShe cannot log in.':answer
+\echo
+\echo :story'She cannot log in.':answer
 SELECT session_start(1) IS NULL AS refused;
 
-\echo :story'\nHer account is enabled again. The old session stays ended.':answer
+\echo
+\echo :story'Her account is enabled again. The old session stays ended.':answer
 UPDATE ab_user SET active = true WHERE username = 'ada';
 SELECT session_verdict(1, :'login_at');
 
-\echo :story'\nA new login is valid.':answer
+\echo
+\echo :story'A new login is valid.':answer
 SELECT session_start(1) AS login_at \gset
 SELECT session_valid(1, :'login_at');
 
-\echo :story'\nThe record says what ended her sessions, and who did it.':answer
+\echo
+\echo :story'The record says what ended her sessions, and who did it.':answer
 SELECT reason, login_role FROM session_guard.history(1) \g (expanded=off tuples_only=on fieldsep=', ')
