@@ -48,11 +48,7 @@ impl Drop for Redis {
 ///
 /// # Errors
 /// If a server refuses.
-pub fn requests(
-    extent: &Extent,
-    login: &str,
-    costs: &mut Vec<Cost>,
-) -> Result<Vec<Line>, Error> {
+pub fn requests(extent: &Extent, login: &str, costs: &mut Vec<Cost>) -> Result<Vec<Line>, Error> {
     cores::share_one()?;
     let redis = Redis::start()?;
     let mut list = redis.connect()?;

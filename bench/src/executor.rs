@@ -15,11 +15,7 @@ fn nanoseconds(client: &mut Client, call: &str, calls: u32) -> Result<f64, Error
 ///
 /// # Errors
 /// If the server refuses.
-pub fn calls(
-    extent: &Extent,
-    login: &str,
-    costs: &mut Vec<Cost>,
-) -> Result<Vec<Line>, Error> {
+pub fn calls(extent: &Extent, login: &str, costs: &mut Vec<Cost>) -> Result<Vec<Line>, Error> {
     const NS: &str = "ns a call";
     let mut client = connect()?;
     client.batch_execute("SET max_parallel_workers_per_gather = 0")?;
