@@ -182,6 +182,12 @@ impl Relation {
         self.class().relnamespace == names::extension_schema()
     }
 
+    /// How many rows it had at the last VACUUM or ANALYZE, if there was one.
+    pub fn estimated_rows(&self) -> Option<i64> {
+        let rows = self.class().reltuples;
+        (rows >= 0.0).then_some(rows as i64)
+    }
+
     /// The role that owns it.
     pub fn owner(&self) -> Oid {
         self.class().relowner

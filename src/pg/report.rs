@@ -32,6 +32,12 @@ impl GuardError {
     }
 }
 
+/// Whether this session asks for messages of the level LOG or below.
+pub fn is_progress_wanted() -> bool {
+    // SAFETY: reads a variable of this backend.
+    unsafe { pg_sys::client_min_messages <= PgLogLevel::LOG as i32 }
+}
+
 /// PostgreSQL takes messages for texts in the database's encoding: where that is not UTF-8, other
 /// characters than ASCII are escaped.
 fn sendable(message: String) -> String {

@@ -6,6 +6,7 @@
 
 use super::audit::AuditContext;
 use super::pending;
+use super::progress::Progress;
 use super::stored_sessions;
 use crate::cache::generations;
 use crate::cache::guard_cache;
@@ -171,9 +172,9 @@ fn stamp_accounts(
     let old = epochs::guard_epoch(&open.relations, &open.guard.name);
     let Epoch(epoch) = Epoch::stamp(now, policy.margin(), old);
     let guard = to_server(&open.guard.name);
-    let mut stamped = 0;
+    let progress = Progress::of(tables);
     let mut batch: Vec<Vec<u8>> = Vec::new();
-    let mut write = |batch: &mut Vec<Vec<u8>>| {
+    let write = |batch: &mut Vec<Vec<u8>>| {
         let mut context = PgMemoryContexts::new("session_guard backfill");
         let arguments = || {
             let audit = AuditContext::current();
@@ -192,10 +193,14 @@ fn stamp_accounts(
             STAMP_DISABLED.with(|statement| statement.run(&arguments))
         };
         let written = within(&mut context, arguments);
-        stamped += i64::try_from(written).unwrap_or(i64::MAX);
+        progress.note_stamped(i64::try_from(written).unwrap_or(i64::MAX));
         batch.clear();
     };
-    epochs::each_account(tables, is_meant, |key| {
+    let is_read_and_meant = |of: AccountTable, row: &Tuple| {
+        progress.note_row();
+        is_meant(of, row)
+    };
+    epochs::each_account(tables, is_read_and_meant, |key| {
         batch.push(key);
         if batch.len() == BATCH {
             write(&mut batch);
@@ -204,7 +209,7 @@ fn stamp_accounts(
     if !batch.is_empty() {
         write(&mut batch);
     }
-    stamped
+    progress.stamped()
 }
 
 /// Whether there are logins that do not count because of what the status column says.

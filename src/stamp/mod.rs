@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod logical_replication;
 pub mod own_tables_trigger;
 pub mod pending;
+pub mod progress;
 pub mod raise;
 pub mod reason;
 pub mod related_trigger;
