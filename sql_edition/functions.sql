@@ -1,0 +1,2108 @@
+-- The SQL edition of pg_session_guard: the contract of docs/reference.md in PL/pgSQL, for servers where no library can
+-- be installed. README.md beside this says whose rights what runs with, and what is different.
+--
+-- Three kinds of functions, and each says which it is:
+--   called by apps      SECURITY DEFINER: they read the users table and the epochs with the rights of the extension's
+--                       owner, who has to own the users table, or to trust its owner
+--   called by triggers  SECURITY DEFINER: of the app's tables they see OLD and NEW alone, and write tables of the
+--                       extension. Values of other types than PostgreSQL's own are never cast
+--   administration      the caller's rights, who has to be the extension's owner
+-- What is called often is in PL/pgSQL, which keeps its plans. Every function has a fixed search_path. A table is always written with its schema.
+
+-- What went wrong is a text[]: SQLSTATE, message, detail, hint. A check raises it, a trigger warns of it.
+CREATE OR REPLACE FUNCTION session_guard.raise_failure(failure text[]) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF failure IS NULL THEN
+        RETURN;
+    ELSIF failure[3] IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = failure[1], MESSAGE = failure[2], HINT = failure[4];
+    ELSE
+        RAISE EXCEPTION USING ERRCODE = failure[1], MESSAGE = failure[2], DETAIL = failure[3], HINT = failure[4];
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.shown(relid oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = relid);
+END $$;
+
+-- Who installed this: it owns the tables and the functions.
+CREATE OR REPLACE FUNCTION session_guard.owner() RETURNS oid
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'session_guard');
+END $$;
+
+-- Whether a role may read a table of that owner. To read it runs code of its owner's choosing (policies, functions in
+-- indexes) with the reader's rights. A superuser never does that for a role that is none; anybody else has said by
+-- attaching the table that its owner is trusted.
+CREATE OR REPLACE FUNCTION session_guard.trusts(reader oid, table_owner oid) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_has_role(table_owner, reader, 'USAGE') OR NOT r.rolsuper FROM pg_roles AS r WHERE r.oid = reader
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.check_writable(function_name text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = format('cannot execute %s on a standby', function_name),
+            DETAIL = 'It writes, or locks a row.', HINT = 'Call it on the primary, which a standby finds by: '
+                'SELECT sender_host, sender_port FROM pg_catalog.pg_stat_wal_receiver;';
+    ELSIF current_setting('transaction_read_only')::boolean THEN
+        RAISE EXCEPTION USING ERRCODE = '25006',
+            MESSAGE = format('cannot execute %s in a read-only transaction', function_name);
+    END IF;
+END $$;
+
+-- What reads who is disabled has to see all that is committed.
+CREATE OR REPLACE FUNCTION session_guard.check_read_committed(function_name text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION USING ERRCODE = '25000', MESSAGE = format('cannot execute %s in a %s transaction', function_name, current_setting('transaction_isolation')),
+            DETAIL = 'The transaction does not see what was disabled since it began.', HINT = 'Call it in a transaction of its own, at READ COMMITTED.';
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.check_administration() RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_guard.owner(), 'USAGE') THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'must be owner of extension pg_session_guard',
+            HINT = format('Become a role that may: SET ROLE %I;', pg_get_userbyid(session_guard.owner()));
+    END IF;
+END $$;
+
+-- What the owner has decided. Of several rows, as after a restore, the one counts that was set last.
+CREATE OR REPLACE FUNCTION session_guard.current_policy() RETURNS session_guard.policy
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE policy session_guard.policy;
+BEGIN
+    SELECT p.* INTO policy FROM session_guard.policy AS p ORDER BY p.set_at DESC LIMIT 1;
+    IF NOT FOUND THEN
+        -- Somebody has deleted it: the defaults of sql/tables.sql.
+        SELECT '-infinity', '', '10 s', '0', 'live', true, false, 'local', '0', 'live', 'answer' INTO policy;
+    END IF;
+    RETURN policy;
+END $$;
+
+-- Epochs.
+
+-- How far ahead of the clock logins may lie. A transaction that has a snapshot of its own does not see an epoch that was
+-- raised since, and a login that was given out at that: it lies two seconds ahead at most.
+CREATE OR REPLACE FUNCTION session_guard.margin() RETURNS interval
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (session_guard.current_policy()).stamp_margin
+        + CASE WHEN current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN interval '2 s' ELSE interval '0' END;
+END $$;
+
+-- The second after the clock plus the margin; where that is not later, a millisecond past the old epoch.
+CREATE OR REPLACE FUNCTION session_guard.next_epoch(clock timestamptz, margin interval, old timestamptz) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE by_clock CONSTANT timestamptz := date_trunc('second', clock + margin) + interval '1 s';
+BEGIN
+    RETURN CASE WHEN old IS NULL OR old < by_clock THEN by_clock
+                WHEN old < '294276-12-31 00:00:00+00' THEN old + interval '1 ms'
+                ELSE 'infinity' END;
+END $$;
+
+-- An id as its column would hold it, NULL if no row can have it. Never raises.
+CREATE OR REPLACE FUNCTION session_guard.id_in(id text, id_type oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE number numeric; inside text;
+BEGIN
+    IF id_type IN ('text'::regtype, 'varchar'::regtype) THEN
+        RETURN id;
+    ELSIF octet_length(id) > 1000 THEN
+        RETURN NULL;
+    ELSIF id_type = 'uuid'::regtype THEN
+        inside := CASE WHEN id LIKE '{%}' THEN substr(id, 2, length(id) - 2) ELSE id END;
+        RETURN CASE WHEN inside ~ '^([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}$' THEN inside::uuid::text END;
+    ELSIF id ~ '^[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*$' THEN
+        number := btrim(id, E' \t\n\v\f\r')::numeric;
+    ELSIF current_setting('server_version_num')::integer >= 160000 AND id ~ '[0-9]' THEN
+        -- From 16 on, integers are also read as 0x2A and 1_000.
+        number := CASE WHEN pg_input_is_valid(id, 'bigint') THEN id::bigint END;
+    END IF;
+    RETURN CASE WHEN id_type = 'bigint'::regtype AND number BETWEEN -9223372036854775808 AND 9223372036854775807
+                  OR id_type = 'integer'::regtype AND number BETWEEN -2147483648 AND 2147483647
+                  OR id_type = 'smallint'::regtype AND number BETWEEN -32768 AND 32767 THEN number::text END;
+END $$;
+
+-- The key of an epoch: a digest of what is too long for an index.
+CREATE OR REPLACE FUNCTION session_guard.key_of(id text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(id) <= 1024 THEN
+        RETURN id;
+    END IF;
+    RETURN 'sha256:' || encode(sha256(convert_to(id, getdatabaseencoding())), 'hex');
+END $$;
+
+-- Whether a row version that can be seen was written by this transaction, or a savepoint of it that was not undone:
+-- nobody else's can be seen while it is in progress.
+CREATE OR REPLACE FUNCTION session_guard.is_own(version xid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
+    writer CONSTANT bigint := own - own % 4294967296 + version::text::bigint;
+BEGIN
+    RETURN CASE WHEN own IS NULL OR writer < own THEN false
+                ELSE writer = own OR pg_xact_status(writer::text::xid8) = 'in progress' END;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.record_event(guard text, user_id text, scope text, subject text, epoch timestamptz, reason text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE policy session_guard.policy := session_guard.current_policy();
+BEGIN
+    IF policy.audit THEN
+        INSERT INTO session_guard.event (at, guard, user_id, scope, subject, epoch, reason, login_role, acting_role,
+            application_name, client_addr, transaction_id)
+        VALUES (clock_timestamp(), guard, user_id, scope, subject, epoch, reason, session_user,
+            session_guard.acting_role(), current_setting('application_name'), inet_client_addr(), pg_current_xact_id());
+    END IF;
+    IF policy.notify THEN
+        PERFORM pg_notify('session_guard', '');
+    END IF;
+END $$;
+
+-- Whom SET ROLE has made of who logged in; not the owner of a function on the way.
+CREATE OR REPLACE FUNCTION session_guard.acting_role() RETURNS name
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name);
+END $$;
+
+-- The greater of a user's epochs and the guard's.
+CREATE OR REPLACE FUNCTION session_guard.epoch_by_key(of_guard text, key text) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN greatest((SELECT max(e.epoch) FROM session_guard.epoch AS e WHERE e.user_id = key AND e.guard = of_guard),
+                    (SELECT g.epoch FROM session_guard.guard_epoch AS g WHERE g.guard = of_guard));
+END $$;
+
+-- A transaction that has stamped has given out a login since, which its next stamp has to end.
+CREATE OR REPLACE FUNCTION session_guard.note_login(of_guard text, key text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        INSERT INTO session_guard.pending (guard, user_id)
+        SELECT of_guard, key WHERE EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.user_id = key AND e.guard = of_guard AND session_guard.is_own(e.xmin))
+            OR EXISTS (SELECT FROM session_guard.guard_epoch AS e WHERE e.guard = of_guard AND session_guard.is_own(e.xmin));
+    END IF;
+END $$;
+
+-- Whether that is so, for the last time; without a key, of any user.
+CREATE OR REPLACE FUNCTION session_guard.forget_login(of_guard text, key text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND (key IS NULL OR p.user_id = key)
+        AND p.related IS NULL AND p.unless_past IS NULL;
+    RETURN FOUND;
+END $$;
+
+-- Raises a user's epoch past every login given out before now. The caller holds the user's row, or logins wait.
+CREATE OR REPLACE FUNCTION session_guard.stamp_user(of_guard text, key text, why text, related boolean DEFAULT false, floor timestamptz DEFAULT NULL) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    margin CONSTANT interval := session_guard.margin();
+    stamped timestamptz;
+BEGIN
+    -- Once a transaction and reason, unless a login may have come between.
+    SELECT max(e.epoch) INTO stamped FROM session_guard.epoch AS e
+    WHERE e.user_id = key AND e.guard = of_guard AND session_guard.is_own(e.xmin)
+      AND e.epoch >= session_guard.next_epoch(clock_timestamp(), margin, NULL) AND (floor IS NULL OR floor < e.epoch);
+    IF stamped IS NOT NULL AND NOT session_guard.forget_login(of_guard, key) THEN
+        IF NOT EXISTS (SELECT FROM session_guard.event AS v WHERE v.user_id = key AND v.guard = of_guard
+                       AND v.transaction_id = pg_current_xact_id() AND v.reason = why) THEN
+            PERFORM session_guard.record_event(of_guard, key, NULL, NULL, stamped, why);
+        END IF;
+        RETURN stamped;
+    END IF;
+    -- The clock is read when the row is locked.
+    INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related)
+    SELECT of_guard, key, session_guard.next_epoch(c.clock, margin,
+               greatest(session_guard.epoch_by_key(of_guard, key), floor)), why, c.clock, related
+    FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c
+    ON CONFLICT (user_id, guard, is_related) DO UPDATE SET (epoch, reason, stamped_at) = (
+        SELECT session_guard.next_epoch(c.clock, margin, greatest(e.epoch,
+                   session_guard.epoch_by_key(of_guard, key), floor)), why, c.clock
+        FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c)
+    RETURNING e.epoch INTO stamped;
+    PERFORM session_guard.record_event(of_guard, key, NULL, NULL, stamped, why);
+    RETURN stamped;
+END $$;
+
+-- A row forgets when a ban ended: logins from before do not count again.
+CREATE OR REPLACE FUNCTION session_guard.keep_end_of_ban(of_guard text, key text, end_of_ban timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(session_guard.epoch_by_key(of_guard, key) >= end_of_ban, false) THEN
+        RETURN;
+    END IF;
+    INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason)
+    VALUES (of_guard, key, end_of_ban, 'ban_ended')
+    ON CONFLICT (user_id, guard, is_related) DO UPDATE
+    SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at WHERE e.epoch < EXCLUDED.epoch;
+    PERFORM session_guard.record_event(of_guard, key, NULL, NULL, end_of_ban, 'ban_ended');
+END $$;
+
+-- Raises the epoch of everybody. Logins wait from here until the transaction ends: see login().
+CREATE OR REPLACE FUNCTION session_guard.stamp_guard(of_guard text, why text) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    margin CONSTANT interval := session_guard.margin();
+    stamped timestamptz;
+BEGIN
+    LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
+    SELECT g.epoch INTO stamped FROM session_guard.guard_epoch AS g
+    WHERE g.guard = of_guard AND session_guard.is_own(g.xmin)
+      AND g.epoch >= session_guard.next_epoch(clock_timestamp(), margin, NULL)
+      AND NOT EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.guard = of_guard AND e.epoch >= g.epoch AND e.epoch <> 'infinity');
+    IF stamped IS NOT NULL AND NOT session_guard.forget_login(of_guard, NULL) THEN
+        IF NOT EXISTS (SELECT FROM session_guard.event AS v WHERE v.user_id IS NULL AND v.guard = of_guard
+                       AND v.transaction_id = pg_current_xact_id() AND v.reason = why) THEN
+            PERFORM session_guard.record_event(of_guard, NULL, NULL, NULL, stamped, why);
+        END IF;
+        RETURN stamped;
+    END IF;
+    -- Past the epochs of users that lie a little ahead; those that lie further ahead are raised themselves.
+    INSERT INTO session_guard.guard_epoch AS g (guard, epoch, reason, stamped_at)
+    SELECT of_guard, session_guard.next_epoch(c.clock, margin, (
+               SELECT max(e.epoch) FROM session_guard.epoch AS e
+               WHERE e.guard = of_guard AND e.epoch <= c.clock + margin + interval '10 s')), why, c.clock
+    FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c
+    ON CONFLICT (guard) DO UPDATE SET (epoch, reason, stamped_at) = (
+        SELECT session_guard.next_epoch(c.clock, margin, greatest(g.epoch, EXCLUDED.epoch - interval '1 ms')), why, c.clock
+        FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c)
+    RETURNING g.epoch INTO stamped;
+    UPDATE session_guard.epoch AS e SET epoch = session_guard.next_epoch(e.epoch - interval '1 day', '0', e.epoch)
+    WHERE e.guard = of_guard AND e.epoch >= stamped AND e.epoch <> 'infinity';
+    PERFORM session_guard.record_event(of_guard, NULL, NULL, NULL, stamped, why);
+    RETURN stamped;
+END $$;
+
+-- Raises the epoch of one subject's tokens, or without a subject that of all of the scope.
+CREATE OR REPLACE FUNCTION session_guard.stamp_tokens(of_scope text, of_subject text, why text) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    margin CONSTANT interval := session_guard.margin();
+    stamped timestamptz;
+BEGIN
+    SELECT t.epoch INTO stamped FROM session_guard.token_epoch AS t
+    WHERE t.scope = of_scope AND t.subject IS NOT DISTINCT FROM of_subject AND session_guard.is_own(t.xmin)
+      AND t.epoch >= session_guard.next_epoch(clock_timestamp(), margin, NULL);
+    IF stamped IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM session_guard.event AS v WHERE v.scope = of_scope AND v.subject IS NOT DISTINCT FROM of_subject
+                       AND v.at >= now() AND v.transaction_id = pg_current_xact_id() AND v.reason = why) THEN
+            PERFORM session_guard.record_event(NULL, NULL, of_scope, of_subject, stamped, why);
+        END IF;
+        RETURN stamped;
+    END IF;
+    LOOP
+        -- A scope's row has no subject, which no ON CONFLICT names together with those that have one.
+        UPDATE session_guard.token_epoch AS t SET (epoch, reason, stamped_at) = (
+            SELECT session_guard.next_epoch(c.clock, margin, t.epoch), why, c.clock
+            FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c)
+        WHERE t.scope = of_scope AND t.subject IS NOT DISTINCT FROM of_subject
+        RETURNING t.epoch INTO stamped;
+        EXIT WHEN FOUND;
+        INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason, stamped_at)
+        SELECT of_scope, of_subject, session_guard.next_epoch(c.clock, margin, NULL), why, c.clock
+        FROM (SELECT clock_timestamp() AS clock OFFSET 0) AS c
+        ON CONFLICT DO NOTHING
+        RETURNING epoch INTO stamped;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF of_subject IS NULL THEN
+        UPDATE session_guard.token_epoch AS t SET epoch = session_guard.next_epoch(t.epoch - interval '1 day', '0', t.epoch)
+        WHERE t.scope = of_scope AND t.subject IS NOT NULL AND t.epoch >= stamped AND t.epoch <> 'infinity';
+    END IF;
+    PERFORM session_guard.record_event(NULL, NULL, of_scope, of_subject, stamped, why);
+    RETURN stamped;
+END $$;
+
+-- Status columns.
+
+-- The form as it is stored and compared, NULL for what is none.
+CREATE OR REPLACE FUNCTION session_guard.form_of(active_when text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE listed text[];
+BEGIN
+    IF active_when IN ('true', 'false', 'null', 'past', 'future') THEN
+        RETURN active_when;
+    ELSIF active_when ~ '^\s*\{' AND octet_length(active_when) <= 4096 THEN
+        listed := active_when::text[];
+        IF array_ndims(listed) = 1 AND array_position(listed, NULL) IS NULL THEN
+            RETURN (SELECT array_agg(u.value ORDER BY u.first) FROM (
+                SELECT v.value, min(v.n) AS first FROM unnest(listed) WITH ORDINALITY AS v (value, n) GROUP BY v.value) AS u)::text;
+        END IF;
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END $$;
+
+-- The type below a domain.
+CREATE OR REPLACE FUNCTION session_guard.base_type(of_type oid) RETURNS oid
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE base oid := of_type; over oid;
+BEGIN
+    LOOP
+        SELECT t.typbasetype INTO over FROM pg_type AS t WHERE t.oid = base AND t.typtype = 'd';
+        EXIT WHEN NOT FOUND;
+        base := over;
+    END LOOP;
+    RETURN base;
+END $$;
+
+-- Whether the guard goes by a time in the column, and not by whether a condition holds.
+CREATE OR REPLACE FUNCTION session_guard.goes_by_time(active_when text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT active_when IN ('past', 'future'));
+END $$;
+
+-- How a column is read, as SQL: a boolean, or for 'past' and 'future' the time. NULL if the form does not fit the type.
+-- ref is the column, quoted. What is read is of PostgreSQL's own types; an enum by its output function, as a cast from
+-- it may be anybody's.
+CREATE OR REPLACE FUNCTION session_guard.status_sql(active_when text, of_type oid, ref text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE base oid := session_guard.base_type(of_type); listed text[]; kind "char";
+BEGIN
+    SELECT t.typtype INTO kind FROM pg_type AS t WHERE t.oid = base;
+    CASE
+    WHEN active_when = 'true' AND base = 'boolean'::regtype THEN
+        RETURN format('%s IS TRUE', ref);
+    WHEN active_when = 'false' AND base = 'boolean'::regtype THEN
+        RETURN format('%s IS NOT TRUE', ref);
+    WHEN active_when = 'null' AND kind <> 'c' AND base <> 'record'::regtype THEN
+        RETURN format('%s IS NULL', ref);
+    WHEN active_when IN ('past', 'future') AND base = 'timestamptz'::regtype THEN
+        RETURN format('%s::pg_catalog.timestamptz', ref);
+    WHEN active_when IN ('past', 'future') AND base = 'timestamp'::regtype THEN
+        RETURN format('pg_catalog.timezone(''UTC'', %s::pg_catalog.timestamp)', ref);
+    WHEN active_when IN ('past', 'future') AND base = 'date'::regtype THEN
+        RETURN format('CASE WHEN %1$s::pg_catalog.date OPERATOR(pg_catalog.<) ''294277-01-01''::pg_catalog.date THEN '
+            'pg_catalog.timezone(''UTC'', %1$s::pg_catalog.date::pg_catalog.timestamp) '
+            'WHEN %1$s IS NOT NULL THEN ''infinity''::pg_catalog.timestamptz END', ref);
+    WHEN active_when LIKE '{%' AND (kind = 'e' OR base IN ('text'::regtype, 'varchar'::regtype)) THEN
+        listed := active_when::text[];
+        RETURN format('coalesce(pg_catalog.format(''%%s'', %1$s) OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+    WHEN active_when LIKE '{%' AND base = 'bpchar'::regtype THEN
+        -- Blanks at the end do not count.
+        listed := ARRAY(SELECT rtrim(v.value, ' ') FROM unnest(active_when::text[]) AS v (value));
+        RETURN format('coalesce(pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s), '' '') OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+    WHEN active_when LIKE '{%' AND base IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN
+        listed := ARRAY(SELECT session_guard.id_in(v.value, base) FROM unnest(active_when::text[]) AS v (value)
+                        WHERE session_guard.id_in(v.value, base) IS NOT NULL);
+        RETURN format('coalesce(%s::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY (%L::pg_catalog.int8[]), false)', ref, listed);
+    ELSE
+        RETURN NULL;
+    END CASE;
+END $$;
+
+-- What is listed, and the column's type does not have: no account is active by it.
+CREATE OR REPLACE FUNCTION session_guard.unknown_values(active_when text, of_type oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE base oid := session_guard.base_type(of_type);
+BEGIN
+    IF active_when NOT LIKE '{%' OR base IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
+        RETURN '{}';
+    END IF;
+    RETURN ARRAY(SELECT quote_literal(v.value) FROM unnest(active_when::text[]) WITH ORDINALITY AS v (value, n)
+        WHERE NOT EXISTS (SELECT FROM pg_enum AS e WHERE e.enumtypid = base AND e.enumlabel = v.value)
+          AND session_guard.id_in(v.value, base) IS NULL ORDER BY v.n);
+END $$;
+
+-- Whether an account is active whose column holds that time.
+CREATE OR REPLACE FUNCTION session_guard.is_active_at(active_when text, at timestamptz, clock timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN at IS NULL THEN true WHEN active_when = 'past' THEN at <= clock ELSE at > clock END;
+END $$;
+
+-- Guards.
+
+-- The clause of the update trigger, written as PostgreSQL shows it: it is also compared.
+CREATE OR REPLACE FUNCTION session_guard.when_clause(relid oid, key_column name, key_type oid, active_column name, active_when text, others name[]) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+DECLARE arms text[]; cast_to CONSTANT text := CASE WHEN key_type = 'varchar'::regtype THEN 'text' END;
+BEGIN
+    arms := ARRAY[CASE WHEN cast_to IS NULL THEN format('(old.%1$I IS DISTINCT FROM new.%1$I)', key_column)
+                       ELSE format('((old.%1$I)::text IS DISTINCT FROM (new.%1$I)::text)', key_column) END];
+    IF active_when IN ('true', 'false') THEN
+        arms := arms || format('((old.%1$I IS TRUE) IS DISTINCT FROM (new.%1$I IS TRUE))', active_column);
+    ELSIF active_when = 'null' THEN
+        arms := arms || format('((old.%1$I IS NULL) IS DISTINCT FROM (new.%1$I IS NULL))', active_column);
+    ELSIF active_when IS NOT NULL THEN
+        arms := arms || format('record_image_ne(ROW(old.%1$I), ROW(new.%1$I))', active_column);
+    END IF;
+    arms := arms || ARRAY(SELECT format('record_image_ne(ROW(old.%1$I), ROW(new.%1$I))', o.name)
+                          FROM unnest(others) WITH ORDINALITY AS o (name, n) ORDER BY o.n);
+    IF others IS NULL THEN
+        arms := arms || 'record_image_ne(old.*, new.*)'::text;
+    END IF;
+    RETURN CASE array_length(arms, 1) WHEN 1 THEN arms[1] ELSE format('(%s)', array_to_string(arms, ' OR ')) END;
+END $$;
+
+-- The first argument of the table's triggers that call this function: which guard they serve.
+CREATE OR REPLACE FUNCTION session_guard.served(relid oid, function regprocedure) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
+            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 ORDER BY t.tgname LIMIT 1);
+END $$;
+
+-- Table, owner, triggers and columns, as they were when attach looked last. While this is the same, so is all else.
+CREATE OR REPLACE FUNCTION session_guard.state_of(relid oid, function regprocedure, columns name[]) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT concat_ws(' ', c.oid, c.relowner, c.relkind, c.relam) FROM pg_class AS c WHERE c.oid = relid)
+        || (SELECT coalesce(string_agg(concat(' ', t.oid, '/', t.xmin, '/', t.tgname), '' ORDER BY t.tgname), '')
+            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function)
+        || (SELECT coalesce(string_agg(concat(' ', a.attnum, ':', a.atttypid), '' ORDER BY array_position(columns, a.attname)), '')
+            FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = ANY (columns) AND a.attnum > 0);
+END $$;
+
+-- Each trigger that is not as it must be: the kinds, their names by that prefix, their arguments, the clause.
+CREATE OR REPLACE FUNCTION session_guard.trigger_problems(relid oid, function regprocedure, prefix text, arguments text[], clause text, may_be_always boolean) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET standard_conforming_strings = on AS $$
+DECLARE kind text; t record; problems text[] := '{}'; problem text; tail text;
+BEGIN
+    FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
+        SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position('\x00'::bytea IN g.tgargs) - 1),
+            getdatabaseencoding()) AS serves INTO t FROM pg_trigger AS g WHERE g.tgrelid = relid AND g.tgfoid = function AND g.tgname = prefix || kind;
+        tail := format('EXECUTE FUNCTION session_guard.%s(%s)', (SELECT p.proname FROM pg_proc AS p WHERE p.oid = function),
+            (SELECT string_agg(format('''%s''', replace(a.value, '''', '''''')), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
+        problem := CASE
+            WHEN t.oid IS NULL THEN 'is missing'
+            WHEN t.tgenabled = 'D' THEN 'is disabled'
+            WHEN t.tgenabled <> 'A' AND may_be_always THEN 'is not ENABLE ALWAYS'
+            WHEN t.serves IS DISTINCT FROM arguments[1] THEN 'serves another guard'
+            WHEN right(t.definition, length(tail)) <> tail THEN 'was made for other options of its guard'
+            WHEN t.definition <> format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s %s%s', prefix || kind, upper(kind),
+                     session_guard.shown(relid), CASE kind WHEN 'truncate' THEN 'STATEMENT' ELSE 'ROW' END,
+                     CASE kind WHEN 'update' THEN format('WHEN (%s) ', clause) ELSE '' END, tail)
+                 -- An operator or function that only looks like PostgreSQL's own is the one thing that it depends on.
+                 OR EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
+                            AND d.refclassid IN ('pg_operator'::regclass, 'pg_proc'::regclass) AND d.refobjid <> function)
+                 THEN 'fires on other changes than it should' END;
+        IF problem IS NOT NULL THEN
+            problems := problems || format('trigger %s %s', prefix || kind, problem);
+        END IF;
+    END LOOP;
+    RETURN problems;
+END $$;
+
+-- The table that a guard is on, without an OID in what is stored: the one of its name if that serves it, else any that
+-- does, else the one of its name that the recorded owner owns and that serves none.
+CREATE OR REPLACE FUNCTION session_guard.locate(g session_guard.guard) RETURNS oid
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE by_name oid; owner oid; found oid;
+BEGIN
+    SELECT c.oid, c.relowner INTO by_name, owner FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = g.schema_name AND c.relname = g.table_name AND c.relkind IN ('r', 'p', 'f');
+    IF session_guard.served(by_name, 'session_guard.stamp()') = g.name THEN
+        RETURN by_name;
+    END IF;
+    SELECT t.tgrelid INTO found FROM pg_trigger AS t
+    WHERE t.tgfoid = 'session_guard.stamp()'::regprocedure AND session_guard.served(t.tgrelid, 'session_guard.stamp()') = g.name
+    ORDER BY t.oid LIMIT 1;
+    IF found IS NULL AND by_name IS NOT NULL AND session_guard.served(by_name, 'session_guard.stamp()') IS NULL
+       AND pg_get_userbyid(owner) = g.table_owner THEN
+        found := by_name;
+    END IF;
+    RETURN found;
+END $$;
+
+-- Why the table cannot be guarded, NULL if it can.
+CREATE OR REPLACE FUNCTION session_guard.table_failure(relid oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c pg_class; name CONSTANT text := session_guard.shown(relid); what text;
+    ordinary CONSTANT text := 'Guard an ordinary table: a permanent one of the access method heap, neither partitioned nor a partition. For a view, guard the table that it reads.';
+BEGIN
+    SELECT * INTO c FROM pg_class AS r WHERE r.oid = relid;
+    CASE
+    WHEN c.relkind NOT IN ('r', 'p', 'f') THEN
+        RETURN ARRAY['42809', name || ' is not an ordinary table', NULL, ordinary];
+    WHEN c.relkind = 'p' THEN
+        RETURN ARRAY['0A000', name || ' is a partitioned table, and cannot be guarded', NULL, 'Keep ids and status in an '
+            'ordinary table beside it, by a trigger, and guard that one: see docs/tables.md of pg_session_guard.'];
+    WHEN c.relkind = 'f' THEN what := 'a foreign table';
+    WHEN (SELECT a.amname FROM pg_am AS a WHERE a.oid = c.relam) <> 'heap' THEN
+        RETURN ARRAY['0A000', name || ' is not a heap table, and cannot be guarded', NULL,
+            format('To make it a heap table, run: ALTER TABLE %s SET ACCESS METHOD heap;', name)];
+    WHEN c.relispartition THEN
+        RETURN ARRAY['0A000', name || ' is a partition, and cannot be guarded', NULL,
+            'Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;'];
+    WHEN c.relnamespace = 'session_guard'::regnamespace THEN what := 'a table of the extension itself';
+    WHEN c.oid < 16384 THEN what := 'a system catalog';
+    WHEN c.relpersistence = 'u' THEN
+        RETURN ARRAY['0A000', format('table %s is unlogged', name),
+            'A crash empties it without a trigger, and a re-used id would revive a session.',
+            format('To make it permanent, run: ALTER TABLE %s SET LOGGED;', name)];
+    WHEN c.relpersistence = 't' THEN
+        RETURN ARRAY['0A000', format('table %s is temporary', name), NULL, ordinary];
+    ELSE RETURN NULL;
+    END CASE;
+    RETURN ARRAY['0A000', format('%s is %s, and cannot be guarded', name, what), NULL, ordinary];
+END $$;
+
+-- A hint that lists a table's columns.
+CREATE OR REPLACE FUNCTION session_guard.other_column_hint(relid oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('Name another column. The columns of the table are listed by: SELECT attname, atttypid::pg_catalog.regtype FROM '
+        'pg_catalog.pg_attribute WHERE attrelid OPERATOR(pg_catalog.=) %L::pg_catalog.regclass AND attnum OPERATOR(pg_catalog.>) 0 '
+        'AND NOT attisdropped;', session_guard.shown(relid))
+$$;
+
+-- Why a column cannot hold ids, NULL if it can.
+CREATE OR REPLACE FUNCTION session_guard.id_column_failure(relid oid, id_column name) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE a pg_attribute; name CONSTANT text := session_guard.shown(relid); prefix text := format('column %I of table %s ', id_column, name);
+BEGIN
+    SELECT * INTO a FROM pg_attribute AS t WHERE t.attrelid = relid AND t.attname = id_column AND t.attnum > 0 AND NOT t.attisdropped;
+    IF NOT FOUND THEN
+        RETURN ARRAY['42703', format('table %s has no column %I', name, id_column), NULL, session_guard.other_column_hint(relid)];
+    ELSIF a.atttypid <> ALL ('{smallint,integer,bigint,uuid,text,varchar}'::regtype[]) THEN
+        RETURN ARRAY['42804', prefix || format('is of type %s, not an id''s', format_type(a.atttypid, NULL)),
+            'An id is a smallint, integer, bigint, uuid, text or varchar.', session_guard.other_column_hint(relid)];
+    ELSIF a.attgenerated = 'v' THEN
+        RETURN ARRAY['42804', prefix || 'is a virtual generated column', NULL, session_guard.other_column_hint(relid)];
+    ELSIF NOT (SELECT coalesce(bool_and(l.collisdeterministic), true) FROM pg_collation AS l WHERE l.oid = a.attcollation) THEN
+        RETURN ARRAY['42P21', prefix || 'has a nondeterministic collation', 'Ids that compare equal must be the same text.',
+            'Give the column a deterministic collation, such as "C".'];
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Why the status column cannot be read so, NULL if it can.
+CREATE OR REPLACE FUNCTION session_guard.status_column_failure(relid oid, active_column name, active_when text) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    a pg_attribute; name CONSTANT text := session_guard.shown(relid); forms text; form CONSTANT text := session_guard.form_of(active_when);
+BEGIN
+    SELECT * INTO a FROM pg_attribute AS t WHERE t.attrelid = relid AND t.attname = active_column AND t.attnum > 0 AND NOT t.attisdropped;
+    IF NOT FOUND THEN
+        RETURN ARRAY['42703', format('table %s has no column %I', name, active_column), NULL, session_guard.other_column_hint(relid)];
+    ELSIF form IS NOT NULL AND a.attgenerated <> 'v' AND session_guard.status_sql(form, a.atttypid, 'x') IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT string_agg(f.example, '; ' ORDER BY f.n) INTO forms FROM (VALUES
+        (1, 'true', '''true'' for one such as active'), (2, 'false', '''false'' for one such as is_disabled'),
+        (3, 'past', '''past'' for one such as banned_until'), (4, 'future', '''future'' for one such as expires_at'),
+        (5, '{}', 'a list such as ''{active,trial}'', or ''{1,2}'' for numbers'),
+        (6, 'null', '''null'' for one that is NULL while an account is active')) AS f (n, form, example)
+    WHERE a.attgenerated <> 'v' AND session_guard.status_sql(f.form, a.atttypid, 'x') IS NOT NULL;
+    forms := coalesce('Say how the column is read: ' || forms || '.', session_guard.other_column_hint(relid));
+    IF form IS NULL THEN
+        RETURN ARRAY['22023', 'active_when must be true, false, null, past, future, or a list of values such as {active,trial}', NULL, forms];
+    END IF;
+    RETURN ARRAY['42804', format('active_when => %L does not fit column %I of table %s', form, active_column, name),
+        CASE a.attgenerated WHEN 'v' THEN 'The column is a virtual generated column.'
+             ELSE format('The column is of type %s.', format_type(a.atttypid, NULL)) END, forms];
+END $$;
+
+-- Whether one index makes the id the name of one account.
+CREATE OR REPLACE FUNCTION session_guard.is_unique(relid oid, id_column name) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = relid AND a.attname = id_column AND i.indisunique AND i.indimmediate AND i.indisvalid
+          AND i.indisready AND i.indnkeyatts = 1 AND i.indpred IS NULL)
+$$;
+
+-- The numbers of the columns, as attach saw them on this very table.
+CREATE OR REPLACE FUNCTION session_guard.recorded_columns(g session_guard.guard, relid oid) RETURNS smallint[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(split_part(t.state, '|', 1), ' ') WITH ORDINALITY AS p (part, n)
+                WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n)
+            FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = '' AND split_part(t.state, ' ', 1) = relid::text);
+END $$;
+
+-- A column whose name another column has now: the app may mean that one.
+CREATE OR REPLACE FUNCTION session_guard.replaced_column(g session_guard.guard, relid oid) RETURNS name
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE numbers CONSTANT smallint[] := session_guard.recorded_columns(g, relid);
+BEGIN
+    RETURN (SELECT u.name FROM unnest(ARRAY[g.id_column, g.active_column] || g.revoke_on) WITH ORDINALITY AS u (name, n)
+            JOIN pg_attribute AS a ON a.attrelid = relid AND a.attname = u.name AND a.attnum <> numbers[u.n]
+            WHERE EXISTS (SELECT FROM pg_attribute AS o WHERE o.attrelid = relid AND o.attnum = numbers[u.n] AND NOT o.attisdropped) ORDER BY u.n LIMIT 1);
+END $$;
+
+-- The row with the names that its columns have now.
+CREATE OR REPLACE FUNCTION session_guard.with_current_names(g session_guard.guard, relid oid) RETURNS session_guard.guard
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    names name[]; numbers CONSTANT smallint[] := session_guard.recorded_columns(g, relid);
+BEGIN
+    names := ARRAY(SELECT coalesce(a.attname, u.name) FROM unnest(ARRAY[g.id_column, g.active_column] || g.revoke_on) WITH ORDINALITY AS u (name, n)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = numbers[u.n] AND NOT a.attisdropped ORDER BY u.n);
+    SELECT g.name, g.schema_name, g.table_name, g.table_owner, names[1], names[2], g.active_when, names[3:], g.max_session_age, g.is_default, g.attached_at, g.detached_at INTO g;
+    RETURN g;
+END $$;
+
+-- Which guard a call means, its table, and whether it may be asked. users is NULL for the default guard. What is wrong
+-- is in failure; a guard whose triggers are not in place has problems, and is read all the same.
+CREATE OR REPLACE FUNCTION session_guard.open_guard(users oid, OUT g session_guard.guard, OUT relid oid, OUT id_type oid,
+    OUT status_type oid, OUT problems text[], OUT failure text[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    served text; recorded text; table_owner oid; example session_guard.guard; now_named text; column_name name; other oid;
+    replaced name; compared name; old session_guard.guard;
+    stamp CONSTANT regprocedure := 'session_guard.stamp()';
+BEGIN
+    problems := '{}';
+    IF users IS NULL THEN
+        SELECT * INTO g FROM session_guard.guard AS r WHERE r.is_default AND r.detached_at IS NULL;
+        IF NOT FOUND THEN
+            SELECT * INTO example FROM session_guard.guard AS r WHERE r.detached_at IS NULL ORDER BY r.name LIMIT 1;
+            failure := CASE WHEN example.name IS NULL THEN ARRAY['55000', 'no table is guarded', NULL, session_guard.attach_hint(NULL)]
+                ELSE ARRAY['55000', 'none of the guarded tables is the default', NULL, format('Name the table in each call, or '
+                    'say which one is meant by calls that name none, for example: SELECT session_guard.attach(%L, '
+                    'is_default => true);', format('%I.%I', example.schema_name, example.table_name))] END;
+            RETURN;
+        END IF;
+        relid := session_guard.locate(g);
+        IF relid IS NULL THEN
+            failure := session_guard.gone_failure(g);
+            RETURN;
+        END IF;
+    ELSE
+        relid := users;
+        served := session_guard.served(relid, stamp);
+        IF served IS NOT NULL THEN
+            SELECT * INTO g FROM session_guard.guard AS r WHERE r.name = served AND r.detached_at IS NULL;
+        ELSE
+            SELECT r.* INTO g FROM session_guard.guard AS r JOIN pg_class AS c ON c.oid = users AND c.relname = r.table_name
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = r.schema_name
+            WHERE r.detached_at IS NULL AND session_guard.locate(r) = users;
+        END IF;
+        IF g.name IS NULL THEN
+            failure := session_guard.not_guarded_failure(users);
+            RETURN;
+        END IF;
+    END IF;
+    SELECT t.state INTO recorded FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = '';
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
+    SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
+    -- The names that table and columns had then are theirs still, and no trigger was touched.
+    IF recorded = concat_ws('|', session_guard.state_of(relid, stamp, ARRAY[g.id_column, g.active_column] || g.revoke_on),
+                            session_guard.shown(relid), g.table_owner, g.active_when) THEN
+        RETURN;
+    END IF;
+
+    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = open_guard.relid;
+    now_named := session_guard.shown(relid);
+    IF NOT session_guard.trusts(session_guard.owner(), table_owner)
+       OR pg_get_userbyid(table_owner) <> g.table_owner AND NOT pg_has_role(table_owner, session_guard.owner(), 'USAGE') THEN
+        failure := ARRAY['42501', format('the owner of table %s has not been trusted with its guard', now_named),
+            'To read the table runs code of its owner''s choosing.',
+            format('If %I is to be trusted, the extension''s owner attaches the table: SELECT session_guard.attach(%L);',
+                pg_get_userbyid(table_owner), now_named)];
+        RETURN;
+    END IF;
+    failure := session_guard.table_failure(relid);
+    IF failure IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- A table that lost its name to another.
+    SELECT c.oid INTO other FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = g.schema_name AND c.relname = g.table_name AND c.oid <> open_guard.relid AND c.relkind IN ('r', 'p', 'f');
+    IF other IS NOT NULL THEN
+        failure := session_guard.replaced_failure(g, relid);
+        RETURN;
+    END IF;
+    replaced := session_guard.replaced_column(g, relid);
+    IF replaced IS NOT NULL THEN
+        old := g;
+        g := session_guard.with_current_names(g, relid);
+        compared := (ARRAY[g.id_column, g.active_column] || g.revoke_on)[array_position(ARRAY[old.id_column, old.active_column] || old.revoke_on, replaced)];
+        failure := ARRAY['42702', format('column %I of table %s is not the one that its triggers compare', replaced, now_named), format('They compare %I.', compared),
+            format('Name the column that is meant. If it is %I, as the triggers have it, run: SELECT session_guard.attach(%L, id_column => %L, active_column => %L, '
+                'revoke_on => ARRAY[%s]::pg_catalog.name[]);', compared, now_named, g.id_column, g.active_column,
+                (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)))];
+        -- The triggers go on with the columns that they compare.
+        SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
+        SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
+        RETURN;
+    END IF;
+    g := session_guard.with_current_names(g, relid);
+    FOREACH column_name IN ARRAY ARRAY[g.id_column, g.active_column] || g.revoke_on LOOP
+        IF NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) THEN
+            failure := ARRAY['42703', format('guarded column %I of table %s is gone', column_name, now_named), NULL,
+                CASE WHEN column_name = ANY (g.revoke_on) THEN format('To go on without it, run: SELECT session_guard.attach(%L, revoke_on => ARRAY[%s]::pg_catalog.name[]);',
+                    now_named, (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(array_remove(g.revoke_on, column_name)) WITH ORDINALITY AS o (name, n)))
+                ELSE format('Name the column that has taken its place: SELECT session_guard.attach(%L, id_column => ..., active_column => ...);', now_named) END];
+            RETURN;
+        END IF;
+    END LOOP;
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
+    SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
+    failure := coalesce(session_guard.id_column_failure(relid, g.id_column),
+                        session_guard.status_column_failure(relid, g.active_column, g.active_when));
+    IF failure IS NOT NULL THEN
+        RETURN;
+    END IF;
+    problems := session_guard.trigger_problems(relid, stamp, 'session_guard_', ARRAY[g.name, g.active_when],
+        session_guard.when_clause(relid, g.id_column, id_type, g.active_column, g.active_when, g.revoke_on),
+        pg_has_role(session_guard.owner(), table_owner, 'USAGE'));
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.attach_hint(relid oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN relid IS NULL THEN 'Name the users table, its id column, and the column that says whether an account is '
+        'active, for example: SELECT session_guard.attach(''users'', ''id'', ''active'');'
+    ELSE format('To guard it, name its id column and the column that says whether an account is active, for example: '
+        'SELECT session_guard.attach(%L, ''id'', ''active'');', session_guard.shown(relid)) END
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.gone_failure(g session_guard.guard) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY['42P01', format('guarded table %I.%I is gone', g.schema_name, g.table_name), NULL, 'Create or restore the table and '
+        'attach it: the guard goes on with its options. If it is not wanted any more, the extension''s owner deletes its row of session_guard.guard.']
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.replaced_failure(g session_guard.guard, relid oid) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY['55000', format('guarded table %s has been renamed to %s, and another has its name', o.old_name, o.new_name), NULL,
+        format('If the guard is to stay where it is, call session_guard.attach(%2$L). To move it to the table that has the name now, '
+            'run: SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name)]
+    FROM (VALUES (format('%I.%I', g.schema_name, g.table_name), session_guard.shown(relid))) AS o (old_name, new_name)
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.not_guarded_failure(users oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE g session_guard.guard; elsewhere oid;
+BEGIN
+    IF session_guard.shown(users) IS NULL THEN
+        RETURN ARRAY['42P01', format('there is no table with OID %s', users), 'The table is the first argument, before the user''s id.',
+            'The guarded tables are listed by: SELECT name, schema_name, table_name FROM session_guard.guard WHERE detached_at IS NULL;'];
+    END IF;
+    SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.detached_at IS NULL AND format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(users);
+    IF NOT FOUND THEN
+        RETURN ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL, session_guard.attach_hint(users)];
+    END IF;
+    elsewhere := session_guard.locate(g);
+    RETURN CASE WHEN elsewhere IS NULL THEN session_guard.gone_failure(g) ELSE session_guard.replaced_failure(g, elsewhere) END;
+END $$;
+
+-- What apps call.
+
+-- Reads an account with the rights of who calls this: the owner of the extension. Of two rows of one id the stricter
+-- counts. With for_login the row is locked first, and read as it is then.
+CREATE OR REPLACE FUNCTION session_guard.read_account(g session_guard.guard, relid oid, id_type oid, status_type oid, id text, for_login boolean,
+    OUT is_known boolean, OUT is_active boolean, OUT since timestamptz)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    by_time CONSTANT boolean := session_guard.goes_by_time(g.active_when);
+    at timestamptz;
+BEGIN
+    EXECUTE format('SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8, %s FROM '
+            '(SELECT %s AS s FROM ONLY %s WHERE %I OPERATOR(pg_catalog.=) $1::%s%s) AS r',
+        CASE WHEN NOT by_time THEN 'pg_catalog.bool_and(r.s), NULL::pg_catalog.timestamptz'
+             WHEN g.active_when = 'past' THEN 'NULL::pg_catalog.bool, pg_catalog.max(r.s)'
+             ELSE 'NULL::pg_catalog.bool, pg_catalog.min(r.s)' END,
+        session_guard.status_sql(g.active_when, status_type, quote_ident(g.active_column)), session_guard.shown(relid), g.id_column,
+        CASE id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE id_type::regtype::text END,
+        CASE WHEN for_login THEN ' FOR SHARE' ELSE '' END)
+    INTO is_known, is_active, at USING id;
+    IF by_time THEN
+        is_active := is_known AND session_guard.is_active_at(g.active_when, at, clock_timestamp());
+        since := CASE WHEN g.active_when = 'past' AND at > '-infinity' THEN at + (session_guard.current_policy()).stamp_margin END;
+    END IF;
+END $$;
+
+-- A transaction that has a snapshot of its own may not see what was disabled since.
+CREATE OR REPLACE FUNCTION session_guard.check_snapshot(policy session_guard.policy) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF policy.in_old_snapshot = 'raise' AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION USING ERRCODE = '25000', MESSAGE = format('a session cannot be checked in a %s transaction', current_setting('transaction_isolation')),
+            DETAIL = 'The transaction does not see what was disabled since it began.',
+            HINT = 'Check sessions in a transaction of their own, at READ COMMITTED.';
+    END IF;
+END $$;
+
+-- Warns, once a connection, of a guard whose triggers are not all in place.
+CREATE OR REPLACE FUNCTION session_guard.warn_disarmed(g session_guard.guard, relid oid, problems text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    mark CONSTANT text := relid::text;
+    warned CONSTANT text[] := string_to_array(coalesce(current_setting('session_guard.warned', true), ''), ' ');
+BEGIN
+    IF mark = ANY (warned) THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('session_guard.warned', array_to_string(warned || mark, ' '), false);
+    RAISE WARNING USING ERRCODE = '55000',
+        MESSAGE = format('the guard of table %s is not armed: %s', session_guard.shown(relid), array_to_string(problems, ', ')),
+        HINT = format('To put the triggers back and to stamp who was disabled meanwhile, run: SELECT session_guard.reconcile(%L);', session_guard.shown(relid));
+END $$;
+
+-- The verdict. Each step sees what is committed when it begins, at READ COMMITTED: the account is read before its epoch,
+-- so that what is stamped in between makes the answer stricter.
+CREATE OR REPLACE FUNCTION session_guard.verdict(users oid, user_id text, login timestamptz) RETURNS text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    opened record; account record; policy session_guard.policy := session_guard.current_policy();
+    id text; epoch timestamptz; clock timestamptz;
+BEGIN
+    PERFORM session_guard.check_snapshot(policy);
+    opened := session_guard.open_guard(users);
+    IF opened.failure IS NOT NULL THEN
+        PERFORM session_guard.raise_failure(opened.failure);
+    ELSIF opened.problems <> '{}' THEN
+        PERFORM session_guard.warn_disarmed(opened.g, opened.relid, opened.problems);
+        IF policy.when_disarmed <> 'live' THEN
+            RETURN 'disarmed';
+        END IF;
+    END IF;
+    id := session_guard.id_in(user_id, opened.id_type);
+    IF id IS NULL THEN
+        RETURN 'unknown_user';
+    END IF;
+    account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
+    IF NOT account.is_known THEN
+        RETURN 'unknown_user';
+    ELSIF NOT account.is_active THEN
+        RETURN 'disabled';
+    END IF;
+    epoch := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
+    clock := clock_timestamp();
+    login := coalesce(login, '-infinity');
+    IF login < epoch OR epoch IS NOT NULL AND login = '-infinity' OR epoch = 'infinity' THEN
+        RETURN 'revoked';
+    ELSIF session_guard.is_older(login, (opened.g).max_session_age, clock) THEN
+        RETURN 'expired';
+    ELSIF login > clock + policy.future_login_tolerance
+          AND NOT (login IS NOT DISTINCT FROM epoch AND session_guard.is_given_out(login, (opened.g).max_session_age, policy.stamp_margin, clock)) THEN
+        RETURN 'login_in_future';
+    END IF;
+    RETURN 'valid';
+END $$;
+
+-- Whether a login is longer ago than a session may last. A month is 30 days.
+CREATE OR REPLACE FUNCTION session_guard.is_older(login timestamptz, max_age interval, clock timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF max_age IS NULL THEN
+        RETURN false;
+    END IF;
+    RETURN login = '-infinity' OR login < clock AND extract(epoch FROM clock) - extract(epoch FROM login) > session_guard.seconds(max_age);
+END $$;
+
+-- An interval's length, where a month has 30 days and a day 24 hours.
+CREATE OR REPLACE FUNCTION session_guard.seconds(length interval) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT (extract(year FROM length) * 12 + extract(month FROM length)) * 30 * 86400 + extract(day FROM length) * 86400
+         + extract(hour FROM length) * 3600 + extract(minute FROM length) * 60 + extract(second FROM length));
+END $$;
+
+-- Whether session_start gives out an epoch that is ahead. Where sessions have an age, none that is far ahead, as after a
+-- clock that was wrong: it tells nothing of the session's age.
+CREATE OR REPLACE FUNCTION session_guard.is_given_out(login timestamptz, max_age interval, margin interval, clock timestamptz) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT max_age IS NULL OR login <= clock + margin + interval '1 min');
+END $$;
+
+-- The login time of a new session, NULL for an account that must not log in.
+--
+-- The row is locked for good, so that a change of the account comes before or after. The lock on guard_epoch keeps out
+-- who stamps a whole guard, or users of a watched table, between the epoch that is read and the clock. It is given back
+-- with the savepoint that it was taken in: who holds it waits for nobody, and who waits for it holds no row.
+CREATE OR REPLACE FUNCTION session_guard.login(users oid, user_id text) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    opened record; account record; policy session_guard.policy := session_guard.current_policy();
+    id text; given timestamptz;
+BEGIN
+    PERFORM session_guard.check_writable('session_start()');
+    PERFORM session_guard.check_snapshot(policy);
+    opened := session_guard.open_guard(users);
+    IF opened.failure IS NOT NULL THEN
+        PERFORM session_guard.raise_failure(opened.failure);
+    ELSIF opened.problems <> '{}' THEN
+        PERFORM session_guard.warn_disarmed(opened.g, opened.relid, opened.problems);
+        IF policy.when_disarmed <> 'live' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    id := session_guard.id_in(user_id, opened.id_type);
+    IF id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    LOOP
+        BEGIN
+            account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, true);
+            IF NOT account.is_known THEN
+                -- A row that was waited for may be gone, and another have come in its place.
+                account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
+                CONTINUE WHEN account.is_known;
+            END IF;
+            IF account.is_active IS NOT TRUE THEN
+                RETURN NULL;
+            END IF;
+            BEGIN
+                LOCK TABLE session_guard.guard_epoch IN SHARE MODE NOWAIT;
+                given := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
+                given := greatest(given, clock_timestamp());
+                RAISE EXCEPTION USING ERRCODE = 'SG001';
+            EXCEPTION WHEN SQLSTATE 'SG001' THEN
+                NULL;
+            END;
+            PERFORM session_guard.note_login((opened.g).name, session_guard.key_of(id));
+            RETURN CASE WHEN session_guard.is_given_out(given, (opened.g).max_session_age, policy.stamp_margin, clock_timestamp()) THEN given END;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+        BEGIN
+            LOCK TABLE session_guard.guard_epoch IN SHARE MODE;
+            RAISE EXCEPTION USING ERRCODE = 'SG001';
+        EXCEPTION WHEN SQLSTATE 'SG001' THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.epoch_of_user(users oid, user_id text) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE opened record; id text;
+BEGIN
+    opened := session_guard.open_guard(users);
+    PERFORM session_guard.raise_failure(opened.failure);
+    id := session_guard.id_in(user_id, opened.id_type);
+    RETURN CASE WHEN id IS NOT NULL THEN session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)) END;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.token_verdict(of_scope text, of_subject text, issued timestamptz) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy session_guard.policy := session_guard.current_policy();
+    epoch timestamptz; at CONSTANT timestamptz := coalesce(issued, '-infinity');
+BEGIN
+    PERFORM session_guard.check_snapshot(policy);
+    epoch := greatest(
+        (SELECT max(t.epoch) FROM session_guard.token_epoch AS t WHERE t.scope = session_guard.key_of(of_scope) AND t.subject = session_guard.key_of(of_subject)),
+        (SELECT max(t.epoch) FROM session_guard.token_epoch AS t WHERE t.scope = session_guard.key_of(of_scope) AND t.subject IS NULL));
+    RETURN of_scope IS NOT NULL AND (epoch IS NULL OR at >= epoch AND at > '-infinity' AND epoch < 'infinity')
+       AND (at <= clock_timestamp() + policy.future_login_tolerance OR at IS NOT DISTINCT FROM epoch);
+END $$;
+
+-- What ends sessions by a call. Who calls is told by the role that logged in or was SET, as what stands between cannot be.
+CREATE OR REPLACE FUNCTION session_guard.check_update(relid oid) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT has_table_privilege(session_guard.acting_role(), relid, 'UPDATE') THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('must have UPDATE on table %s to end its sessions', session_guard.shown(relid)),
+            HINT = format('The table''s owner grants it by: GRANT UPDATE ON %s TO %I;', session_guard.shown(relid), session_guard.acting_role());
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.admin_reason(reason text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN coalesce(reason, '') IN ('', 'admin') THEN 'admin' ELSE 'admin: ' || reason END
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.revoke_user(users oid, user_id text, reason text) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE opened record; id text; is_known boolean := false;
+BEGIN
+    PERFORM session_guard.check_writable('revoke_sessions()');
+    opened := session_guard.open_guard(users);
+    PERFORM session_guard.raise_failure(opened.failure);
+    PERFORM session_guard.check_update(opened.relid);
+    id := session_guard.id_in(user_id, opened.id_type);
+    IF id IS NOT NULL THEN
+        EXECUTE format('SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8 FROM (SELECT FROM ONLY %s WHERE %I OPERATOR(pg_catalog.=) $1::%s FOR NO KEY UPDATE) AS r',
+            session_guard.shown(opened.relid), (opened.g).id_column,
+            CASE opened.id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE opened.id_type::regtype::text END) INTO is_known USING id;
+    END IF;
+    IF is_known THEN
+        RETURN session_guard.stamp_user((opened.g).name, session_guard.key_of(id), session_guard.admin_reason(reason));
+    END IF;
+    RAISE WARNING USING ERRCODE = '02000', MESSAGE = format('table %s has no such user', session_guard.shown(opened.relid)),
+        HINT = 'No session was ended. The first argument is the user''s id.';
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.revoke_all_sessions(users regclass DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE opened record;
+BEGIN
+    PERFORM session_guard.check_writable('revoke_all_sessions()');
+    opened := session_guard.open_guard(users);
+    PERFORM session_guard.raise_failure(opened.failure);
+    PERFORM session_guard.check_update(opened.relid);
+    RETURN session_guard.stamp_guard((opened.g).name, session_guard.admin_reason(reason));
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.revoke_tokens(scope text, subject text DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.check_writable('revoke_tokens()');
+    RETURN CASE WHEN scope IS NOT NULL THEN
+        session_guard.stamp_tokens(session_guard.key_of(scope), session_guard.key_of(subject), session_guard.admin_reason(reason)) END;
+END $$;
+
+-- The overloads: every call has an exact match, so that no function planted beside them is preferred.
+CREATE OR REPLACE FUNCTION session_guard.make_app_functions(app_schema text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $do$
+DECLARE id_type text; login_type text; with_table boolean; call text; made text;
+    head CONSTANT text := 'CREATE OR REPLACE FUNCTION %s RETURNS %s LANGUAGE plpgsql VOLATILE PARALLEL %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$ BEGIN %s END $f$';
+    needs_table CONSTANT text := 'IF users IS NULL THEN PERFORM session_guard.raise_failure(ARRAY[''22004'', ''the table must not be null'', NULL, session_guard.attach_hint(NULL)]); END IF; ';
+BEGIN
+    FOREACH id_type IN ARRAY ARRAY['bigint', 'integer', 'smallint', 'uuid', 'text'] LOOP
+        FOREACH with_table IN ARRAY ARRAY[false, true] LOOP
+            made := CASE WHEN with_table THEN 'users regclass, ' ELSE '' END || 'user_id ' || id_type;
+            call := CASE WHEN with_table THEN 'users' ELSE 'NULL' END || ', user_id::text';
+            FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
+                EXECUTE format(head, format('%I.session_valid(%s, login_at %s)', app_schema, made, login_type), 'boolean', 'UNSAFE',
+                    CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.verdict(%s, %s) = ''valid'';', call,
+                        CASE login_type WHEN 'timestamp' THEN 'login_at AT TIME ZONE ''UTC''' ELSE 'login_at' END));
+                EXECUTE format(head, format('%I.session_verdict(%s, login_at %s)', app_schema, made, login_type), 'text', 'UNSAFE',
+                    CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.verdict(%s, %s);', call,
+                        CASE login_type WHEN 'timestamp' THEN 'login_at AT TIME ZONE ''UTC''' ELSE 'login_at' END));
+            END LOOP;
+            EXECUTE format(head, format('%I.session_start(%s)', app_schema, made), 'timestamptz', 'UNSAFE',
+                CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.login(%s);', call));
+            EXECUTE format(head, format('session_guard.epoch_of(%s)', made), 'timestamptz', 'UNSAFE',
+                CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.epoch_of_user(%s);', call));
+        END LOOP;
+        EXECUTE format(head, format('session_guard.revoke_sessions(user_id %s, reason text DEFAULT NULL, users regclass DEFAULT NULL)', id_type),
+            'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text, reason);');
+        EXECUTE format(head, format('session_guard.event_key(user_id %s, users regclass)', id_type), 'text[]', 'UNSAFE',
+            'DECLARE opened record := session_guard.open_guard(users); BEGIN PERFORM session_guard.raise_failure(opened.failure); '
+            'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text, opened.id_type))]; END;');
+        -- With the caller's rights, who may SELECT the record or not.
+        EXECUTE format('CREATE OR REPLACE FUNCTION session_guard.history(user_id %s, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event '
+            'LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $f$ DECLARE key CONSTANT text[] := session_guard.event_key(user_id, users); BEGIN '
+            'RETURN QUERY SELECT e.* FROM session_guard.event AS e WHERE e.user_id = key[2] AND e.guard = key[1] ORDER BY e.at DESC, e.id DESC; END $f$', id_type);
+    END LOOP;
+    FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
+        EXECUTE format(head, format('%I.token_valid(scope text, subject text, issued_at %s)', app_schema, login_type), 'boolean', 'UNSAFE',
+            format('RETURN session_guard.token_verdict(scope, subject, %s);',
+                CASE login_type WHEN 'timestamp' THEN 'issued_at AT TIME ZONE ''UTC''' ELSE 'issued_at' END));
+    END LOOP;
+    -- A superuser replaces the function of another role, who owns it still and could replace it again.
+    IF EXISTS (SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = app_schema AND p.proowner <> session_guard.owner()
+               AND p.proname IN ('session_valid', 'session_verdict', 'session_start', 'token_valid')) THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('schema %I has functions of another role with the names of those that apps call', app_schema);
+    END IF;
+END $do$;
+
+-- What triggers call.
+
+-- Warns once a connection of a guard that is broken, and notes that a change went unstamped: the app's own write goes on.
+CREATE OR REPLACE FUNCTION session_guard.note_broken(relid oid, of_guard text, failure text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    mark CONSTANT text := relid::text;
+    warned CONSTANT text[] := string_to_array(coalesce(current_setting('session_guard.broken', true), ''), ' ');
+BEGIN
+    INSERT INTO session_guard.unwatched (guard, noticed_at, reason)
+    SELECT g.name, clock_timestamp(), failure[2] FROM session_guard.guard AS g
+    WHERE g.name = of_guard AND NOT EXISTS (SELECT FROM session_guard.unwatched AS u
+        WHERE u.guard = of_guard AND u.noticed_at BETWEEN clock_timestamp() - interval '1 min' AND clock_timestamp());
+    IF mark <> ALL (warned) THEN
+        PERFORM set_config('session_guard.broken', array_to_string(warned || mark, ' '), false);
+        IF failure[3] IS NULL THEN
+            RAISE WARNING USING ERRCODE = failure[1], MESSAGE = failure[2], HINT = failure[4];
+        ELSE
+            RAISE WARNING USING ERRCODE = failure[1], MESSAGE = failure[2], DETAIL = failure[3], HINT = failure[4];
+        END IF;
+    END IF;
+END $$;
+
+-- Called by the four triggers of a users table.
+CREATE OR REPLACE FUNCTION session_guard.stamp() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    opened record; r record; g session_guard.guard; policy session_guard.policy;
+    floor timestamptz; clock timestamptz; was boolean; is_now boolean; why text;
+BEGIN
+    IF TG_WHEN <> 'AFTER' OR (TG_LEVEL = 'ROW') = (TG_OP = 'TRUNCATE') THEN
+        RAISE EXCEPTION USING ERRCODE = '39P01', MESSAGE = format('trigger %I of table %s was not made by session_guard.attach', TG_NAME, session_guard.shown(TG_RELID)),
+            HINT = format('To remove it, run: DROP TRIGGER %I ON %s;', TG_NAME, session_guard.shown(TG_RELID));
+    END IF;
+    opened := session_guard.open_guard(TG_RELID);
+    g := opened.g;
+    IF opened.failure[1] <> '42702' OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
+        -- While a dump is restored, accounts may come before the guard's row: they have no session yet.
+        IF opened.failure[1] <> '42704' OR TG_OP <> 'INSERT' THEN
+            PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], opened.failure);
+        END IF;
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'TRUNCATE' THEN
+        PERFORM session_guard.stamp_guard(g.name, 'truncated');
+        RETURN NULL;
+    ELSIF TG_OP = 'INSERT' THEN
+        EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text) AS key', g.id_column) INTO r USING NEW;
+        IF EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.user_id = r.key AND e.guard = g.name) THEN
+            PERFORM session_guard.stamp_user(g.name, r.key, 'recreated');
+        END IF;
+        RETURN NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+        EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text) AS key', g.id_column) INTO r USING OLD;
+        IF r.key IS NOT NULL THEN
+            PERFORM session_guard.stamp_user(g.name, r.key, 'deleted');
+        END IF;
+        RETURN NULL;
+    END IF;
+
+    EXECUTE format('SELECT session_guard.key_of(($1).%1$I::pg_catalog.text) AS old_key, session_guard.key_of(($2).%1$I::pg_catalog.text) AS new_key, '
+            '%2$s AS was, %3$s AS is_now, pg_catalog.record_image_ne(ROW(($1).%4$I), ROW(($2).%4$I)) AS status_changed, %5$s AS changed_column',
+        g.id_column, session_guard.status_sql(g.active_when, opened.status_type, format('($1).%I', g.active_column)),
+        session_guard.status_sql(g.active_when, opened.status_type, format('($2).%I', g.active_column)), g.active_column,
+        (SELECT coalesce('CASE ' || string_agg(format('WHEN pg_catalog.record_image_ne(ROW(($1).%1$I), ROW(($2).%1$I)) THEN %1$L', o.name), ' ' ORDER BY o.n) || ' END', 'NULL::pg_catalog.text')
+         FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)))
+    INTO r USING OLD, NEW;
+    IF r.old_key IS DISTINCT FROM r.new_key THEN
+        -- A login that was given out at the old id's epoch, ahead of the clock, must not count for the new id.
+        IF r.old_key IS NOT NULL THEN
+            floor := session_guard.stamp_user(g.name, r.old_key, 'id_changed');
+        END IF;
+        IF r.new_key IS NOT NULL THEN
+            PERFORM session_guard.stamp_user(g.name, r.new_key, 'id_changed', floor => floor);
+        END IF;
+        RETURN NULL;
+    ELSIF r.new_key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    why := CASE WHEN r.changed_column IS NOT NULL THEN 'column:' || r.changed_column WHEN NOT r.status_changed THEN 'changed' END;
+    IF session_guard.goes_by_time(g.active_when) THEN
+        clock := clock_timestamp();
+        was := session_guard.is_active_at(g.active_when, r.was, clock);
+        is_now := session_guard.is_active_at(g.active_when, r.is_now, clock);
+    ELSE
+        was := r.was;
+        is_now := r.is_now;
+    END IF;
+    IF was <> is_now THEN
+        why := CASE WHEN is_now THEN 'enabled' ELSE 'disabled' END;
+    END IF;
+    IF why IS NOT NULL THEN
+        PERFORM session_guard.stamp_user(g.name, r.new_key, why);
+    END IF;
+    IF session_guard.goes_by_time(g.active_when) AND was AND is_now THEN
+        policy := session_guard.current_policy();
+        IF g.active_when = 'past' AND r.was > '-infinity' AND coalesce(r.is_now < r.was, true) THEN
+            PERFORM session_guard.keep_end_of_ban(g.name, r.new_key, r.was + policy.stamp_margin);
+        ELSIF g.active_when = 'future' AND r.was < 'infinity' AND coalesce(r.is_now > r.was, true) THEN
+            -- If that time passes before this commits, the account was not active meanwhile.
+            INSERT INTO session_guard.pending (guard, user_id, unless_past) VALUES (g.name, r.new_key, r.was);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- What a transaction stamps when it commits: users of watched tables, and accounts that have expired before a later time
+-- is committed. In the order of their keys, so that no two transactions wait for one another; logins wait until it ends.
+CREATE OR REPLACE FUNCTION session_guard.stamp_pending() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE p record; opened record; account record; id text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id()) THEN
+        RETURN NULL;
+    END IF;
+    LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
+    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() RETURNING q.*)
+        SELECT t.guard, t.user_id, (array_agg(t.related ORDER BY t.id) FILTER (WHERE t.related IS NOT NULL))[1] AS related, min(t.unless_past) AS unless_past
+        FROM (SELECT taken.* FROM taken) AS t GROUP BY t.guard, t.user_id ORDER BY t.guard, t.user_id COLLATE "C" NULLS FIRST
+    LOOP
+        IF p.user_id IS NULL THEN
+            PERFORM session_guard.stamp_guard(p.guard, 'related:' || p.related);
+        ELSIF p.related IS NOT NULL THEN
+            SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g
+            WHERE r.name = p.guard;
+            -- A guard that was forgotten has no epochs.
+            CONTINUE WHEN NOT FOUND;
+            -- An id that no account has needs no epoch. Of a guard that cannot be read, nobody knows.
+            id := CASE WHEN opened.failure IS NULL THEN session_guard.id_in(p.user_id, opened.id_type) ELSE p.user_id END;
+            IF id IS NOT NULL AND opened.failure IS NULL THEN
+                account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
+                CONTINUE WHEN NOT account.is_known AND id NOT LIKE 'sha256:%';
+            END IF;
+            IF id IS NOT NULL THEN
+                PERFORM session_guard.stamp_user(p.guard, id, 'related:' || p.related, true);
+            END IF;
+        ELSIF p.unless_past <= clock_timestamp() THEN
+            PERFORM session_guard.stamp_user(p.guard, p.user_id, 'enabled', true);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+DROP TRIGGER IF EXISTS session_guard_at_commit ON session_guard.pending;
+CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.pending DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
+ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit;
+
+-- Administration: with the rights of who calls, the extension's owner.
+
+-- Refuses to read a table as a superuser for a role that is none.
+CREATE OR REPLACE FUNCTION session_guard.check_trust(relid oid) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE table_owner oid; name CONSTANT text := session_guard.shown(relid);
+BEGIN
+    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = relid;
+    IF NOT (session_guard.trusts(session_guard.owner(), table_owner)
+            AND session_guard.trusts((SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user), table_owner)) THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('a superuser does not guard table %s of %I', name, pg_get_userbyid(table_owner)),
+            DETAIL = 'To read the table runs code of its owner''s choosing, with the rights of a superuser.',
+            HINT = 'Install this edition as the role that owns the users table, and attach the table as that role.';
+    END IF;
+END $$;
+
+-- The owner's table, or one that the owner may read and put triggers on; and one whose owner may be trusted.
+CREATE OR REPLACE FUNCTION session_guard.check_table(relid oid, kind text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE table_owner oid; name CONSTANT text := session_guard.shown(relid);
+BEGIN
+    IF relid IS NULL THEN
+        PERFORM session_guard.raise_failure(ARRAY['22004', 'the table must not be null', NULL, session_guard.attach_hint(NULL)]);
+    ELSIF name IS NULL THEN
+        PERFORM session_guard.raise_failure(session_guard.not_guarded_failure(relid));
+    END IF;
+    IF kind <> 'off' THEN
+        PERFORM session_guard.raise_failure(session_guard.table_failure(relid));
+    END IF;
+    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = relid;
+    IF NOT pg_has_role(table_owner, 'USAGE') AND (kind = 'off' OR NOT (has_table_privilege(relid, 'TRIGGER') AND has_table_privilege(relid, 'SELECT'))) THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('must be owner of table %s', name),
+            HINT = format('Become a role that may: SET ROLE %I;', pg_get_userbyid(table_owner));
+    END IF;
+    PERFORM session_guard.check_administration();
+    IF kind = 'users' THEN
+        PERFORM session_guard.check_trust(relid);
+    END IF;
+END $$;
+
+-- What was last seen of the triggers alone.
+CREATE OR REPLACE FUNCTION session_guard.triggers_in(state text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(string_agg(p.part, ' ' ORDER BY p.n), '') FROM regexp_split_to_table(split_part(state, '|', 1), ' ') WITH ORDINALITY AS p (part, n) WHERE p.part LIKE '%/%'
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.record_state(of_guard text, of_relation text, state text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.trigger_state AS t (guard, relation, cluster, state)
+    VALUES (of_guard, of_relation, (SELECT s.system_identifier FROM pg_control_system() AS s), state)
+    ON CONFLICT (guard, relation) DO UPDATE SET cluster = EXCLUDED.cluster, state = EXCLUDED.state
+    WHERE (t.cluster, t.state) IS DISTINCT FROM (EXCLUDED.cluster, EXCLUDED.state);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.drop_triggers(relid oid, function regprocedure) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE t record;
+BEGIN
+    FOR t IN SELECT g.tgname FROM pg_trigger AS g WHERE g.tgrelid = relid AND g.tgfoid = function LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, session_guard.shown(relid));
+    END LOOP;
+END $$;
+
+-- Puts four triggers on a table that is locked, and makes sure that they are what is compared later.
+CREATE OR REPLACE FUNCTION session_guard.create_triggers(relid oid, function regprocedure, prefix text, arguments text[], clause text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    kind text; name CONSTANT text := session_guard.shown(relid); problems text[]; taken text;
+    may_be_always CONSTANT boolean := (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid);
+BEGIN
+    SELECT t.tgname INTO taken FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid <> function
+      AND t.tgname = ANY (ARRAY[prefix || 'update', prefix || 'insert', prefix || 'delete', prefix || 'truncate']) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s has a trigger %I that is not the guard''s', name, taken),
+            HINT = format('To give that trigger another name, run: ALTER TRIGGER %I ON %s RENAME TO %I;', taken, name, 'not_' || taken);
+    END IF;
+    PERFORM session_guard.drop_triggers(relid, function);
+    FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s %s EXECUTE FUNCTION session_guard.%I(%s)', prefix || kind, kind, name,
+            CASE kind WHEN 'truncate' THEN 'STATEMENT' ELSE 'ROW' END, CASE kind WHEN 'update' THEN format('WHEN (%s)', clause) ELSE '' END,
+            (SELECT p.proname FROM pg_proc AS p WHERE p.oid = function),
+            (SELECT string_agg(quote_literal(a.value), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
+        IF may_be_always THEN
+            EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', name, prefix || kind);
+            IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_session_guard') THEN
+                EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION pg_session_guard', prefix || kind, name);
+            END IF;
+        END IF;
+    END LOOP;
+    problems := session_guard.trigger_problems(relid, function, prefix, arguments, clause, may_be_always);
+    IF problems <> '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('the triggers of table %s are not as they were made: %s', name, array_to_string(problems, ', ')),
+            HINT = 'The table may have been renamed meanwhile. Call the function again.';
+    END IF;
+END $$;
+
+-- Whether an account is active at $1, as SQL.
+CREATE OR REPLACE FUNCTION session_guard.active_sql(active_when text, of_type oid, ref text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN session_guard.goes_by_time(active_when)
+        THEN format('session_guard.is_active_at(%L, %s, $1)', active_when, session_guard.status_sql(active_when, of_type, ref))
+        ELSE format('(%s)', session_guard.status_sql(active_when, of_type, ref)) END
+$$;
+
+-- Stamps the accounts that a condition holds for, all of them or those whose last stamp was not for being disabled.
+CREATE OR REPLACE FUNCTION session_guard.stamp_accounts(of_guard text, relid oid, id_column name, condition text, every boolean) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    clock CONSTANT timestamptz := clock_timestamp(); stamped bigint;
+    next CONSTANT timestamptz := session_guard.next_epoch(clock, session_guard.margin(), (SELECT e.epoch FROM session_guard.guard_epoch AS e WHERE e.guard = of_guard));
+BEGIN
+    PERFORM session_guard.check_trust(relid);
+    EXECUTE format('WITH meant AS MATERIALIZED (SELECT DISTINCT session_guard.key_of(%1$I::pg_catalog.text) COLLATE pg_catalog."C" AS key FROM ONLY %2$s WHERE %1$I IS NOT NULL AND %3$s),
+        stamped AS (
+            INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
+            SELECT $2, m.key, $3, ''backfill'', $1 FROM meant AS m ORDER BY m.key
+            ON CONFLICT (user_id, guard, is_related) DO UPDATE SET reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at,
+                epoch = CASE WHEN e.epoch OPERATOR(pg_catalog.<) $3 THEN $3 ELSE session_guard.next_epoch($1, ''0'', e.epoch) END
+            WHERE $4 OR e.reason OPERATOR(pg_catalog.<>) ALL (ARRAY[''disabled'', ''backfill''])
+            RETURNING e.user_id, e.epoch)
+        SELECT pg_catalog.count(*) FROM stamped AS s CROSS JOIN LATERAL session_guard.record_event($2, s.user_id, NULL, NULL, s.epoch, ''backfill'') AS r',
+        id_column, session_guard.shown(relid), condition)
+    INTO stamped USING clock, of_guard, next, every;
+    RETURN stamped;
+END $$;
+
+-- The guard that a table is on, was on before it was detached, or takes over from a table of its name that is gone.
+CREATE OR REPLACE FUNCTION session_guard.guard_of(relid oid) RETURNS session_guard.guard
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE g session_guard.guard; elsewhere oid;
+BEGIN
+    SELECT r.* INTO g FROM session_guard.guard AS r WHERE session_guard.locate(r) = relid;
+    IF NOT FOUND THEN
+        SELECT r.* INTO g FROM session_guard.guard AS r WHERE format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(relid);
+        elsewhere := CASE WHEN FOUND THEN session_guard.locate(g) END;
+        IF elsewhere <> relid THEN
+            PERFORM session_guard.raise_failure(ARRAY['55000', 'the guard of this name is on another table', format('Table %s was renamed to %s.', session_guard.shown(relid),
+                session_guard.shown(elsewhere)), (session_guard.replaced_failure(g, elsewhere))[4]]);
+        END IF;
+    END IF;
+    RETURN g;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.each_once(names name[]) RETURNS name[]
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN names IS NOT NULL THEN ARRAY(SELECT o.name FROM (SELECT u.name, min(u.n) AS n FROM unnest(names) WITH ORDINALITY AS u (name, n)
+        WHERE u.name IS NOT NULL GROUP BY u.name) AS o ORDER BY o.n) END
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT NULL, active_column name DEFAULT NULL,
+    active_when text DEFAULT NULL, revoke_on name[] DEFAULT NULL, max_session_age interval DEFAULT NULL, is_default boolean DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+<<this>>
+DECLARE
+    stamp CONSTANT regprocedure := 'session_guard.stamp()';
+    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid;
+    was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; others text; unknown text;
+    number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
+BEGIN
+    PERFORM session_guard.check_writable('attach()');
+    PERFORM session_guard.check_read_committed('attach()');
+    PERFORM session_guard.check_table(users, 'users');
+    -- Who changes guards takes this lock before those on users tables.
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    IF session_guard.seconds(max_session_age) < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'max_session_age must not be negative',
+            HINT = 'Give an interval such as ''12 hours'', or ''0'' for sessions without end.';
+    END IF;
+    name := session_guard.shown(users);
+    known := session_guard.guard_of(users);
+    IF known.name IS NOT NULL THEN
+        known := session_guard.with_current_names(known, users);
+    END IF;
+    was_here := session_guard.served(users, stamp) IS NOT NULL;
+    -- A guard is named by its table, with a number if another has that name.
+    SELECT coalesce(known.name, format('%s.%s', n.nspname, c.relname)), pg_has_role(c.relowner, 'USAGE') INTO guard_name, may_be_always
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = users;
+    plain_name := guard_name;
+    WHILE known.name IS NULL AND EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name = guard_name) LOOP
+        guard_name := format('%s (%s)', plain_name, number);
+        number := number + 1;
+    END LOOP;
+    -- What is not told stays as it is.
+    SELECT guard_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(attach.id_column, known.id_column, 'id'), coalesce(attach.active_column, known.active_column, 'active'),
+        coalesce(session_guard.form_of(attach.active_when), attach.active_when, session_guard.form_of(known.active_when), known.active_when, 'true'),
+        session_guard.each_once(coalesce(attach.revoke_on, known.revoke_on, '{}')),
+        CASE WHEN session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age)) BETWEEN 0.000001 AND 3153600000000 - 1
+            THEN make_interval(secs => session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age))::double precision) END,
+        coalesce(attach.is_default, CASE
+            WHEN known.is_default AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name <> guard_name AND r.detached_at IS NULL AND r.is_default) THEN true
+            WHEN known.name IS NOT NULL AND known.detached_at IS NULL THEN false
+            ELSE NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name <> guard_name AND r.detached_at IS NULL) END)
+    INTO wanted FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = users;
+    PERFORM session_guard.raise_failure(coalesce(session_guard.id_column_failure(users, wanted.id_column),
+        session_guard.status_column_failure(users, wanted.active_column, wanted.active_when)));
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = wanted.id_column;
+    SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = wanted.active_column;
+    unknown := (session_guard.unknown_values(wanted.active_when, status_type))[1];
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s is no value of column %I of table %s', unknown, wanted.active_column, name),
+            DETAIL = format('The column is of type %s.', format_type(status_type, NULL)),
+            HINT = 'List values that the column can have.' || CASE WHEN EXISTS (SELECT FROM pg_enum AS e WHERE e.enumtypid = session_guard.base_type(status_type))
+                THEN format(' Those of its type are listed by: SELECT pg_catalog.enum_range(NULL::%s);', session_guard.base_type(status_type)::regtype) ELSE '' END;
+    END IF;
+    FOREACH column_name IN ARRAY wanted.revoke_on LOOP
+        IF NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) THEN
+            PERFORM session_guard.raise_failure(ARRAY['42703', format('table %s has no column %I', name, column_name), NULL, session_guard.other_column_hint(users)]);
+        ELSIF EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = column_name AND a.attgenerated = 'v') THEN
+            PERFORM session_guard.raise_failure(ARRAY['0A000', format('column %I of table %s is a virtual generated column', column_name, name),
+                'Its changes are changes of the columns that it is made of.', session_guard.other_column_hint(users)]);
+        END IF;
+    END LOOP;
+    IF NOT session_guard.is_unique(users, wanted.id_column) THEN
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) INTO others FROM pg_index AS i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        WHERE i.indrelid = users AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts > 1 AND a.attname <> wanted.id_column
+          AND EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = users AND t.attname = wanted.id_column AND t.attnum = ANY (i.indkey::int2[]));
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('column %I of table %s has no unique index of its own', wanted.id_column, name),
+            DETAIL = 'An id must name one account. A partial, deferred or multi-column index does not say that.',
+            HINT = CASE WHEN others IS NULL THEN format('If the column tells all accounts apart, run: CREATE UNIQUE INDEX ON %s (%I);', name, wanted.id_column)
+                ELSE format('Only together with %s does the column tell all accounts apart. Guard a stored generated column that is made of both: see docs/tables.md of pg_session_guard.', others) END;
+    END IF;
+    IF known.detached_at IS NULL AND known.id_column <> wanted.id_column
+       AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = known.id_column AND NOT a.attisdropped) THEN
+        RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is guarded already, by its column %I', name, known.id_column),
+            DETAIL = 'Its epochs are kept by that column''s values.',
+            HINT = format('To go by the other column from now on, run: SELECT session_guard.detach(%1$L), session_guard.attach(%1$L, id_column => %2$L);', name, wanted.id_column);
+    END IF;
+    clause := session_guard.when_clause(users, wanted.id_column, id_type, wanted.active_column, wanted.active_when, wanted.revoke_on);
+
+    -- Between the triggers and the backfill no change must slip through. Triggers can only be dropped under the strongest
+    -- lock, which is taken at once where some must be. Who does not own the table may not lock it: CREATE TRIGGER does.
+    is_as_wanted := session_guard.trigger_problems(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause, may_be_always) = '{}';
+    IF may_be_always THEN
+        EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', name, CASE WHEN is_as_wanted OR NOT was_here THEN 'SHARE ROW EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END);
+    END IF;
+    is_as_wanted := session_guard.trigger_problems(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause, may_be_always) = '{}';
+    opened := session_guard.open_guard(users);
+    was_armed := opened.failure IS NULL AND opened.problems = '{}' OR is_as_wanted AND known.name IS NOT NULL AND known.detached_at IS NULL;
+    SELECT t.state INTO recorded FROM session_guard.trigger_state AS t WHERE t.guard = wanted.name AND t.relation = '';
+    state := session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on);
+    IF known.name IS NOT NULL AND (NOT was_armed OR session_guard.triggers_in(recorded) <> session_guard.triggers_in(state)) THEN
+        INSERT INTO session_guard.unwatched VALUES (wanted.name, clock_timestamp(), 'the triggers were not all in place');
+    END IF;
+
+    IF wanted.is_default THEN
+        UPDATE session_guard.guard AS r SET is_default = false WHERE r.is_default AND r.name <> wanted.name;
+    END IF;
+    INSERT INTO session_guard.guard AS r (name, schema_name, table_name, table_owner, id_column, active_column, active_when, revoke_on, max_session_age, is_default)
+    VALUES (wanted.name, wanted.schema_name, wanted.table_name, wanted.table_owner, wanted.id_column, wanted.active_column, wanted.active_when, wanted.revoke_on,
+            wanted.max_session_age, wanted.is_default)
+    ON CONFLICT ON CONSTRAINT guard_pkey DO UPDATE SET schema_name = EXCLUDED.schema_name, table_name = EXCLUDED.table_name, table_owner = EXCLUDED.table_owner,
+        id_column = EXCLUDED.id_column, active_column = EXCLUDED.active_column, active_when = EXCLUDED.active_when, revoke_on = EXCLUDED.revoke_on,
+        max_session_age = EXCLUDED.max_session_age, is_default = EXCLUDED.is_default, detached_at = NULL;
+    IF NOT is_as_wanted THEN
+        PERFORM session_guard.create_triggers(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause);
+    END IF;
+    PERFORM session_guard.record_state(wanted.name, '', concat_ws('|', session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on),
+        name, wanted.table_owner, wanted.active_when));
+    IF may_be_always AND wanted.table_owner <> pg_get_userbyid(session_guard.owner()) THEN
+        -- To restore a dump of the table makes the triggers again.
+        EXECUTE format('GRANT USAGE ON SCHEMA session_guard TO %I', wanted.table_owner);
+    END IF;
+
+    -- Keys that a column of another type writes otherwise.
+    INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related)
+    SELECT o.guard, session_guard.id_in(o.user_id, id_type), max(o.epoch), min(o.reason), max(o.stamped_at), o.is_related FROM session_guard.epoch AS o
+    WHERE o.guard = wanted.name AND session_guard.id_in(o.user_id, id_type) <> o.user_id AND o.user_id NOT LIKE 'sha256:%'
+    GROUP BY o.guard, session_guard.id_in(o.user_id, id_type), o.is_related
+    ON CONFLICT ON CONSTRAINT epoch_pkey DO UPDATE SET epoch = greatest(e.epoch, EXCLUDED.epoch);
+
+    stamped := session_guard.stamp_accounts(wanted.name, users, wanted.id_column,
+        format('NOT %s', session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))), NOT was_armed);
+    SELECT a.atttypid INTO old_type FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = known.active_column AND a.attnum > 0 AND NOT a.attisdropped;
+    IF (known.active_column, known.active_when) IS DISTINCT FROM (wanted.active_column, wanted.active_when) AND old_type IS NOT NULL
+       AND session_guard.status_column_failure(users, known.active_column, known.active_when) IS NULL THEN
+        -- Who was not active by the old reading, and is by the new one.
+        stamped := stamped + session_guard.stamp_accounts(wanted.name, users, wanted.id_column,
+            format('%s AND (NOT %s%s)', session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column)),
+                session_guard.active_sql(known.active_when, old_type, quote_ident(known.active_column)),
+                CASE WHEN known.active_when = 'past' THEN format(' OR coalesce(%s OPERATOR(pg_catalog.>) ''-infinity''::pg_catalog.timestamptz, false)',
+                    session_guard.status_sql(known.active_when, old_type, quote_ident(known.active_column))) ELSE '' END), true);
+    END IF;
+
+    IF known.name IS NOT NULL AND (known.detached_at IS NOT NULL OR (known.schema_name, known.table_name) <> (wanted.schema_name, wanted.table_name) OR NOT was_here) THEN
+        RAISE NOTICE 'guard % goes on with the columns %', wanted.name,
+            (SELECT string_agg(quote_ident(u.column_name), ', ' ORDER BY u.n) FROM unnest(ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on) WITH ORDINALITY AS u (column_name, n));
+    ELSIF known.name IS NULL THEN
+        SELECT format('%I.%I', r.schema_name, r.table_name) INTO default_table FROM session_guard.guard AS r WHERE r.is_default AND r.detached_at IS NULL AND r.name <> wanted.name;
+        IF FOUND THEN
+            RAISE NOTICE 'calls that name no table still mean %', default_table;
+        END IF;
+    END IF;
+    PERFORM session_guard.repair_watches(wanted.name);
+    RETURN stamped;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.detach(users regclass, forget boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE stamp CONSTANT regprocedure := 'session_guard.stamp()'; g session_guard.guard; w session_guard.watch; opened record;
+BEGIN
+    PERFORM session_guard.check_writable('detach()');
+    PERFORM session_guard.check_read_committed('detach()');
+    PERFORM session_guard.check_table(users, 'off');
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    g := session_guard.guard_of(users);
+    IF (g.name IS NULL OR g.detached_at IS NOT NULL) AND session_guard.served(users, stamp) IS NULL AND NOT (forget AND g.name IS NOT NULL) THEN
+        PERFORM session_guard.raise_failure(ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL,
+            'The guarded tables are listed by: SELECT name, schema_name, table_name FROM session_guard.guard WHERE detached_at IS NULL;']);
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(users));
+    FOR w IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = g.name LOOP
+        PERFORM session_guard.take_watch_off(w);
+    END LOOP;
+    opened := session_guard.open_guard(users);
+    IF opened.failure IS NULL AND NOT forget AND session_guard.goes_by_time(g.active_when) THEN
+        -- What the clock alone has ended: without the guard, nobody looks at it.
+        PERFORM session_guard.stamp_accounts(g.name, users, g.id_column, format('NOT coalesce(%s OPERATOR(pg_catalog.%s) ''%sinfinity''::pg_catalog.timestamptz, true)%s',
+            session_guard.status_sql(g.active_when, opened.status_type, quote_ident(g.active_column)), '=', CASE g.active_when WHEN 'past' THEN '-' ELSE '' END,
+            CASE g.active_when WHEN 'future' THEN ' AND NOT ' || session_guard.active_sql(g.active_when, opened.status_type, quote_ident(g.active_column)) ELSE '' END), false);
+    END IF;
+    PERFORM session_guard.drop_triggers(users, stamp);
+    IF forget THEN
+        DELETE FROM session_guard.epoch AS e WHERE e.guard = g.name;
+        DELETE FROM session_guard.guard_epoch AS e WHERE e.guard = g.name;
+        DELETE FROM session_guard.watch AS r WHERE r.guard = g.name;
+        DELETE FROM session_guard.store AS r WHERE r.guard = g.name;
+        DELETE FROM session_guard.unwatched AS u WHERE u.guard = g.name;
+        DELETE FROM session_guard.trigger_state AS t WHERE t.guard = g.name;
+        DELETE FROM session_guard.guard AS r WHERE r.name = g.name;
+    ELSE
+        g := CASE WHEN g.name IS NOT NULL THEN session_guard.with_current_names(g, users) END;
+        UPDATE session_guard.guard AS r SET detached_at = clock_timestamp(), id_column = g.id_column, active_column = g.active_column,
+            revoke_on = g.revoke_on, (schema_name, table_name) = (
+            -- What was renamed is known by its new name, unless another table has the old one: the guard may be on its way there.
+            SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE c.oid = coalesce(to_regclass(format('%I.%I', r.schema_name, r.table_name)), users))
+        WHERE r.name = g.name;
+    END IF;
+    IF g.is_default AND g.detached_at IS NULL AND EXISTS (SELECT FROM session_guard.guard AS r WHERE r.detached_at IS NULL) THEN
+        RAISE NOTICE 'calls that name no table are refused until there is a default guard again';
+    END IF;
+END $$;
+
+-- Re-arms a guard, or all, and stamps the accounts that were disabled while they were not armed.
+CREATE OR REPLACE FUNCTION session_guard.reconcile(users regclass DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE g session_guard.guard; relid oid; stamped bigint := 0; opened record; failure text[]; state text; message text; detail text; hint text;
+BEGIN
+    PERFORM session_guard.check_writable('reconcile()');
+    IF users IS NOT NULL THEN
+        opened := session_guard.open_guard(users);
+        PERFORM session_guard.raise_failure(opened.failure);
+        RETURN session_guard.attach((opened.relid)::regclass);
+    END IF;
+    FOR g IN SELECT r.* FROM session_guard.guard AS r WHERE r.detached_at IS NULL ORDER BY r.name LOOP
+        -- One that cannot be repaired does not keep the others from it.
+        BEGIN
+            relid := session_guard.locate(g);
+            failure := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE (session_guard.open_guard(relid)).failure END;
+            PERFORM session_guard.raise_failure(failure);
+            stamped := stamped + session_guard.attach(relid::regclass);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+            IF detail = '' THEN
+                RAISE WARNING USING ERRCODE = state, MESSAGE = message, HINT = hint;
+            ELSE
+                RAISE WARNING USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
+            END IF;
+        END;
+    END LOOP;
+    RETURN stamped;
+END $$;
+
+-- Watched tables.
+
+-- Called by the triggers of a watched table: notes whom to stamp at COMMIT.
+CREATE OR REPLACE FUNCTION session_guard.stamp_related() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE w session_guard.watch; failure text[]; users text[];
+BEGIN
+    SELECT r.* INTO w FROM session_guard.watch AS r JOIN session_guard.guard AS g ON g.name = r.guard AND g.detached_at IS NULL
+    WHERE r.guard = TG_ARGV[0] AND r.name = TG_ARGV[1];
+    IF NOT FOUND THEN
+        IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = TG_ARGV[0]) THEN
+            PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], ARRAY['42704', format('table %s is not watched', session_guard.shown(TG_RELID)), NULL,
+                'The watched tables are listed by: SELECT schema_name, table_name FROM session_guard.watch;']);
+        END IF;
+        RETURN NULL;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO session_guard.pending (guard, related) VALUES (w.guard, TG_TABLE_NAME);
+        RETURN NULL;
+    END IF;
+    w := session_guard.watch_with_current_names(w, TG_RELID);
+    failure := session_guard.id_column_failure(TG_RELID, w.user_id_column);
+    IF failure IS NOT NULL THEN
+        PERFORM session_guard.note_broken(TG_RELID, w.guard, failure);
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT ARRAY[%s]', concat_ws(', ', CASE WHEN TG_OP <> 'INSERT' THEN format('($1).%I::pg_catalog.text', w.user_id_column) END,
+        CASE WHEN TG_OP <> 'DELETE' THEN format('($2).%I::pg_catalog.text', w.user_id_column) END)) INTO users USING OLD, NEW;
+    INSERT INTO session_guard.pending (guard, user_id, related)
+    SELECT DISTINCT w.guard, session_guard.key_of(u.id), TG_TABLE_NAME FROM unnest(users) AS u (id)
+    WHERE u.id IS NOT NULL AND NOT EXISTS (SELECT FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = w.guard
+        AND p.user_id = session_guard.key_of(u.id) AND p.related IS NOT NULL);
+    RETURN NULL;
+END $$;
+
+-- The row with the names that its columns have now.
+CREATE OR REPLACE FUNCTION session_guard.watch_with_current_names(w session_guard.watch, relid oid) RETURNS session_guard.watch
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE names name[]; numbers smallint[];
+BEGIN
+    SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n) INTO numbers
+    FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name AND split_part(t.state, ' ', 1) = relid::text;
+    names := ARRAY(SELECT coalesce(a.attname, u.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS u (name, n)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = numbers[u.n] AND NOT a.attisdropped ORDER BY u.n);
+    SELECT w.guard, w.name, w.schema_name, w.table_name, w.table_owner, names[1], CASE WHEN w.columns IS NOT NULL THEN names[2:] END INTO w;
+    RETURN w;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.watch_clause(relid oid, w session_guard.watch) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT session_guard.when_clause(relid, w.user_id_column, (SELECT a.atttypid FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = w.user_id_column), NULL, NULL, w.columns)
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.locate_watch(w session_guard.watch) RETURNS oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'session_guard.stamp_related()'::regprocedure
+            AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || '\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || '\x00'::bytea ORDER BY t.oid LIMIT 1),
+        (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')))
+$$;
+
+-- Why the columns of a watch cannot be compared, NULL if they can.
+CREATE OR REPLACE FUNCTION session_guard.watch_failure(relid oid, w session_guard.watch) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(session_guard.table_failure(relid), session_guard.id_column_failure(relid, w.user_id_column), (
+        SELECT ARRAY['42703', format('table %s has no column %I', session_guard.shown(relid), u.name), NULL, session_guard.other_column_hint(relid)]
+        FROM unnest(w.columns) WITH ORDINALITY AS u (name, n)
+        WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) ORDER BY u.n LIMIT 1))
+$$;
+
+-- Why the triggers of a watch are not in place.
+CREATE OR REPLACE FUNCTION session_guard.watch_problems(relid oid, w session_guard.watch) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT session_guard.trigger_problems(relid, 'session_guard.stamp_related()', 'session_guard_related_', ARRAY[w.guard, w.name], session_guard.watch_clause(relid, w),
+        (SELECT pg_has_role(session_guard.owner(), c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid))
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.put_watch(relid oid, w session_guard.watch) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(relid));
+    INSERT INTO session_guard.watch AS r VALUES (w.*) ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard, name = EXCLUDED.name,
+        table_owner = EXCLUDED.table_owner, user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns;
+    PERFORM session_guard.create_triggers(relid, 'session_guard.stamp_related()', 'session_guard_related_', ARRAY[w.guard, w.name], session_guard.watch_clause(relid, w));
+    PERFORM session_guard.record_state(w.guard, w.name, session_guard.state_of(relid, 'session_guard.stamp_related()', ARRAY[w.user_id_column] || w.columns));
+END $$;
+
+-- Notes that changes may have gone unstamped if a trigger of the watch is missing, or was; returns whether none is.
+CREATE OR REPLACE FUNCTION session_guard.note_unwatched(relid oid, w session_guard.watch) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE recorded text;
+BEGIN
+    SELECT t.state INTO recorded FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name;
+    IF session_guard.watch_failure(relid, w) IS NULL AND session_guard.watch_problems(relid, w) = '{}' AND (recorded IS NULL
+       OR session_guard.triggers_in(recorded) = session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp_related()', '{}'))) THEN
+        RETURN true;
+    END IF;
+    INSERT INTO session_guard.unwatched VALUES (w.guard, clock_timestamp(), format('the triggers of %s.%s were not all in place', w.schema_name, w.table_name));
+    RETURN false;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.watch(related regclass, user_id_column name, columns name[] DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE opened record; w session_guard.watch; known session_guard.watch; number integer := 2; plain text; watch_name text;
+BEGIN
+    PERFORM session_guard.check_writable('watch()');
+    IF related IS NULL THEN
+        PERFORM session_guard.check_table(NULL, 'related');
+    END IF;
+    opened := session_guard.open_guard(users);
+    PERFORM session_guard.raise_failure(opened.failure);
+    PERFORM session_guard.check_table(related, 'related');
+    IF opened.relid = related THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = format('table %s is the users table itself', session_guard.shown(related)),
+            HINT = format('To have a change of its columns end sessions, name them in revoke_on, for example: SELECT session_guard.attach(%L, revoke_on => ''{password}'');', session_guard.shown(related));
+    END IF;
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    SELECT r.* INTO known FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
+    SELECT coalesce(known.name, format('%s.%s', n.nspname, c.relname)) INTO watch_name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
+    plain := watch_name;
+    WHILE known.name IS NULL AND EXISTS (SELECT FROM session_guard.watch AS r WHERE r.name = watch_name) LOOP
+        watch_name := format('%s (%s)', plain, number);
+        number := number + 1;
+    END LOOP;
+    SELECT (opened.g).name, watch_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), watch.user_id_column, session_guard.each_once(watch.columns) INTO w
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
+    PERFORM session_guard.raise_failure(session_guard.watch_failure(related, w));
+    IF known.name IS NOT NULL THEN
+        PERFORM session_guard.note_unwatched(related, session_guard.watch_with_current_names(known, related));
+        DELETE FROM session_guard.watch AS r WHERE (r.schema_name, r.table_name) = (known.schema_name, known.table_name);
+    END IF;
+    PERFORM session_guard.put_watch(related, w);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.unwatch(related regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE function CONSTANT regprocedure := 'session_guard.stamp_related()'; is_known boolean;
+BEGIN
+    PERFORM session_guard.check_writable('unwatch()');
+    PERFORM session_guard.check_table(related, 'off');
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    SELECT EXISTS (SELECT FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related) INTO is_known;
+    IF NOT is_known AND session_guard.served(related, function) IS NULL THEN
+        PERFORM session_guard.raise_failure(ARRAY['42704', format('table %s is not watched', session_guard.shown(related)), NULL,
+            'The watched tables are listed by: SELECT schema_name, table_name FROM session_guard.watch;']);
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(related));
+    DELETE FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
+    PERFORM session_guard.drop_triggers(related, function);
+END $$;
+
+-- Takes the triggers of a watch off; its row stays for the next attach.
+CREATE OR REPLACE FUNCTION session_guard.take_watch_off(w session_guard.watch) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE relid CONSTANT oid := session_guard.locate_watch(w);
+BEGIN
+    IF session_guard.served(relid, 'session_guard.stamp_related()') = w.guard THEN
+        EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(relid));
+        PERFORM session_guard.drop_triggers(relid, 'session_guard.stamp_related()');
+        UPDATE session_guard.watch AS r SET (schema_name, table_name) = (
+            SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = relid)
+        WHERE (r.schema_name, r.table_name) = (w.schema_name, w.table_name);
+    END IF;
+END $$;
+
+-- Puts the triggers of a guard's watches back. One that cannot be repaired is warned of.
+CREATE OR REPLACE FUNCTION session_guard.repair_watches(of_guard text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE w session_guard.watch; old session_guard.watch; relid oid; failure text[];
+BEGIN
+    FOR old IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = of_guard ORDER BY r.name LOOP
+        relid := session_guard.locate_watch(old);
+        CONTINUE WHEN relid IS NULL;
+        w := session_guard.watch_with_current_names(old, relid);
+        SELECT old.guard, old.name, n.nspname, c.relname, pg_get_userbyid(c.relowner), w.user_id_column, w.columns INTO w
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = relid;
+        failure := session_guard.watch_failure(relid, w);
+        IF failure IS NOT NULL THEN
+            RAISE WARNING USING ERRCODE = failure[1], MESSAGE = failure[2], HINT = failure[4];
+        ELSIF NOT session_guard.note_unwatched(relid, w) OR w IS DISTINCT FROM old THEN
+            DELETE FROM session_guard.watch AS r WHERE (r.schema_name, r.table_name) = (old.schema_name, old.table_name);
+            PERFORM session_guard.check_table(relid, 'related');
+            PERFORM session_guard.put_watch(relid, w);
+        END IF;
+    END LOOP;
+END $$;
+
+-- Policies, rights, the record.
+
+CREATE OR REPLACE FUNCTION session_guard.configure(future_login_tolerance interval DEFAULT NULL, stamp_margin interval DEFAULT NULL, when_disarmed text DEFAULT NULL,
+    audit boolean DEFAULT NULL, notify boolean DEFAULT NULL, revocation_durability text DEFAULT NULL, max_standby_staleness interval DEFAULT NULL,
+    when_timeline_changed text DEFAULT NULL, in_old_snapshot text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE given record;
+BEGIN
+    PERFORM session_guard.check_writable('configure()');
+    PERFORM session_guard.check_administration();
+    FOR given IN SELECT * FROM (VALUES ('future_login_tolerance', future_login_tolerance), ('stamp_margin', stamp_margin), ('max_standby_staleness', max_standby_staleness)) AS v (name, value)
+        WHERE NOT session_guard.seconds(v.value) BETWEEN 0 AND 86400 LOOP
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be between 0 and 1 day', given.name), HINT = 'Give an interval such as ''10 s''.';
+    END LOOP;
+    FOR given IN SELECT * FROM (VALUES ('when_disarmed', when_disarmed, 'live', 'refuse'), ('when_timeline_changed', when_timeline_changed, 'live', 'refuse'),
+            ('revocation_durability', revocation_durability, 'local', 'remote_apply'), ('in_old_snapshot', in_old_snapshot, 'answer', 'raise')) AS v (name, value, one, other)
+        WHERE v.value NOT IN (v.one, v.other) LOOP
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be %s or %s', given.name, given.one, given.other), HINT = format('Give %L or %L.', given.one, given.other);
+    END LOOP;
+    IF revocation_durability = 'remote_apply' OR max_standby_staleness > '0' OR when_timeline_changed = 'refuse' THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'the SQL edition cannot keep this policy',
+            DETAIL = 'It cannot force remote_apply, does not know how old a standby''s answer is, and does not look at the timeline.',
+            HINT = 'Set synchronous_commit to remote_apply where accounts are disabled, and ask the primary.';
+    END IF;
+    DELETE FROM session_guard.policy AS p WHERE p.ctid <> (SELECT q.ctid FROM session_guard.policy AS q ORDER BY q.set_at DESC LIMIT 1);
+    INSERT INTO session_guard.policy (set_at) SELECT '-infinity' WHERE NOT EXISTS (SELECT FROM session_guard.policy);
+    UPDATE session_guard.policy AS p SET set_at = clock_timestamp(), set_by = session_user,
+        future_login_tolerance = coalesce(configure.future_login_tolerance, p.future_login_tolerance), stamp_margin = coalesce(configure.stamp_margin, p.stamp_margin),
+        when_disarmed = coalesce(configure.when_disarmed, p.when_disarmed), audit = coalesce(configure.audit, p.audit), notify = coalesce(configure.notify, p.notify),
+        in_old_snapshot = coalesce(configure.in_old_snapshot, p.in_old_snapshot);
+END $$;
+
+-- Where the functions are that apps call.
+CREATE OR REPLACE FUNCTION session_guard.app_schema() RETURNS oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.pronamespace FROM pg_proc AS p WHERE p.proname = 'token_valid' AND p.proowner = session_guard.owner() AND p.prosecdef
+      AND p.prosrc LIKE '%session_guard.token_verdict%' ORDER BY p.oid LIMIT 1
+$$;
+
+-- The functions that apps call, as GRANT takes them.
+CREATE OR REPLACE FUNCTION session_guard.app_functions() RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid) FROM pg_proc AS p
+    WHERE p.proname IN ('session_valid', 'session_verdict', 'session_start', 'token_valid') AND p.proowner = session_guard.owner()
+      AND p.pronamespace = session_guard.app_schema() AND p.prosrc LIKE '%session_guard.%' AND p.prosecdef
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.grant_access(role regrole) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.check_writable('grant_access()');
+    PERFORM session_guard.check_administration();
+    IF role IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'the role must not be null', HINT = 'Name the role that the app logs in to the server with.';
+    ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
+        RAISE EXCEPTION USING ERRCODE = '42704', MESSAGE = format('role "%s" does not exist', role::oid);
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', session_guard.app_schema()::regnamespace, role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', session_guard.app_functions(), role);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.revoke_access(role regrole) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.check_writable('revoke_access()');
+    PERFORM session_guard.check_administration();
+    IF role IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'the role must not be null', HINT = 'Name the role that the app logs in to the server with.';
+    ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role) THEN
+        RAISE EXCEPTION USING ERRCODE = '42704', MESSAGE = format('role "%s" does not exist', role::oid);
+    END IF;
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', session_guard.app_functions(), role);
+    IF has_function_privilege(role, (SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = session_guard.app_schema() AND p.proname = 'session_valid' AND p.prosecdef LIMIT 1), 'EXECUTE') THEN
+        RAISE WARNING USING ERRCODE = '01006', MESSAGE = format('role %s may still call what apps call', role),
+            HINT = 'It is a superuser or a member of another role, or PUBLIC or another grantor''s grant includes it.';
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.prune(events_older_than interval DEFAULT NULL, epochs_older_than interval DEFAULT NULL, dry_run boolean DEFAULT false)
+    RETURNS TABLE (relation text, removed bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE before timestamptz; g session_guard.guard; opened record; gone bigint := 0; here bigint; condition text;
+BEGIN
+    PERFORM session_guard.check_writable('prune()');
+    PERFORM session_guard.check_read_committed('prune()');
+    PERFORM session_guard.check_administration();
+    IF session_guard.seconds(events_older_than) < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'events_older_than must not be negative', HINT = 'Give an interval such as ''90 days''.';
+    ELSIF session_guard.seconds(epochs_older_than) < 86400 THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'epochs younger than a day cannot be removed',
+            HINT = 'Give a longer time than any session or token lives, with its unit: ''90 days''.';
+    ELSIF session_guard.seconds(epochs_older_than) < (SELECT max(session_guard.seconds(r.max_session_age)) FROM session_guard.guard AS r WHERE r.detached_at IS NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'epochs younger than the max_session_age of a guard cannot be removed',
+            HINT = 'Give a longer time than any session or token lives, with its unit: ''90 days''.';
+    END IF;
+    IF events_older_than IS NOT NULL THEN
+        before := clock_timestamp() - make_interval(secs => least(session_guard.seconds(events_older_than), 100000000000)::double precision);
+        relation := 'event';
+        SELECT count(*) INTO removed FROM session_guard.event AS e WHERE e.at < before;
+        IF NOT dry_run THEN
+            DELETE FROM session_guard.event AS e WHERE e.at < before;
+            GET DIAGNOSTICS removed = ROW_COUNT;
+        END IF;
+        RETURN NEXT;
+        relation := 'unwatched';
+        SELECT count(*) INTO removed FROM session_guard.unwatched AS u WHERE u.noticed_at < before AND u.noticed_at < (SELECT max(o.noticed_at) FROM session_guard.unwatched AS o WHERE o.guard = u.guard);
+        IF NOT dry_run THEN
+            DELETE FROM session_guard.unwatched AS u WHERE u.noticed_at < before AND u.noticed_at < (SELECT max(o.noticed_at) FROM session_guard.unwatched AS o WHERE o.guard = u.guard);
+            GET DIAGNOSTICS removed = ROW_COUNT;
+        END IF;
+        RETURN NEXT;
+    END IF;
+    IF epochs_older_than IS NOT NULL THEN
+        before := clock_timestamp() - make_interval(secs => least(session_guard.seconds(epochs_older_than), 100000000000)::double precision);
+        FOR g IN SELECT r.* FROM session_guard.guard AS r WHERE r.detached_at IS NULL LOOP
+            -- Of a guard that cannot be read, nobody knows who is there no more.
+            opened := session_guard.open_guard(coalesce(session_guard.locate(g), 0));
+            CONTINUE WHEN opened.failure IS NOT NULL;
+            PERFORM session_guard.check_trust(opened.relid);
+            condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT e.user_id ~~ ''sha256:%%''
+                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
+            EXECUTE format('SELECT pg_catalog.count(*) FROM session_guard.epoch AS e WHERE %s', condition) INTO here USING g.name, before;
+            IF NOT dry_run THEN
+                EXECUTE format('DELETE FROM session_guard.epoch AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM session_guard.epoch AS e WHERE %s FOR UPDATE OF e SKIP LOCKED))', condition) USING g.name, before;
+                GET DIAGNOSTICS here = ROW_COUNT;
+            END IF;
+            gone := gone + here;
+        END LOOP;
+        relation := 'epoch';
+        removed := gone;
+        RETURN NEXT;
+        relation := 'token_epoch';
+        SELECT count(*) INTO removed FROM session_guard.token_epoch AS t WHERE t.subject IS NOT NULL AND t.epoch < before AND t.stamped_at < before;
+        IF NOT dry_run THEN
+            DELETE FROM session_guard.token_epoch AS d WHERE d.ctid = ANY (ARRAY(SELECT t.ctid FROM session_guard.token_epoch AS t
+                WHERE t.subject IS NOT NULL AND t.epoch < before AND t.stamped_at < before FOR UPDATE SKIP LOCKED));
+            GET DIAGNOSTICS removed = ROW_COUNT;
+        END IF;
+        RETURN NEXT;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.security_event(event_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('jti', format('%s-%s-%s', (SELECT s.system_identifier FROM pg_control_system() AS s),
+            (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()), e.id),
+        'iat', floor(extract(epoch FROM clock_timestamp()))::bigint,
+        'sub_id', CASE WHEN e.user_id IS NULL AND e.scope <> 'session' AND e.subject IS NOT NULL
+            THEN jsonb_build_object('format', 'opaque', 'id', e.scope || ':' || e.subject)
+            ELSE jsonb_strip_nulls(jsonb_build_object('format', 'complex',
+                'user', CASE WHEN e.user_id IS NOT NULL THEN jsonb_build_object('format', 'opaque', 'id', e.user_id) END,
+                'session', CASE WHEN e.subject IS NOT NULL THEN jsonb_build_object('format', 'opaque', 'id', e.subject) END,
+                'application', jsonb_build_object('format', 'opaque', 'id', coalesce(e.scope, e.guard)))) END,
+        'events', jsonb_build_object('https://schemas.openid.net/secevent/caep/event-type/session-revoked', jsonb_build_object(
+            'event_timestamp', floor(extract(epoch FROM e.at))::bigint,
+            'initiating_entity', CASE WHEN e.reason = 'admin: logout' THEN 'user' WHEN e.reason IN ('backfill', 'recreated', 'truncated', 'ban_ended') THEN 'system' ELSE 'admin' END,
+            'reason_admin', jsonb_build_object('en', left(e.reason, 1000)))))
+    FROM session_guard.event AS e
+    -- A subject identifier's members must not be empty.
+    WHERE e.id = event_id AND e.user_id IS DISTINCT FROM '' AND e.scope IS DISTINCT FROM '' AND e.subject IS DISTINCT FROM '' LIMIT 1
+$$;
+
+-- Each check each time, ok or not.
+CREATE OR REPLACE FUNCTION session_guard.health() RETURNS TABLE (guard text, check_name text, ok boolean, detail text, remedy text)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    g session_guard.guard; w session_guard.watch; opened record; relid oid; name text; problem text; problems text[]; count bigint; noticed timestamptz; margin interval;
+    soon CONSTANT text := 'pg_catalog.date_trunc(''second''::pg_catalog.text, pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.+) ''3 s''::pg_catalog.interval';
+    lower CONSTANT text := 'UPDATE session_guard.%1$s SET epoch = %2$s WHERE %3$sepoch OPERATOR(pg_catalog.>) (%2$s);';
+    may_be_always boolean; now_named session_guard.watch;
+BEGIN
+    margin := (session_guard.current_policy()).stamp_margin;
+    SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.is_default AND r.detached_at IS NULL;
+    check_name := 'default_guard'; ok := FOUND;
+    opened := session_guard.open_guard(NULL);
+    detail := CASE WHEN ok THEN format('%I.%I is the default', g.schema_name, g.table_name) ELSE concat_ws('. ', opened.failure[2], opened.failure[4]) END;
+    RETURN NEXT;
+
+    check_name := 'unknown_guards'; ok := true; detail := 'all triggers serve guards that are there';
+    FOR relid, name IN SELECT DISTINCT t.tgrelid, s.guard FROM pg_trigger AS t CROSS JOIN LATERAL session_guard.served(t.tgrelid, 'session_guard.stamp()') AS s (guard)
+        WHERE t.tgfoid = 'session_guard.stamp()'::regprocedure AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name = s.guard AND r.detached_at IS NULL) LOOP
+        ok := false; detail := format('the triggers of table %s serve the guard %s, which is not there', session_guard.shown(relid), name);
+        RETURN NEXT;
+    END LOOP;
+    IF ok THEN
+        RETURN NEXT;
+    END IF;
+
+    check_name := 'epochs_ahead';
+    SELECT count(*) INTO count FROM session_guard.token_epoch AS t WHERE t.epoch > clock_timestamp() + margin + interval '1 min';
+    ok := count = 0; detail := format('epochs that lie ahead of the clock: %s', count);
+    remedy := CASE WHEN NOT ok THEN format(lower, 'token_epoch', soon, '') END;
+    RETURN NEXT;
+
+    FOR g IN SELECT r.* FROM session_guard.guard AS r WHERE r.detached_at IS NULL ORDER BY r.name LOOP
+        guard := g.name; remedy := NULL;
+        relid := session_guard.locate(g);
+        opened := session_guard.open_guard(coalesce(relid, 0));
+        check_name := 'table';
+        IF relid IS NULL OR opened.failure IS NOT NULL THEN
+            ok := false;
+            problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE opened.failure END;
+            remedy := substring(problems[4] FROM '(?:run|by): (.*)$');
+            detail := problems[2] || CASE WHEN remedy IS NULL THEN '. ' || problems[4] ELSE '' END;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        g := opened.g;
+        name := session_guard.shown(relid);
+        ok := name = format('%I.%I', g.schema_name, g.table_name);
+        detail := CASE WHEN ok THEN 'guarding ' || name ELSE format('%I.%I has been renamed to %s', g.schema_name, g.table_name, name) END;
+        remedy := CASE WHEN NOT ok THEN format('SELECT session_guard.reconcile(%L);', name) END;
+        RETURN NEXT;
+
+        check_name := 'armed';
+        -- A role that does not own the table cannot have its triggers fire for a replica, too.
+        SELECT pg_has_role(session_guard.owner(), c.relowner, 'USAGE') INTO may_be_always FROM pg_class AS c WHERE c.oid = relid;
+        problems := opened.problems || CASE WHEN may_be_always THEN '{}'::text[] ELSE ARRAY(SELECT format('trigger %s is not ENABLE ALWAYS, which only the table''s owner can change', t.tgname)
+            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = 'session_guard.stamp()'::regprocedure AND t.tgenabled = 'O' ORDER BY t.tgname) END;
+        ok := problems = '{}'; detail := 'all triggers are in place'; remedy := NULL;
+        IF ok THEN
+            RETURN NEXT;
+        END IF;
+        FOREACH problem IN ARRAY problems LOOP
+            detail := problem; remedy := CASE WHEN may_be_always THEN format('SELECT session_guard.reconcile(%L);', name) END;
+            RETURN NEXT;
+        END LOOP;
+
+        check_name := 'unwatched_changes'; ok := true; detail := 'none'; remedy := NULL;
+        SELECT max(u.noticed_at) INTO noticed FROM session_guard.unwatched AS u WHERE u.guard = g.name;
+        IF EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = ''
+                AND session_guard.triggers_in(t.state) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}'))) THEN
+            ok := false; detail := 'triggers were changed, maybe back and forth: accounts that were disabled and enabled again meanwhile may have sessions';
+            remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
+        ELSIF noticed > coalesce((SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = g.name), '-infinity') THEN
+            ok := false; detail := 'accounts that were disabled and enabled again while triggers were missing may have sessions';
+            remedy := format('SELECT session_guard.revoke_all_sessions(%L);', name);
+        END IF;
+        RETURN NEXT;
+
+        check_name := 'epochs_ahead';
+        SELECT count(*) INTO count FROM (SELECT e.epoch FROM session_guard.epoch AS e WHERE e.guard = g.name UNION ALL
+            SELECT e.epoch FROM session_guard.guard_epoch AS e WHERE e.guard = g.name) AS a WHERE a.epoch > clock_timestamp() + margin + interval '1 min';
+        ok := count = 0; detail := format('epochs that lie ahead of the clock: %s', count);
+        remedy := CASE WHEN NOT ok THEN format(lower, 'epoch', soon, format('guard OPERATOR(pg_catalog.=) %L::pg_catalog.text AND ', g.name)) || ' '
+            || format(lower, 'guard_epoch', soon, format('guard OPERATOR(pg_catalog.=) %L::pg_catalog.text AND ', g.name)) END;
+        RETURN NEXT;
+
+        check_name := 'unique_index'; ok := session_guard.is_unique(relid, g.id_column);
+        detail := CASE WHEN ok THEN format('column %I has a unique index', g.id_column) ELSE format('column %I has no usable unique index: each call reads the whole table', g.id_column) END;
+        remedy := CASE WHEN NOT ok THEN format('CREATE UNIQUE INDEX ON %s (%I);', name, g.id_column) END;
+        RETURN NEXT;
+
+        check_name := 'disabled_accounts'; count := 0; remedy := NULL;
+        IF g.active_when <> 'future' THEN
+            EXECUTE format('SELECT pg_catalog.count(*) FROM ONLY %s AS u WHERE u.%I IS NOT NULL AND NOT %s AND NOT EXISTS (SELECT FROM session_guard.epoch AS e
+                WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) AND e.guard OPERATOR(pg_catalog.=) $2)',
+                name, g.id_column, session_guard.active_sql(g.active_when, opened.status_type, format('u.%I', g.active_column))) INTO count USING clock_timestamp(), g.name;
+        END IF;
+        ok := count = 0; detail := format('disabled accounts without an epoch: %s', count);
+        remedy := CASE WHEN NOT ok THEN format('SELECT session_guard.reconcile(%L);', name) END;
+        RETURN NEXT;
+
+        check_name := 'status_values'; problems := session_guard.unknown_values(g.active_when, opened.status_type); remedy := NULL;
+        ok := problems = '{}';
+        detail := CASE WHEN ok THEN 'active while ' || g.active_when ELSE format('active_when lists what the column cannot be: %s. Call session_guard.attach with active_when => the values for which accounts are active now.',
+            array_to_string(problems, ', ')) END;
+        RETURN NEXT;
+
+        check_name := 'watch';
+        FOR w IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = g.name ORDER BY r.schema_name, r.table_name LOOP
+            relid := session_guard.locate_watch(w);
+            now_named := CASE WHEN relid IS NOT NULL THEN session_guard.watch_with_current_names(w, relid) END;
+            problem := session_guard.shown(relid);
+            problems := CASE WHEN relid IS NULL THEN ARRAY[format('watched table %I.%I is gone. Create or restore the table and call session_guard.watch. '
+                    'If it is not wanted any more, the extension''s owner deletes its row of session_guard.watch.', w.schema_name, w.table_name)]
+                WHEN session_guard.watch_failure(relid, now_named) IS NOT NULL THEN ARRAY[(session_guard.watch_failure(relid, now_named))[2]]
+                ELSE ARRAY(SELECT format('%s: %s', problem, p.text) FROM unnest(session_guard.watch_problems(relid, now_named)) AS p (text))
+                  || CASE WHEN problem <> format('%I.%I', w.schema_name, w.table_name) THEN ARRAY[format('%I.%I has been renamed to %s', w.schema_name, w.table_name, problem)] ELSE '{}' END
+                  || ARRAY(SELECT format('%s: %I is %I now', problem, o.name, n.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS o (name, n)
+                        JOIN unnest(ARRAY[now_named.user_id_column] || now_named.columns) WITH ORDINALITY AS n (name, n) ON n.n = o.n AND n.name <> o.name) END;
+            ok := problems = '{}'; detail := 'watching ' || problem; remedy := NULL;
+            IF ok THEN
+                RETURN NEXT;
+            END IF;
+            FOREACH problem IN ARRAY problems LOOP
+                detail := problem;
+                remedy := CASE WHEN relid IS NOT NULL AND session_guard.watch_failure(relid, now_named) IS NULL THEN format('SELECT session_guard.watch(%L, %L, %s, users => %L);',
+                    session_guard.shown(relid), now_named.user_id_column, CASE WHEN now_named.columns IS NULL THEN 'NULL' ELSE format('ARRAY[%s]::pg_catalog.name[]',
+                        (SELECT string_agg(quote_literal(u.name), ', ' ORDER BY u.n) FROM unnest(now_named.columns) WITH ORDINALITY AS u (name, n))) END, name) END;
+                RETURN NEXT;
+            END LOOP;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- In the schema where they are, or at first in the first one of the search_path.
+SELECT session_guard.make_app_functions(coalesce(
+    (SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE n.oid OPERATOR(pg_catalog.=) session_guard.app_schema()), pg_catalog.current_schema()));
