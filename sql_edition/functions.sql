@@ -200,8 +200,12 @@ END $$;
 CREATE OR REPLACE FUNCTION session_guard.forget_login(of_guard text, key text) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND (key IS NULL OR p.user_id = key)
-        AND p.related IS NULL AND p.unless_past IS NULL;
+    IF key IS NULL THEN
+        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.related IS NULL AND p.unless_past IS NULL;
+    ELSE
+        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.user_id = key
+            AND p.related IS NULL AND p.unless_past IS NULL;
+    END IF;
     RETURN FOUND;
 END $$;
 
@@ -1207,17 +1211,24 @@ END $$;
 
 -- What a transaction stamps when it commits: users of watched tables, and accounts that have expired before a later time
 -- is committed. In the order of their keys, so that no two transactions wait for one another; logins wait until it ends.
+-- Of a guard with more users than that, everybody, as the library does.
 CREATE OR REPLACE FUNCTION session_guard.stamp_pending() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE p record; opened record; account record; id text;
+DECLARE p record; opened record; account record; id text; max_users CONSTANT bigint := 250000;
 BEGIN
-    IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id()) THEN
+    -- The first call does all.
+    IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.id = NEW.id) THEN
         RETURN NULL;
     END IF;
     LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
-    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() RETURNING q.*)
-        SELECT t.guard, t.user_id, (array_agg(t.related ORDER BY t.id) FILTER (WHERE t.related IS NOT NULL))[1] AS related, min(t.unless_past) AS unless_past
-        FROM (SELECT taken.* FROM taken) AS t GROUP BY t.guard, t.user_id ORDER BY t.guard, t.user_id COLLATE "C" NULLS FIRST
+    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() RETURNING q.*),
+        users AS (SELECT t.guard, t.user_id, (array_agg(t.related ORDER BY t.id) FILTER (WHERE t.related IS NOT NULL))[1] AS related, min(t.unless_past) AS unless_past
+            FROM (SELECT taken.* FROM taken) AS t GROUP BY t.guard, t.user_id),
+        many AS (SELECT u.guard, min(u.related) AS related FROM users AS u WHERE u.related IS NOT NULL GROUP BY u.guard HAVING count(*) > max_users)
+        SELECT m.guard, NULL AS user_id, m.related, NULL AS unless_past FROM many AS m
+        UNION ALL SELECT u.guard, u.user_id, u.related, u.unless_past FROM users AS u
+        WHERE u.related IS NULL OR u.user_id IS NULL OR NOT EXISTS (SELECT FROM many AS m WHERE m.guard = u.guard)
+        ORDER BY 1, 2 NULLS FIRST
     LOOP
         IF p.user_id IS NULL THEN
             PERFORM session_guard.stamp_guard(p.guard, 'related:' || p.related);

@@ -5,7 +5,7 @@ ALTER TABLE session_guard.policy ADD COLUMN in_old_snapshot text NOT NULL DEFAUL
 COMMENT ON COLUMN session_guard.policy.in_old_snapshot IS 'in REPEATABLE READ and SERIALIZABLE, where what was disabled since the transaction began cannot be seen: answer, by what the transaction sees; raise, give no answer';
 
 CREATE TABLE session_guard.pending (
-    id             bigint GENERATED ALWAYS AS IDENTITY,
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     guard          text COLLATE pg_catalog."C" NOT NULL,
     user_id        text COLLATE pg_catalog."C",
