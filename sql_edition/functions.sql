@@ -462,12 +462,13 @@ BEGIN
             FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 ORDER BY t.tgname LIMIT 1);
 END $$;
 
--- Table, owner, triggers and columns, as they were when attach looked last. While this is the same, so is all else.
+-- Table, owner, triggers and columns, as they were when attach looked last. While this is the same, so is all else: what a
+-- transaction does after it has called attach leaves xmin as it is, and can only enable, disable or rename a trigger.
 CREATE OR REPLACE FUNCTION session_guard.state_of(relid oid, function regprocedure, columns name[]) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT concat_ws(' ', c.oid, c.relowner, c.relkind, c.relam) FROM pg_class AS c WHERE c.oid = relid)
-        || (SELECT coalesce(string_agg(concat(' ', t.oid, '/', t.xmin, '/', t.tgname), '' ORDER BY t.tgname), '')
+        || (SELECT coalesce(string_agg(concat(' ', t.oid, '/', t.xmin, '/', t.tgenabled, '/', t.tgname), '' ORDER BY t.tgname), '')
             FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function)
         || (SELECT coalesce(string_agg(concat(' ', a.attnum, ':', a.atttypid), '' ORDER BY array_position(columns, a.attname)), '')
             FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = ANY (columns) AND a.attnum > 0);
@@ -850,43 +851,51 @@ BEGIN
         HINT = format('To put the triggers back and to stamp who was disabled meanwhile, run: SELECT session_guard.reconcile(%L);', session_guard.shown(relid));
 END $$;
 
--- The verdict. Each step sees what is committed when it begins, at READ COMMITTED: the account is read before its epoch,
--- so that what is stamped in between makes the answer stricter.
-CREATE OR REPLACE FUNCTION session_guard.verdict(users oid, user_id text, login timestamptz) RETURNS text
+-- The verdict. Each step sees what is committed when it begins, at READ COMMITTED: the account is read with its epoch, or
+-- before it, so that what is stamped in between makes the answer stricter.
+CREATE OR REPLACE FUNCTION session_guard.verdict_template(users oid, user_id text, login timestamptz) RETURNS text
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+<<this>>
 DECLARE
-    opened record; account record; policy session_guard.policy := session_guard.current_policy();
-    id text; epoch timestamptz; clock timestamptz;
+    policy session_guard.policy; opened record; account record; clock timestamptz;
+    id text; is_known boolean; is_active boolean; at timestamptz; epoch timestamptz; max_age interval;
 BEGIN
-    PERFORM session_guard.check_snapshot(policy);
-    opened := session_guard.open_guard(users);
-    IF opened.failure IS NOT NULL THEN
-        PERFORM session_guard.raise_failure(opened.failure);
-    ELSIF opened.problems <> '{}' THEN
-        PERFORM session_guard.warn_disarmed(opened.g, opened.relid, opened.problems);
-        IF policy.when_disarmed <> 'live' THEN
-            RETURN 'disarmed';
+    -- BRANCHES
+    IF is_known IS NULL THEN
+        policy := session_guard.current_policy();
+        PERFORM session_guard.check_snapshot(policy);
+        opened := session_guard.open_guard(users);
+        IF opened.failure IS NOT NULL THEN
+            PERFORM session_guard.raise_failure(opened.failure);
+        ELSIF opened.problems <> '{}' THEN
+            PERFORM session_guard.warn_disarmed(opened.g, opened.relid, opened.problems);
+            IF policy.when_disarmed <> 'live' THEN
+                RETURN 'disarmed';
+            END IF;
         END IF;
+        id := session_guard.id_in(user_id, opened.id_type);
+        IF id IS NULL THEN
+            RETURN 'unknown_user';
+        END IF;
+        account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
+        is_known := account.is_known;
+        is_active := account.is_active;
+        max_age := (opened.g).max_session_age;
+        epoch := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
     END IF;
-    id := session_guard.id_in(user_id, opened.id_type);
-    IF id IS NULL THEN
+    IF NOT is_known THEN
         RETURN 'unknown_user';
-    END IF;
-    account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
-    IF NOT account.is_known THEN
-        RETURN 'unknown_user';
-    ELSIF NOT account.is_active THEN
+    ELSIF NOT is_active THEN
         RETURN 'disabled';
     END IF;
-    epoch := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
     clock := clock_timestamp();
     login := coalesce(login, '-infinity');
     IF login < epoch OR epoch IS NOT NULL AND login = '-infinity' OR epoch = 'infinity' THEN
         RETURN 'revoked';
-    ELSIF session_guard.is_older(login, (opened.g).max_session_age, clock) THEN
+    ELSIF max_age IS NOT NULL AND session_guard.is_older(login, max_age, clock) THEN
         RETURN 'expired';
     ELSIF login > clock + policy.future_login_tolerance
-          AND NOT (login IS NOT DISTINCT FROM epoch AND session_guard.is_given_out(login, (opened.g).max_session_age, policy.stamp_margin, clock)) THEN
+          AND NOT (login IS NOT DISTINCT FROM epoch AND session_guard.is_given_out(login, max_age, policy.stamp_margin, clock)) THEN
         RETURN 'login_in_future';
     END IF;
     RETURN 'valid';
@@ -1127,94 +1136,115 @@ BEGIN
 END $$;
 
 -- Called by the four triggers of a users table.
-CREATE OR REPLACE FUNCTION session_guard.stamp() RETURNS trigger
+CREATE OR REPLACE FUNCTION session_guard.stamp_template() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    opened record; r record; g session_guard.guard; policy session_guard.policy;
-    floor timestamptz; clock timestamptz; was boolean; is_now boolean; why text;
+    opened record; r record; g session_guard.guard; policy session_guard.policy; floor timestamptz; clock timestamptz; why text;
+    guard_name text; form text; old_key text; new_key text; status_changed boolean; changed_column text;
+    -- Whether the account was active and is; for a guard that goes by time, the two times.
+    was boolean; is_now boolean; was_at timestamptz; now_at timestamptz;
 BEGIN
     IF TG_WHEN <> 'AFTER' OR (TG_LEVEL = 'ROW') = (TG_OP = 'TRUNCATE') THEN
         RAISE EXCEPTION USING ERRCODE = '39P01', MESSAGE = format('trigger %I of table %s was not made by session_guard.attach', TG_NAME, session_guard.shown(TG_RELID)),
             HINT = format('To remove it, run: DROP TRIGGER %I ON %s;', TG_NAME, session_guard.shown(TG_RELID));
     END IF;
-    opened := session_guard.open_guard(TG_RELID);
-    g := opened.g;
-    IF opened.failure[1] <> '42702' OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
-        -- While a dump is restored, accounts may come before the guard's row: they have no session yet.
-        IF opened.failure[1] <> '42704' OR TG_OP <> 'INSERT' THEN
-            PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], opened.failure);
+    -- BRANCHES
+    IF guard_name IS NULL THEN
+        opened := session_guard.open_guard(TG_RELID);
+        g := opened.g;
+        IF opened.failure[1] <> '42702' OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
+            -- While a dump is restored, accounts may come before the guard's row: they have no session yet.
+            IF opened.failure[1] <> '42704' OR TG_OP <> 'INSERT' THEN
+                PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], opened.failure);
+            END IF;
+            RETURN NULL;
         END IF;
-        RETURN NULL;
+        guard_name := g.name;
+        form := g.active_when;
+        IF TG_OP IN ('UPDATE', 'DELETE') THEN
+            EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text)', g.id_column) INTO old_key USING OLD;
+        END IF;
+        IF TG_OP IN ('UPDATE', 'INSERT') THEN
+            EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text)', g.id_column) INTO new_key USING NEW;
+        END IF;
+        IF TG_OP = 'UPDATE' THEN
+            EXECUTE format('SELECT %1$s AS was, %2$s AS is_now, pg_catalog.record_image_ne(ROW(($1).%3$I), ROW(($2).%3$I)) AS status_changed, %4$s AS changed_column',
+                session_guard.status_sql(form, opened.status_type, format('($1).%I', g.active_column)), session_guard.status_sql(form, opened.status_type, format('($2).%I', g.active_column)),
+                g.active_column, session_guard.changed_column_sql(g.revoke_on, '($1).%1$I', '($2).%1$I')) INTO r USING OLD, NEW;
+            status_changed := r.status_changed;
+            changed_column := r.changed_column;
+            IF session_guard.goes_by_time(form) THEN
+                was_at := r.was;
+                now_at := r.is_now;
+            ELSE
+                was := r.was;
+                is_now := r.is_now;
+            END IF;
+        END IF;
     END IF;
+
     IF TG_OP = 'TRUNCATE' THEN
-        PERFORM session_guard.stamp_guard(g.name, 'truncated');
+        PERFORM session_guard.stamp_guard(guard_name, 'truncated');
         RETURN NULL;
     ELSIF TG_OP = 'INSERT' THEN
-        EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text) AS key', g.id_column) INTO r USING NEW;
-        IF EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.user_id = r.key AND e.guard = g.name) THEN
-            PERFORM session_guard.stamp_user(g.name, r.key, 'recreated');
+        IF EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.user_id = new_key AND e.guard = guard_name) THEN
+            PERFORM session_guard.stamp_user(guard_name, new_key, 'recreated');
         END IF;
         RETURN NULL;
     ELSIF TG_OP = 'DELETE' THEN
-        EXECUTE format('SELECT session_guard.key_of(($1).%I::pg_catalog.text) AS key', g.id_column) INTO r USING OLD;
-        IF r.key IS NOT NULL THEN
-            PERFORM session_guard.stamp_user(g.name, r.key, 'deleted');
+        IF old_key IS NOT NULL THEN
+            PERFORM session_guard.stamp_user(guard_name, old_key, 'deleted');
         END IF;
         RETURN NULL;
-    END IF;
-
-    EXECUTE format('SELECT session_guard.key_of(($1).%1$I::pg_catalog.text) AS old_key, session_guard.key_of(($2).%1$I::pg_catalog.text) AS new_key, '
-            '%2$s AS was, %3$s AS is_now, pg_catalog.record_image_ne(ROW(($1).%4$I), ROW(($2).%4$I)) AS status_changed, %5$s AS changed_column',
-        g.id_column, session_guard.status_sql(g.active_when, opened.status_type, format('($1).%I', g.active_column)),
-        session_guard.status_sql(g.active_when, opened.status_type, format('($2).%I', g.active_column)), g.active_column,
-        (SELECT coalesce('CASE ' || string_agg(format('WHEN pg_catalog.record_image_ne(ROW(($1).%1$I), ROW(($2).%1$I)) THEN %1$L', o.name), ' ' ORDER BY o.n) || ' END', 'NULL::pg_catalog.text')
-         FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)))
-    INTO r USING OLD, NEW;
-    IF r.old_key IS DISTINCT FROM r.new_key THEN
+    ELSIF old_key IS DISTINCT FROM new_key THEN
         -- A login that was given out at the old id's epoch, ahead of the clock, must not count for the new id.
-        IF r.old_key IS NOT NULL THEN
-            floor := session_guard.stamp_user(g.name, r.old_key, 'id_changed');
+        IF old_key IS NOT NULL THEN
+            floor := session_guard.stamp_user(guard_name, old_key, 'id_changed');
         END IF;
-        IF r.new_key IS NOT NULL THEN
-            PERFORM session_guard.stamp_user(g.name, r.new_key, 'id_changed', floor => floor);
+        IF new_key IS NOT NULL THEN
+            PERFORM session_guard.stamp_user(guard_name, new_key, 'id_changed', floor => floor);
         END IF;
         RETURN NULL;
-    ELSIF r.new_key IS NULL THEN
+    ELSIF new_key IS NULL THEN
         RETURN NULL;
     END IF;
-    why := CASE WHEN r.changed_column IS NOT NULL THEN 'column:' || r.changed_column WHEN NOT r.status_changed THEN 'changed' END;
-    IF session_guard.goes_by_time(g.active_when) THEN
+    why := CASE WHEN changed_column IS NOT NULL THEN 'column:' || changed_column WHEN NOT status_changed THEN 'changed' END;
+    IF form IN ('past', 'future') THEN
         clock := clock_timestamp();
-        was := session_guard.is_active_at(g.active_when, r.was, clock);
-        is_now := session_guard.is_active_at(g.active_when, r.is_now, clock);
-    ELSE
-        was := r.was;
-        is_now := r.is_now;
+        was := session_guard.is_active_at(form, was_at, clock);
+        is_now := session_guard.is_active_at(form, now_at, clock);
     END IF;
     IF was <> is_now THEN
         why := CASE WHEN is_now THEN 'enabled' ELSE 'disabled' END;
     END IF;
     IF why IS NOT NULL THEN
-        PERFORM session_guard.stamp_user(g.name, r.new_key, why);
+        PERFORM session_guard.stamp_user(guard_name, new_key, why);
     END IF;
-    IF session_guard.goes_by_time(g.active_when) AND was AND is_now THEN
+    IF form IN ('past', 'future') AND was AND is_now THEN
         policy := session_guard.current_policy();
-        IF g.active_when = 'past' AND r.was > '-infinity' AND coalesce(r.is_now < r.was, true) THEN
-            PERFORM session_guard.keep_end_of_ban(g.name, r.new_key, r.was + policy.stamp_margin);
-        ELSIF g.active_when = 'future' AND r.was < 'infinity' AND coalesce(r.is_now > r.was, true) THEN
+        IF form = 'past' AND was_at > '-infinity' AND coalesce(now_at < was_at, true) THEN
+            PERFORM session_guard.keep_end_of_ban(guard_name, new_key, was_at + policy.stamp_margin);
+        ELSIF form = 'future' AND was_at < 'infinity' AND coalesce(now_at > was_at, true) THEN
             -- If that time passes before this commits, the account was not active meanwhile.
-            INSERT INTO session_guard.pending (guard, user_id, unless_past) VALUES (g.name, r.new_key, r.was);
+            INSERT INTO session_guard.pending (guard, user_id, unless_past) VALUES (guard_name, new_key, was_at);
         END IF;
     END IF;
     RETURN NULL;
 END $$;
+
+-- The first of the columns that has changed, as SQL; old and new are formats of a column.
+CREATE OR REPLACE FUNCTION session_guard.changed_column_sql(columns name[], old text, new text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce('CASE ' || string_agg(format('WHEN pg_catalog.record_image_ne(ROW(%s), ROW(%s)) THEN %L', format(old, o.name), format(new, o.name), o.name), ' ' ORDER BY o.n) || ' END',
+        'NULL::pg_catalog.text') FROM unnest(columns) WITH ORDINALITY AS o (name, n)
+$$;
 
 -- What a transaction stamps when it commits: users of watched tables, and accounts that have expired before a later time
 -- is committed. In the order of their keys, so that no two transactions wait for one another; logins wait until it ends.
 -- Of a guard with more users than that, everybody, as the library does.
 CREATE OR REPLACE FUNCTION session_guard.stamp_pending() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE p record; opened record; account record; id text; max_users CONSTANT bigint := 250000;
+DECLARE p record; opened record; opened_for text; is_there boolean; account record; id text; max_users CONSTANT bigint := 250000;
 BEGIN
     -- The first call does all.
     IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.id = NEW.id) THEN
@@ -1233,10 +1263,14 @@ BEGIN
         IF p.user_id IS NULL THEN
             PERFORM session_guard.stamp_guard(p.guard, 'related:' || p.related);
         ELSIF p.related IS NOT NULL THEN
-            SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g
-            WHERE r.name = p.guard;
+            IF opened_for IS DISTINCT FROM p.guard THEN
+                opened_for := p.guard;
+                SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g
+                WHERE r.name = p.guard;
+                is_there := FOUND;
+            END IF;
             -- A guard that was forgotten has no epochs.
-            CONTINUE WHEN NOT FOUND;
+            CONTINUE WHEN NOT is_there;
             -- An id that no account has needs no epoch. Of a guard that cannot be read, nobody knows.
             id := CASE WHEN opened.failure IS NULL THEN session_guard.id_in(p.user_id, opened.id_type) ELSE p.user_id END;
             IF id IS NOT NULL AND opened.failure IS NULL THEN
@@ -1553,6 +1587,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM session_guard.repair_watches(wanted.name);
+    PERFORM session_guard.write_functions();
     RETURN stamped;
 END $$;
 
@@ -1598,6 +1633,7 @@ BEGIN
             WHERE c.oid = coalesce(to_regclass(format('%I.%I', r.schema_name, r.table_name)), users))
         WHERE r.name = g.name;
     END IF;
+    PERFORM session_guard.write_functions();
     IF g.is_default AND g.detached_at IS NULL AND EXISTS (SELECT FROM session_guard.guard AS r WHERE r.detached_at IS NULL) THEN
         RAISE NOTICE 'calls that name no table are refused until there is a default guard again';
     END IF;
@@ -1636,34 +1672,44 @@ END $$;
 -- Watched tables.
 
 -- Called by the triggers of a watched table: notes whom to stamp at COMMIT.
-CREATE OR REPLACE FUNCTION session_guard.stamp_related() RETURNS trigger
+CREATE OR REPLACE FUNCTION session_guard.stamp_related_template() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE w session_guard.watch; failure text[]; users text[];
+DECLARE w session_guard.watch; failure text[]; guard_name text; users text[]; key text;
 BEGIN
-    SELECT r.* INTO w FROM session_guard.watch AS r JOIN session_guard.guard AS g ON g.name = r.guard AND g.detached_at IS NULL
-    WHERE r.guard = TG_ARGV[0] AND r.name = TG_ARGV[1];
-    IF NOT FOUND THEN
-        IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = TG_ARGV[0]) THEN
-            PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], ARRAY['42704', format('table %s is not watched', session_guard.shown(TG_RELID)), NULL,
-                'The watched tables are listed by: SELECT schema_name, table_name FROM session_guard.watch;']);
+    -- BRANCHES
+    IF guard_name IS NULL THEN
+        SELECT r.* INTO w FROM session_guard.watch AS r JOIN session_guard.guard AS g ON g.name = r.guard AND g.detached_at IS NULL
+        WHERE r.guard = TG_ARGV[0] AND r.name = TG_ARGV[1];
+        IF NOT FOUND THEN
+            IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = TG_ARGV[0]) THEN
+                PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], ARRAY['42704', format('table %s is not watched', session_guard.shown(TG_RELID)), NULL,
+                    'The watched tables are listed by: SELECT schema_name, table_name FROM session_guard.watch;']);
+            END IF;
+            RETURN NULL;
         END IF;
-        RETURN NULL;
-    ELSIF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO session_guard.pending (guard, related) VALUES (w.guard, TG_TABLE_NAME);
+        guard_name := w.guard;
+        IF TG_OP <> 'TRUNCATE' THEN
+            w := session_guard.watch_with_current_names(w, TG_RELID);
+            failure := session_guard.id_column_failure(TG_RELID, w.user_id_column);
+            IF failure IS NOT NULL THEN
+                PERFORM session_guard.note_broken(TG_RELID, guard_name, failure);
+                RETURN NULL;
+            END IF;
+            EXECUTE format('SELECT ARRAY[%s]', concat_ws(', ', CASE WHEN TG_OP <> 'INSERT' THEN format('($1).%I::pg_catalog.text', w.user_id_column) END,
+                CASE WHEN TG_OP <> 'DELETE' THEN format('($2).%I::pg_catalog.text', w.user_id_column) END)) INTO users USING OLD, NEW;
+        END IF;
+    END IF;
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO session_guard.pending (guard, related) VALUES (guard_name, TG_TABLE_NAME);
         RETURN NULL;
     END IF;
-    w := session_guard.watch_with_current_names(w, TG_RELID);
-    failure := session_guard.id_column_failure(TG_RELID, w.user_id_column);
-    IF failure IS NOT NULL THEN
-        PERFORM session_guard.note_broken(TG_RELID, w.guard, failure);
-        RETURN NULL;
-    END IF;
-    EXECUTE format('SELECT ARRAY[%s]', concat_ws(', ', CASE WHEN TG_OP <> 'INSERT' THEN format('($1).%I::pg_catalog.text', w.user_id_column) END,
-        CASE WHEN TG_OP <> 'DELETE' THEN format('($2).%I::pg_catalog.text', w.user_id_column) END)) INTO users USING OLD, NEW;
-    INSERT INTO session_guard.pending (guard, user_id, related)
-    SELECT DISTINCT w.guard, session_guard.key_of(u.id), TG_TABLE_NAME FROM unnest(users) AS u (id)
-    WHERE u.id IS NOT NULL AND NOT EXISTS (SELECT FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = w.guard
-        AND p.user_id = session_guard.key_of(u.id) AND p.related IS NOT NULL);
+    FOREACH key IN ARRAY users LOOP
+        key := session_guard.key_of(key);
+        IF key IS NOT NULL AND NOT EXISTS (SELECT FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = guard_name
+            AND p.user_id = key AND p.related IS NOT NULL) THEN
+            INSERT INTO session_guard.pending (guard, user_id, related) VALUES (guard_name, key, TG_TABLE_NAME);
+        END IF;
+    END LOOP;
     RETURN NULL;
 END $$;
 
@@ -1686,11 +1732,12 @@ CREATE OR REPLACE FUNCTION session_guard.watch_clause(relid oid, w session_guard
 $$;
 
 CREATE OR REPLACE FUNCTION session_guard.locate_watch(w session_guard.watch) RETURNS oid
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'session_guard.stamp_related()'::regprocedure
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce((SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'session_guard.stamp_related()'::regprocedure
             AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || '\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || '\x00'::bytea ORDER BY t.oid LIMIT 1),
-        (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')))
-$$;
+        (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')));
+END $$;
 
 -- Why the columns of a watch cannot be compared, NULL if they can.
 CREATE OR REPLACE FUNCTION session_guard.watch_failure(relid oid, w session_guard.watch) RETURNS text[]
@@ -1703,10 +1750,11 @@ $$;
 
 -- Why the triggers of a watch are not in place.
 CREATE OR REPLACE FUNCTION session_guard.watch_problems(relid oid, w session_guard.watch) RETURNS text[]
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT session_guard.trigger_problems(relid, 'session_guard.stamp_related()', 'session_guard_related_', ARRAY[w.guard, w.name], session_guard.watch_clause(relid, w),
-        (SELECT pg_has_role(session_guard.owner(), c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid))
-$$;
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN session_guard.trigger_problems(relid, 'session_guard.stamp_related()', 'session_guard_related_', ARRAY[w.guard, w.name], session_guard.watch_clause(relid, w),
+        (SELECT pg_has_role(session_guard.owner(), c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid));
+END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.put_watch(relid oid, w session_guard.watch) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -1763,6 +1811,7 @@ BEGIN
         DELETE FROM session_guard.watch AS r WHERE (r.schema_name, r.table_name) = (known.schema_name, known.table_name);
     END IF;
     PERFORM session_guard.put_watch(related, w);
+    PERFORM session_guard.write_functions();
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.unwatch(related regclass) RETURNS void
@@ -1780,6 +1829,7 @@ BEGIN
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(related));
     DELETE FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
     PERFORM session_guard.drop_triggers(related, function);
+    PERFORM session_guard.write_functions();
 END $$;
 
 -- Takes the triggers of a watch off; its row stays for the next attach.
@@ -1817,6 +1867,170 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+
+-- What attach and watch write.
+--
+-- verdict(), stamp() and stamp_related() are their templates with a branch for each guard or watch, whose statements name the
+-- table and its columns, so that their plans are kept. A branch first compares all that its text depends on: if it is not
+-- as it was when that was written, the template goes on without it.
+
+-- What must hold of the rows r_guard and r_class, as SQL. NULL while the guard is not as attach left it. STABLE: all that
+-- is read is of one moment.
+CREATE OR REPLACE FUNCTION session_guard.unchanged_sql(g session_guard.guard, relid oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c pg_class; stamp CONSTANT regprocedure := 'session_guard.stamp()'; columns CONSTANT name[] := ARRAY[g.id_column, g.active_column] || g.revoke_on;
+BEGIN
+    SELECT r.* INTO c FROM pg_class AS r WHERE r.oid = relid AND EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = ''
+        AND t.state = concat_ws('|', session_guard.state_of(relid, stamp, columns), session_guard.shown(relid), g.table_owner, g.active_when));
+    IF NOT FOUND OR (session_guard.open_guard(relid)).failure IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('r_guard.name = %L AND r_guard.detached_at IS NULL AND r_guard.max_session_age IS NOT DISTINCT FROM %L::interval
+              AND (r_guard.schema_name, r_guard.table_name, r_guard.table_owner, r_guard.id_column, r_guard.active_column, r_guard.active_when, r_guard.revoke_on) = (%L, %L, %L, %L, %L, %L, %L)
+              AND r_class.oid = %s AND to_regclass(%L) = r_class.oid AND (r_class.relowner, r_class.relkind, r_class.relam) = (%s, %L, %s)',
+            g.name, g.max_session_age, g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column, g.active_when, g.revoke_on,
+            relid, session_guard.shown(relid), c.relowner, c.relkind, c.relam)
+        || (SELECT format('
+              AND (SELECT count(*) = %s AND bool_and(%s) FROM pg_trigger AS r_trigger WHERE r_trigger.tgrelid = %s AND r_trigger.tgfoid = %s)',
+                count(*), string_agg(format('r_trigger.oid = %s AND r_trigger.xmin = %L AND r_trigger.tgenabled = %L', t.oid, t.xmin, t.tgenabled), ' OR ' ORDER BY t.oid), relid, stamp::oid)
+            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = stamp)
+        || (SELECT format('
+              AND (SELECT count(*) = %s FROM pg_attribute AS r_column WHERE r_column.attrelid = %s AND r_column.attnum = ANY (%L) AND (%s))',
+                count(*), relid, array_agg(a.attnum), string_agg(format('r_column.attnum = %s AND r_column.attname = %L AND r_column.atttypid = %s', a.attnum, a.attname, a.atttypid), ' OR ' ORDER BY a.attnum))
+            FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = ANY (columns) AND a.attnum > 0 AND NOT a.attisdropped);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.verdict_branch(g session_guard.guard, relid oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unchanged CONSTANT text := session_guard.unchanged_sql(g, relid); id_type regtype; status_type oid; by_time CONSTANT boolean := session_guard.goes_by_time(g.active_when);
+BEGIN
+    IF unchanged IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.id_column;
+    SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.active_column;
+    RETURN format('
+    IF users = %s%s THEN
+        SELECT r_policy.* INTO policy FROM session_guard.policy AS r_policy, session_guard.guard AS r_guard, pg_class AS r_class
+        WHERE %s%s
+        ORDER BY r_policy.set_at DESC LIMIT 1;
+        IF FOUND THEN
+            IF policy.in_old_snapshot <> ''answer'' THEN
+                PERFORM session_guard.check_snapshot(policy);
+            END IF;
+            id := %s;
+            IF id IS NULL THEN
+                RETURN ''unknown_user'';
+            END IF;
+            SELECT count(*) > 0, %s,
+                greatest((SELECT max(r_epoch.epoch) FROM session_guard.epoch AS r_epoch WHERE r_epoch.user_id = %s AND r_epoch.guard = %L),
+                         (SELECT r_epoch.epoch FROM session_guard.guard_epoch AS r_epoch WHERE r_epoch.guard = %8$L))
+            INTO is_known, %s, epoch
+            FROM (SELECT %s AS status FROM ONLY %s AS r_user WHERE r_user.%I = %s) AS r_account;
+            max_age := %L;%s
+        END IF;
+    END IF;',
+        relid, CASE WHEN g.is_default THEN ' OR users IS NULL' ELSE '' END,
+        unchanged, CASE WHEN g.is_default THEN ' AND r_guard.is_default' ELSE '' END,
+        -- What is written as the column writes it needs no look.
+        CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'user_id'
+             ELSE format('CASE WHEN user_id ~ %L THEN user_id ELSE session_guard.id_in(user_id, %s) END',
+                CASE id_type WHEN 'uuid'::regtype THEN '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' ELSE '^(0|-?[1-9][0-9]{0,17})$' END, id_type::oid) END,
+        CASE WHEN NOT by_time THEN 'bool_and(r_account.status)' WHEN g.active_when = 'past' THEN 'max(r_account.status)' ELSE 'min(r_account.status)' END,
+        CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'CASE WHEN octet_length(this.id) <= 1024 THEN this.id ELSE session_guard.key_of(this.id) END' ELSE 'this.id' END,
+        g.name, CASE WHEN by_time THEN 'at' ELSE 'is_active' END,
+        session_guard.status_sql(g.active_when, status_type, format('r_user.%I', g.active_column)), session_guard.shown(relid), g.id_column,
+        CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'this.id' WHEN id_type = 'uuid'::regtype THEN 'this.id::uuid' ELSE 'this.id::bigint' END,
+        g.max_session_age, CASE g.active_when WHEN 'past' THEN '
+            is_active := coalesce(at <= clock_timestamp(), true);
+            epoch := greatest(epoch, CASE WHEN at > ''-infinity'' THEN at + policy.stamp_margin END);'
+            WHEN 'future' THEN '
+            is_active := coalesce(at > clock_timestamp(), true);' ELSE '' END);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.stamp_branch(g session_guard.guard, relid oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unchanged CONSTANT text := session_guard.unchanged_sql(g, relid); id_type regtype; status_type oid; key text;
+BEGIN
+    IF unchanged IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.id_column;
+    SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.active_column;
+    key := CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'session_guard.key_of(%s.%I::text)' ELSE '%s.%I::text' END;
+    RETURN format('
+    IF TG_RELID = %s AND EXISTS (SELECT FROM session_guard.guard AS r_guard, pg_class AS r_class WHERE %s) THEN
+        guard_name := %L;
+        form := %L;
+        IF TG_OP IN (''UPDATE'', ''DELETE'') THEN
+            old_key := %s;
+        END IF;
+        IF TG_OP IN (''UPDATE'', ''INSERT'') THEN
+            new_key := %s;
+        END IF;
+        IF TG_OP = ''UPDATE'' THEN
+            %s := %s;
+            %s := %s;
+            status_changed := record_image_ne(ROW(OLD.%I), ROW(NEW.%11$I));
+            changed_column := %s;
+        END IF;
+    END IF;',
+        relid, unchanged, g.name, g.active_when, format(key, 'OLD', g.id_column), format(key, 'NEW', g.id_column),
+        CASE WHEN session_guard.goes_by_time(g.active_when) THEN 'was_at' ELSE 'was' END, session_guard.status_sql(g.active_when, status_type, format('OLD.%I', g.active_column)),
+        CASE WHEN session_guard.goes_by_time(g.active_when) THEN 'now_at' ELSE 'is_now' END, session_guard.status_sql(g.active_when, status_type, format('NEW.%I', g.active_column)),
+        g.active_column, session_guard.changed_column_sql(g.revoke_on, 'OLD.%I', 'NEW.%I'));
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.stamp_related_branch(w session_guard.watch, relid oid) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE a pg_attribute;
+BEGIN
+    SELECT r.* INTO a FROM pg_attribute AS r WHERE r.attrelid = relid AND r.attname = w.user_id_column AND r.attnum > 0 AND NOT r.attisdropped;
+    -- While the column has another name than it was watched by, which one is meant has to be looked up.
+    IF NOT FOUND OR session_guard.watch_with_current_names(w, relid) IS DISTINCT FROM w OR session_guard.id_column_failure(relid, w.user_id_column) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('
+    IF TG_RELID = %s AND TG_ARGV[0] = %L AND TG_ARGV[1] = %L AND EXISTS (SELECT FROM session_guard.watch AS r_watch, session_guard.guard AS r_guard, pg_attribute AS r_column
+            WHERE r_watch.guard = %2$L AND r_watch.name = %3$L AND r_watch.user_id_column = %L AND r_guard.name = %2$L AND r_guard.detached_at IS NULL
+              AND (r_column.attrelid, r_column.attnum, r_column.attname, r_column.atttypid) = (%1$s, %5$s, %4$L, %6$s)) THEN
+        guard_name := %2$L;
+        IF TG_OP = ''UPDATE'' THEN
+            users := ARRAY[OLD.%4$I::text, NEW.%4$I::text];
+        ELSIF TG_OP = ''INSERT'' THEN
+            users := ARRAY[NEW.%4$I::text];
+        ELSIF TG_OP = ''DELETE'' THEN
+            users := ARRAY[OLD.%4$I::text];
+        END IF;
+    END IF;', relid, w.guard, w.name, w.user_id_column, a.attnum, a.atttypid);
+END $$;
+
+-- Writes the functions anew. CREATE OR REPLACE keeps their owner.
+CREATE OR REPLACE FUNCTION session_guard.write_functions() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $do$
+DECLARE
+    written record;
+BEGIN
+    FOR written IN
+        SELECT f.signature, f.returns, CASE WHEN t.prosecdef THEN 'SECURITY DEFINER' ELSE 'SECURITY INVOKER' END AS rights, replace(t.prosrc, '-- BRANCHES', coalesce(f.branches, '')) AS body,
+            (SELECT o.prosrc FROM pg_proc AS o WHERE o.proname = split_part(f.signature, '(', 1) AND o.pronamespace = t.pronamespace) AS old_body
+        FROM (
+            SELECT 'verdict(users oid, user_id text, login timestamptz)', 'text', (SELECT string_agg(session_guard.verdict_branch(g, session_guard.locate(g)), '' ORDER BY g.name)
+                FROM session_guard.guard AS g WHERE g.detached_at IS NULL)
+            UNION ALL SELECT 'stamp()', 'trigger', (SELECT string_agg(session_guard.stamp_branch(g, session_guard.locate(g)), '' ORDER BY g.name)
+                FROM session_guard.guard AS g WHERE g.detached_at IS NULL)
+            UNION ALL SELECT 'stamp_related()', 'trigger', (SELECT string_agg(session_guard.stamp_related_branch(w, session_guard.locate_watch(w)), '' ORDER BY w.name)
+                FROM session_guard.watch AS w)) AS f (signature, returns, branches)
+        JOIN pg_proc AS t ON t.proname = split_part(f.signature, '(', 1) || '_template' AND t.pronamespace = 'session_guard'::regnamespace
+    LOOP
+        IF written.body IS DISTINCT FROM written.old_body THEN
+            EXECUTE format('CREATE OR REPLACE FUNCTION session_guard.%s RETURNS %s LANGUAGE plpgsql %s SET search_path = pg_catalog, pg_temp AS %L', written.signature, written.returns, written.rights, written.body);
+        END IF;
+    END LOOP;
+END $do$;
 
 -- Policies, rights, the record.
 
@@ -2113,6 +2327,9 @@ BEGIN
         END LOOP;
     END LOOP;
 END $$;
+
+-- With a branch for each guard that is there already.
+SELECT session_guard.write_functions();
 
 -- In the schema where they are, or at first in the first one of the search_path.
 SELECT session_guard.make_app_functions(coalesce(
