@@ -2023,7 +2023,7 @@ BEGIN
             UNION ALL SELECT 'stamp()', 'trigger', (SELECT string_agg(session_guard.stamp_branch(g, session_guard.locate(g)), '' ORDER BY g.name)
                 FROM session_guard.guard AS g WHERE g.detached_at IS NULL)
             UNION ALL SELECT 'stamp_related()', 'trigger', (SELECT string_agg(session_guard.stamp_related_branch(w, session_guard.locate_watch(w)), '' ORDER BY w.name)
-                FROM session_guard.watch AS w)) AS f (signature, returns, branches)
+                FROM session_guard.watch AS w JOIN session_guard.guard AS g ON g.name = w.guard AND g.detached_at IS NULL)) AS f (signature, returns, branches)
         JOIN pg_proc AS t ON t.proname = split_part(f.signature, '(', 1) || '_template' AND t.pronamespace = 'session_guard'::regnamespace
     LOOP
         IF written.body IS DISTINCT FROM written.old_body THEN
