@@ -1874,8 +1874,8 @@ END $$;
 -- table and its columns, so that their plans are kept. A branch first compares all that its text depends on: if it is not
 -- as it was when that was written, the template goes on without it.
 
--- What must hold of the rows r_guard and r_class, as SQL. NULL while the guard is not as attach left it. STABLE: all that
--- is read is of one moment.
+-- What must hold while the text that depends on it is right, as SQL. NULL while the guard is not as attach left it. STABLE:
+-- all that is read is of one moment.
 CREATE OR REPLACE FUNCTION session_guard.unchanged_sql(g session_guard.guard, relid oid) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -1886,18 +1886,21 @@ BEGIN
     IF NOT FOUND OR (session_guard.open_guard(relid)).failure IS NOT NULL THEN
         RETURN NULL;
     END IF;
-    RETURN format('r_guard.name = %L AND r_guard.detached_at IS NULL AND r_guard.max_session_age IS NOT DISTINCT FROM %L::interval
-              AND (r_guard.schema_name, r_guard.table_name, r_guard.table_owner, r_guard.id_column, r_guard.active_column, r_guard.active_when, r_guard.revoke_on) = (%L, %L, %L, %L, %L, %L, %L)
-              AND r_class.oid = %s AND to_regclass(%L) = r_class.oid AND (r_class.relowner, r_class.relkind, r_class.relam) = (%s, %L, %s)',
-            g.name, g.max_session_age, g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column, g.active_when, g.revoke_on,
-            relid, session_guard.shown(relid), c.relowner, c.relkind, c.relam)
+    -- To count ctid, no other column is fetched: half of the time goes into setting up what is read.
+    RETURN format('to_regclass(%L) = %s
+              AND EXISTS (SELECT FROM pg_class AS seen WHERE seen.oid = %2$s AND seen.relowner = %s AND seen.relkind = %L AND seen.relam = %s)
+              AND EXISTS (SELECT FROM session_guard.guard AS seen WHERE seen.name = %L AND seen.detached_at IS NULL AND seen.is_default = %L AND seen.max_session_age IS NOT DISTINCT FROM %L::interval
+                AND seen.schema_name = %L AND seen.table_name = %L AND seen.table_owner = %L AND seen.id_column = %L AND seen.active_column = %L AND seen.active_when = %L AND seen.revoke_on = %L)',
+            session_guard.shown(relid), relid, c.relowner, c.relkind, c.relam, g.name, g.is_default, g.max_session_age,
+            g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column, g.active_when, g.revoke_on)
         || (SELECT format('
-              AND (SELECT count(*) = %s AND bool_and(%s) FROM pg_trigger AS r_trigger WHERE r_trigger.tgrelid = %s AND r_trigger.tgfoid = %s)',
-                count(*), string_agg(format('r_trigger.oid = %s AND r_trigger.xmin = %L AND r_trigger.tgenabled = %L', t.oid, t.xmin, t.tgenabled), ' OR ' ORDER BY t.oid), relid, stamp::oid)
-            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = stamp)
+              AND (SELECT count(seen.ctid) = %s AND bool_and(%s) FROM pg_trigger AS seen WHERE seen.tgrelid = %s AND seen.tgfoid = %s)',
+                sum(t.count), string_agg(format('seen.oid = ANY (%L) AND seen.xmin = %L AND seen.tgenabled = %L', t.oids, t.xmin, t.tgenabled), ' OR '), relid, stamp::oid)
+            FROM (SELECT count(*) AS count, array_agg(m.oid ORDER BY m.oid) AS oids, m.xmin::text AS xmin, m.tgenabled FROM pg_trigger AS m
+                  WHERE m.tgrelid = relid AND m.tgfoid = stamp GROUP BY m.xmin::text, m.tgenabled) AS t)
         || (SELECT format('
-              AND (SELECT count(*) = %s FROM pg_attribute AS r_column WHERE r_column.attrelid = %s AND r_column.attnum = ANY (%L) AND (%s))',
-                count(*), relid, array_agg(a.attnum), string_agg(format('r_column.attnum = %s AND r_column.attname = %L AND r_column.atttypid = %s', a.attnum, a.attname, a.atttypid), ' OR ' ORDER BY a.attnum))
+              AND (SELECT count(seen.ctid) = %s FROM pg_attribute AS seen WHERE seen.attrelid = %s AND seen.attnum = ANY (%L) AND (%s))',
+                count(*), relid, array_agg(a.attnum), string_agg(format('seen.attnum = %s AND seen.attname = %L AND seen.atttypid = %s', a.attnum, a.attname, a.atttypid), ' OR ' ORDER BY a.attnum))
             FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = ANY (columns) AND a.attnum > 0 AND NOT a.attisdropped);
 END $$;
 
@@ -1913,8 +1916,8 @@ BEGIN
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.active_column;
     RETURN format('
     IF users = %s%s THEN
-        SELECT r_policy.* INTO policy FROM session_guard.policy AS r_policy, session_guard.guard AS r_guard, pg_class AS r_class
-        WHERE %s%s
+        SELECT r_policy.* INTO policy FROM session_guard.policy AS r_policy
+        WHERE %s
         ORDER BY r_policy.set_at DESC LIMIT 1;
         IF FOUND THEN
             IF policy.in_old_snapshot <> ''answer'' THEN
@@ -1924,16 +1927,16 @@ BEGIN
             IF id IS NULL THEN
                 RETURN ''unknown_user'';
             END IF;
-            SELECT count(*) > 0, %s,
+            SELECT count(r_account.place) > 0, %s,
                 greatest((SELECT max(r_epoch.epoch) FROM session_guard.epoch AS r_epoch WHERE r_epoch.user_id = %s AND r_epoch.guard = %L),
-                         (SELECT r_epoch.epoch FROM session_guard.guard_epoch AS r_epoch WHERE r_epoch.guard = %8$L))
+                         (SELECT r_epoch.epoch FROM session_guard.guard_epoch AS r_epoch WHERE r_epoch.guard = %7$L))
             INTO is_known, %s, epoch
-            FROM (SELECT %s AS status FROM ONLY %s AS r_user WHERE r_user.%I = %s) AS r_account;
+            FROM (SELECT %s AS status, r_user.ctid AS place FROM ONLY %s AS r_user WHERE r_user.%I = %s) AS r_account;
             max_age := %L;%s
         END IF;
     END IF;',
         relid, CASE WHEN g.is_default THEN ' OR users IS NULL' ELSE '' END,
-        unchanged, CASE WHEN g.is_default THEN ' AND r_guard.is_default' ELSE '' END,
+        unchanged,
         -- What is written as the column writes it needs no look.
         CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'user_id'
              ELSE format('CASE WHEN user_id ~ %L THEN user_id ELSE session_guard.id_in(user_id, %s) END',
@@ -1962,7 +1965,7 @@ BEGIN
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = g.active_column;
     key := CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'session_guard.key_of(%s.%I::text)' ELSE '%s.%I::text' END;
     RETURN format('
-    IF TG_RELID = %s AND EXISTS (SELECT FROM session_guard.guard AS r_guard, pg_class AS r_class WHERE %s) THEN
+    IF TG_RELID = %s AND (SELECT %s) THEN
         guard_name := %L;
         form := %L;
         IF TG_OP IN (''UPDATE'', ''DELETE'') THEN
