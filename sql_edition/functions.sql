@@ -201,10 +201,10 @@ CREATE OR REPLACE FUNCTION session_guard.forget_login(of_guard text, key text) R
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF key IS NULL THEN
-        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.related IS NULL AND p.unless_past IS NULL;
+        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL;
     ELSE
         DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.user_id = key
-            AND p.related IS NULL AND p.unless_past IS NULL;
+            AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL;
     END IF;
     RETURN FOUND;
 END $$;
@@ -216,6 +216,7 @@ DECLARE
     margin CONSTANT interval := session_guard.margin();
     stamped timestamptz;
 BEGIN
+    PERFORM session_guard.note_stored(of_guard, key, why NOT IN ('deleted', 'recreated'));
     -- Once a transaction and reason, unless a login may have come between.
     SELECT max(e.epoch) INTO stamped FROM session_guard.epoch AS e
     WHERE e.user_id = key AND e.guard = of_guard AND session_guard.is_own(e.xmin)
@@ -263,6 +264,7 @@ DECLARE
     stamped timestamptz;
 BEGIN
     LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
+    PERFORM session_guard.note_stored(of_guard, NULL, why <> 'truncated');
     SELECT g.epoch INTO stamped FROM session_guard.guard_epoch AS g
     WHERE g.guard = of_guard AND session_guard.is_own(g.xmin)
       AND g.epoch >= session_guard.next_epoch(clock_timestamp(), margin, NULL)
@@ -621,6 +623,22 @@ CREATE OR REPLACE FUNCTION session_guard.is_unique(relid oid, id_column name) RE
         WHERE i.indrelid = relid AND a.attname = id_column AND i.indisunique AND i.indimmediate AND i.indisvalid
           AND i.indisready AND i.indnkeyatts = 1 AND i.indpred IS NULL)
 $$;
+
+CREATE OR REPLACE FUNCTION session_guard.check_unique(relid oid, id_column name) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE others text;
+BEGIN
+    IF NOT session_guard.is_unique(relid, id_column) THEN
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) INTO others FROM pg_index AS i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        WHERE i.indrelid = relid AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts > 1 AND a.attname <> check_unique.id_column
+          AND EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = relid AND t.attname = check_unique.id_column AND t.attnum = ANY (i.indkey::int2[]));
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('column %I of table %s has no unique index of its own', id_column, session_guard.shown(relid)),
+            DETAIL = 'An id must name one account. A partial, deferred or multi-column index does not say that.',
+            HINT = CASE WHEN others IS NULL THEN format('If the column tells all accounts apart, run: CREATE UNIQUE INDEX ON %s (%I);', session_guard.shown(relid), id_column)
+                ELSE format('Only together with %s does the column tell all accounts apart. Guard a stored generated column that is made of both: see docs/tables.md of pg_session_guard.', others) END;
+    END IF;
+END $$;
 
 -- The numbers of the columns, as attach saw them on this very table.
 CREATE OR REPLACE FUNCTION session_guard.recorded_columns(g session_guard.guard, relid oid) RETURNS smallint[]
@@ -1250,8 +1268,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.id = NEW.id) THEN
         RETURN NULL;
     END IF;
-    LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
-    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() RETURNING q.*),
+    IF EXISTS (SELECT FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL) THEN
+        LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
+    END IF;
+    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL RETURNING q.*),
         users AS (SELECT t.guard, t.user_id, (array_agg(t.related ORDER BY t.id) FILTER (WHERE t.related IS NOT NULL))[1] AS related, min(t.unless_past) AS unless_past
             FROM (SELECT taken.* FROM taken) AS t GROUP BY t.guard, t.user_id),
         many AS (SELECT u.guard, min(u.related) AS related FROM users AS u WHERE u.related IS NOT NULL GROUP BY u.guard HAVING count(*) > max_users)
@@ -1284,6 +1304,7 @@ BEGIN
             PERFORM session_guard.stamp_user(p.guard, p.user_id, 'enabled', true);
         END IF;
     END LOOP;
+    PERFORM session_guard.end_stored();
     RETURN NULL;
 END $$;
 
@@ -1413,7 +1434,8 @@ BEGIN
                 epoch = CASE WHEN e.epoch OPERATOR(pg_catalog.<) $3 THEN $3 ELSE session_guard.next_epoch($1, ''0'', e.epoch) END
             WHERE $4 OR e.reason OPERATOR(pg_catalog.<>) ALL (ARRAY[''disabled'', ''backfill''])
             RETURNING e.user_id, e.epoch)
-        SELECT pg_catalog.count(*) FROM stamped AS s CROSS JOIN LATERAL session_guard.record_event($2, s.user_id, NULL, NULL, s.epoch, ''backfill'') AS r',
+        SELECT pg_catalog.count(*) FROM stamped AS s CROSS JOIN LATERAL session_guard.record_event($2, s.user_id, NULL, NULL, s.epoch, ''backfill'') AS r
+            CROSS JOIN LATERAL session_guard.note_stored($2, s.user_id, true) AS n',
         id_column, session_guard.shown(relid), condition)
     INTO stamped USING clock, of_guard, next, every;
     RETURN stamped;
@@ -1449,7 +1471,7 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
     known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid;
-    was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; others text; unknown text;
+    was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; unknown text;
     number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
 BEGIN
     PERFORM session_guard.check_writable('attach()');
@@ -1505,16 +1527,7 @@ BEGIN
                 'Its changes are changes of the columns that it is made of.', session_guard.other_column_hint(users)]);
         END IF;
     END LOOP;
-    IF NOT session_guard.is_unique(users, wanted.id_column) THEN
-        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) INTO others FROM pg_index AS i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
-        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-        WHERE i.indrelid = users AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts > 1 AND a.attname <> wanted.id_column
-          AND EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = users AND t.attname = wanted.id_column AND t.attnum = ANY (i.indkey::int2[]));
-        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('column %I of table %s has no unique index of its own', wanted.id_column, name),
-            DETAIL = 'An id must name one account. A partial, deferred or multi-column index does not say that.',
-            HINT = CASE WHEN others IS NULL THEN format('If the column tells all accounts apart, run: CREATE UNIQUE INDEX ON %s (%I);', name, wanted.id_column)
-                ELSE format('Only together with %s does the column tell all accounts apart. Guard a stored generated column that is made of both: see docs/tables.md of pg_session_guard.', others) END;
-    END IF;
+    PERFORM session_guard.check_unique(users, wanted.id_column);
     IF known.detached_at IS NULL AND known.id_column <> wanted.id_column
        AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = known.id_column AND NOT a.attisdropped) THEN
         RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is guarded already, by its column %I', name, known.id_column),
@@ -1587,6 +1600,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM session_guard.repair_watches(wanted.name);
+    PERFORM session_guard.repair_stores(wanted.name);
     PERFORM session_guard.write_functions();
     RETURN stamped;
 END $$;
@@ -1621,6 +1635,7 @@ BEGIN
         DELETE FROM session_guard.guard_epoch AS e WHERE e.guard = g.name;
         DELETE FROM session_guard.watch AS r WHERE r.guard = g.name;
         DELETE FROM session_guard.store AS r WHERE r.guard = g.name;
+        DELETE FROM session_guard.store_failure AS f WHERE f.guard = g.name;
         DELETE FROM session_guard.unwatched AS u WHERE u.guard = g.name;
         DELETE FROM session_guard.trigger_state AS t WHERE t.guard = g.name;
         DELETE FROM session_guard.guard AS r WHERE r.name = g.name;
@@ -1866,6 +1881,307 @@ BEGIN
             PERFORM session_guard.put_watch(relid, w);
         END IF;
     END LOOP;
+END $$;
+
+-- Session stores: the tables in which apps keep their sessions. The extension's owner ends sessions there, with its own
+-- rights: a store belongs to that role, or to one whose rights it has.
+
+-- Which table and columns a store's row means, and whether the sessions in it may be ended. What is wrong is in failure.
+-- The numbers of the columns are those that add_store saw, so that renames are followed.
+CREATE OR REPLACE FUNCTION session_guard.open_store(s session_guard.store, OUT relid oid, OUT now_named session_guard.store, OUT failure text[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name CONSTANT text := format('%I.%I', s.schema_name, s.table_name); by_name oid; state text; numbers smallint[]; names name[]; c pg_class;
+BEGIN
+    SELECT t.oid INTO by_name FROM pg_class AS t JOIN pg_namespace AS n ON n.oid = t.relnamespace WHERE n.nspname = s.schema_name AND t.relname = s.table_name;
+    SELECT t.state INTO state FROM session_guard.trigger_state AS t WHERE t.guard = s.guard AND t.relation = session_guard.store_key(s);
+    relid := coalesce((SELECT t.oid FROM pg_class AS t WHERE t.oid = split_part(state, ' ', 1)::oid), by_name);
+    SELECT t.* INTO c FROM pg_class AS t WHERE t.oid = relid;
+    IF relid IS NULL OR session_guard.store_kind_failure(relid) IS NOT NULL THEN
+        failure := ARRAY['42P01', format('session store %s is gone', name), NULL, 'Create or restore the table and call session_guard.add_store. If it is not wanted any '
+            'more, the extension''s owner deletes its row of session_guard.store.'];
+    ELSIF state IS NULL OR split_part(state, ' ', 2) <> c.relowner::text OR NOT pg_has_role(session_guard.owner(), c.relowner, 'USAGE')
+          OR NOT session_guard.trusts(session_guard.owner(), c.relowner) THEN
+        failure := ARRAY['42501', format('the owner of session store %s has not added it', session_guard.shown(relid)), NULL, format('If sessions are to end in it, %I or a superuser calls '
+            'session_guard.add_store(%L, %L%s, users => ...).', pg_get_userbyid(c.relowner), session_guard.shown(relid), s.user_id_column,
+            ', revoked_at_column => ' || quote_literal(s.revoked_at_column))];
+    ELSIF session_guard.shown(relid) <> name AND by_name IS NOT NULL THEN
+        failure := ARRAY['55000', format('session store %s has been renamed to %s, and another table has its name', name, session_guard.shown(relid)), NULL,
+            format('Call session_guard.add_store with the table in which the app keeps its sessions now. If that is not %s, call session_guard.remove_store(%L) first.',
+                session_guard.shown(relid), session_guard.shown(relid))];
+    END IF;
+    IF failure IS NOT NULL THEN
+        RETURN;
+    END IF;
+    numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n);
+    names := ARRAY(SELECT a.attname FROM unnest(numbers) WITH ORDINALITY AS u (number, n)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = u.number AND NOT a.attisdropped ORDER BY u.n);
+    failure := (SELECT ARRAY['42703', format('column %I of session store %s is gone', u.name, session_guard.shown(relid)), NULL,
+            format('Call session_guard.add_store(%L, ...) with the columns that there are now.', session_guard.shown(relid))]
+        FROM unnest(array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL)) WITH ORDINALITY AS u (name, n) WHERE names[u.n] IS NULL ORDER BY u.n LIMIT 1);
+    SELECT s.guard, n.nspname, c.relname, pg_get_userbyid(c.relowner), names[1], names[2] INTO now_named FROM pg_namespace AS n WHERE n.oid = c.relnamespace;
+    failure := coalesce(failure, session_guard.store_columns_failure(relid, now_named));
+END $$;
+
+-- Under which name trigger_state keeps what add_store saw.
+CREATE OR REPLACE FUNCTION session_guard.store_key(s session_guard.store) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('store %s.%s', s.schema_name, s.table_name)
+$$;
+
+-- Why a relation cannot be a session store, whatever its columns; NULL if it can.
+CREATE OR REPLACE FUNCTION session_guard.store_kind_failure(relid oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE c pg_class; what text;
+BEGIN
+    SELECT r.* INTO c FROM pg_class AS r WHERE r.oid = relid;
+    what := CASE WHEN c.oid < 16384 THEN 'a system catalog' WHEN c.relnamespace = 'session_guard'::regnamespace THEN 'a table of the extension itself'
+        WHEN c.relispartition THEN 'a partition' WHEN c.relkind = 'f' THEN 'a foreign table' WHEN c.relkind NOT IN ('r', 'p') THEN 'not a table'
+        WHEN c.relpersistence = 't' THEN 'a temporary table' END;
+    RETURN CASE WHEN what IS NOT NULL THEN ARRAY['0A000', format('%s is %s, and cannot be a session store', session_guard.shown(relid), what), NULL,
+        CASE WHEN what = 'a partition' THEN 'Add its partitioned table: that covers all partitions.'
+             ELSE 'Name a permanent table, or a partitioned one. For a view, name the table that it reads.' END] END;
+END $$;
+
+-- Why a store's columns cannot be used, NULL if they can. Who owns a table below has triggers there, which would run with
+-- the rights of the extension's owner.
+CREATE OR REPLACE FUNCTION session_guard.store_columns_failure(relid oid, s session_guard.store) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE below oid; failure text[]; a pg_attribute; owner text := quote_ident(s.table_owner);
+BEGIN
+    WITH RECURSIVE tree AS (SELECT relid AS member UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN tree AS t ON i.inhparent = t.member)
+    SELECT c.oid INTO below FROM tree AS t JOIN pg_class AS c ON c.oid = t.member WHERE c.relowner <> (SELECT o.relowner FROM pg_class AS o WHERE o.oid = relid) ORDER BY c.oid LIMIT 1;
+    IF below IS NOT NULL THEN
+        RETURN ARRAY['42501', format('table %s below session store %s belongs to another role', session_guard.shown(below), session_guard.shown(relid)), NULL,
+            format('Look at its triggers and rules first: stamps call them with the rights of %s. Then a superuser gives it to %1$s.', owner)];
+    END IF;
+    failure := session_guard.id_column_failure(relid, coalesce(s.user_id_column, ''));
+    IF failure IS NOT NULL OR s.revoked_at_column IS NULL THEN
+        RETURN failure;
+    END IF;
+    SELECT t.* INTO a FROM pg_attribute AS t WHERE t.attrelid = relid AND t.attname = s.revoked_at_column AND t.attnum > 0 AND NOT t.attisdropped;
+    IF NOT FOUND THEN
+        RETURN ARRAY['42703', format('table %s has no column %I', session_guard.shown(relid), s.revoked_at_column), NULL, session_guard.other_column_hint(relid)];
+    ELSIF a.attgenerated = 'v' OR a.atttypid <> ALL ('{timestamptz,timestamp,integer,bigint}'::regtype[]) THEN
+        RETURN ARRAY['42804', format('column %I of table %s cannot hold the time from which sessions are void', s.revoked_at_column, session_guard.shown(relid)),
+            format('The column is of type %s.', format_type(a.atttypid, NULL)),
+            'Name a timestamptz, a timestamp in UTC, or an integer or bigint of Unix seconds. To have rows deleted, leave the argument out.'];
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.add_store(store regclass, user_id_column name, revoked_at_column name DEFAULT NULL, users regclass DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE opened record; s session_guard.store; known session_guard.store; id_type oid; is_uuid boolean[]; other name; failed timestamptz; name text;
+BEGIN
+    PERFORM session_guard.check_writable('add_store()');
+    IF store IS NULL THEN
+        PERFORM session_guard.check_table(NULL, 'off');
+    END IF;
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    opened := session_guard.open_guard(users);
+    PERFORM session_guard.raise_failure(opened.failure);
+    PERFORM session_guard.check_table(store, 'off');
+    PERFORM session_guard.raise_failure(session_guard.store_kind_failure(store));
+    name := session_guard.shown(store);
+    IF opened.relid = store THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = format('table %s is the users table itself', name), HINT = 'Name the table in which the app keeps its sessions.';
+    END IF;
+    SELECT (opened.g).name, n.nspname, c.relname, pg_get_userbyid(c.relowner), user_id_column, revoked_at_column INTO s
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = store;
+    PERFORM session_guard.raise_failure(session_guard.store_columns_failure(store, s));
+    PERFORM session_guard.check_trust(store);
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = store AND a.attname = user_id_column;
+    is_uuid := ARRAY(SELECT t = 'uuid'::regtype FROM unnest(ARRAY[id_type, opened.id_type]) AS t WHERE t <> ALL ('{text,varchar}'::regtype[]));
+    IF is_uuid[1] <> is_uuid[2] THEN
+        PERFORM session_guard.raise_failure(ARRAY['42804', format('column %I of table %s cannot hold the ids of table %s', user_id_column, name, session_guard.shown(opened.relid)),
+            'One is a number, and the other a uuid.', session_guard.other_column_hint(store)]);
+    END IF;
+    IF revoked_at_column IS NOT NULL THEN
+        -- A user who has no row yet gets one, of the two columns alone.
+        PERFORM session_guard.check_unique(store, user_id_column);
+        SELECT a.attname INTO other FROM pg_attribute AS a WHERE a.attrelid = store AND a.attname IN (user_id_column, revoked_at_column)
+            AND (a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = format('column %I of table %s is generated, so that no row can be made with a value for it', other, name),
+                HINT = session_guard.other_column_hint(store);
+        END IF;
+        SELECT a.attname INTO other FROM pg_attribute AS a WHERE a.attrelid = store AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+            AND a.attname NOT IN (user_id_column, revoked_at_column) ORDER BY a.attnum LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = format('column %I of table %s has no default, and must not be NULL', other, name),
+                HINT = format('Users who have no row yet get one. Give the column a default: ALTER TABLE %s ALTER COLUMN %I SET DEFAULT ...;', name, other);
+        END IF;
+    END IF;
+    SELECT r.* INTO known FROM session_guard.store AS r WHERE (session_guard.open_store(r)).relid = store;
+    IF known.guard <> s.guard THEN
+        RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is a session store of the guard %s already', name, known.guard),
+            HINT = format('To have that guard end no sessions in it any more, run: SELECT session_guard.remove_store(%L);', name);
+    END IF;
+    -- Who is disabling an account now does not know of the store, and is waited for.
+    IF pg_has_role((SELECT c.relowner FROM pg_class AS c WHERE c.oid = opened.relid), 'USAGE') THEN
+        EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', session_guard.shown(opened.relid));
+    END IF;
+    failed := session_guard.forget_store(known);
+    INSERT INTO session_guard.store VALUES (s.*);
+    PERFORM session_guard.record_state(s.guard, session_guard.store_key(s), session_guard.store_state(store, s));
+    -- Those who are disabled have no sessions from now on.
+    EXECUTE format('INSERT INTO session_guard.pending (guard, user_id, ends) SELECT $2, session_guard.key_of(%1$I::pg_catalog.text), true FROM ONLY %2$s WHERE %1$I IS NOT NULL AND NOT %3$s',
+        (opened.g).id_column, session_guard.shown(opened.relid),
+        session_guard.active_sql((opened.g).active_when, opened.status_type, quote_ident((opened.g).active_column))) USING clock_timestamp(), s.guard;
+    PERFORM session_guard.note_stored_since(s.guard, failed);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.store_state(relid oid, s session_guard.store) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT session_guard.state_of(relid, 0::regprocedure, array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL))
+$$;
+
+CREATE OR REPLACE FUNCTION session_guard.remove_store(store regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE s session_guard.store;
+BEGIN
+    PERFORM session_guard.check_writable('remove_store()');
+    PERFORM session_guard.check_table(store, 'off');
+    LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    SELECT r.* INTO s FROM session_guard.store AS r WHERE (session_guard.open_store(r)).relid = remove_store.store
+        OR format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(remove_store.store);
+    IF NOT FOUND THEN
+        PERFORM session_guard.raise_failure(ARRAY['42704', format('table %s is not a session store', session_guard.shown(store)), NULL,
+            'The session stores are listed by: SELECT schema_name, table_name FROM session_guard.store;']);
+    END IF;
+    PERFORM session_guard.forget_store(s);
+END $$;
+
+-- Deletes a store's rows, and tells since when it had failed.
+CREATE OR REPLACE FUNCTION session_guard.forget_store(s session_guard.store) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM session_guard.store AS r WHERE (r.schema_name, r.table_name) = (s.schema_name, s.table_name);
+    DELETE FROM session_guard.trigger_state AS t WHERE t.guard = s.guard AND t.relation = session_guard.store_key(s);
+    RETURN session_guard.forget_store_failure(s);
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.forget_store_failure(s session_guard.store) RETURNS timestamptz
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH gone AS (DELETE FROM session_guard.store_failure AS f WHERE (f.guard, f.schema_name, f.table_name) = (s.guard, s.schema_name, s.table_name) RETURNING f.failed_at)
+    SELECT min(gone.failed_at) FROM gone
+$$;
+
+-- Notes that a user's sessions in stores are to end at COMMIT, or everybody's; raises says whether a row may be made. A
+-- foreign key must never keep a user from being deleted.
+CREATE OR REPLACE FUNCTION session_guard.note_stored(of_guard text, key text, raises boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM session_guard.store AS s WHERE s.guard = of_guard) AND (key IS NULL OR NOT EXISTS (SELECT FROM session_guard.pending AS p
+            WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.user_id = key AND p.ends >= raises)) THEN
+        INSERT INTO session_guard.pending (guard, user_id, ends) VALUES (of_guard, key, raises);
+    END IF;
+END $$;
+
+-- Those who were stamped since a store has failed; NULL: it has not.
+CREATE OR REPLACE FUNCTION session_guard.note_stored_since(of_guard text, failed timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.note_stored(of_guard, NULL, g.reason <> 'truncated') FROM session_guard.guard_epoch AS g WHERE g.guard = of_guard AND g.stamped_at >= failed;
+    PERFORM session_guard.note_stored(of_guard, e.user_id, e.reason NOT IN ('deleted', 'recreated')) FROM session_guard.epoch AS e WHERE e.guard = of_guard AND e.stamped_at >= failed;
+END $$;
+
+-- What reconcile does about a guard's stores: their rows say the names of now, and what has failed is done again.
+CREATE OR REPLACE FUNCTION session_guard.repair_stores(of_guard text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE s session_guard.store; opened record; failed timestamptz;
+BEGIN
+    FOR s IN SELECT r.* FROM session_guard.store AS r WHERE r.guard = of_guard LOOP
+        opened := session_guard.open_store(s);
+        CONTINUE WHEN opened.failure IS NOT NULL;
+        failed := session_guard.forget_store_failure(s);
+        PERFORM session_guard.forget_store(s);
+        INSERT INTO session_guard.store SELECT (opened.now_named).*;
+        PERFORM session_guard.record_state(of_guard, session_guard.store_key(opened.now_named), session_guard.store_state(opened.relid, opened.now_named));
+        PERFORM session_guard.note_stored_since(of_guard, failed);
+    END LOOP;
+END $$;
+
+-- Ends what is to be ended, before a transaction that stamps commits: a bulk change in a few statements. A store that
+-- fails does not stop the stamp. Constraints of the store that are deferred are checked here, where they fail it alone.
+CREATE OR REPLACE FUNCTION session_guard.end_stored() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE p record; s session_guard.store; state text; reason text; hint text; failed timestamptz;
+BEGIN
+    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NOT NULL RETURNING q.guard, q.user_id, q.ends)
+        SELECT t.guard, array_agg(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL) AS users, array_agg(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL AND t.ends) AS raised,
+            bool_or(t.user_id IS NULL) AS has_all, bool_or(t.user_id IS NULL AND t.ends) AS raises_all FROM taken AS t GROUP BY t.guard ORDER BY t.guard
+    LOOP
+        FOR s IN SELECT r.* FROM session_guard.store AS r WHERE r.guard = p.guard ORDER BY r.schema_name, r.table_name LOOP
+            BEGIN
+                PERFORM session_guard.end_in_store(s, p.users, p.raised, p.has_all, p.raises_all);
+                SET CONSTRAINTS ALL IMMEDIATE;
+                SET CONSTRAINTS ALL DEFERRED;
+            EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+                IF state <> 'SG002' THEN
+                    reason := format('sessions in %I.%I were not ended: %s', s.schema_name, s.table_name, left(reason, 500));
+                    hint := 'The stamp stands. To have these sessions end, too, run: SELECT session_guard.reconcile();';
+                END IF;
+                -- now() is when the transaction began: what it has stamped was stamped since. What reconcile was to end, before.
+                failed := least(now(), (SELECT min(e.stamped_at) FROM session_guard.epoch AS e WHERE e.guard = p.guard AND e.user_id = ANY (p.users)),
+                    (SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = p.guard AND p.has_all));
+                INSERT INTO session_guard.store_failure SELECT s.guard, s.schema_name, s.table_name, failed, reason WHERE NOT EXISTS (SELECT FROM session_guard.store_failure AS f
+                    WHERE (f.guard, f.schema_name, f.table_name) = (s.guard, s.schema_name, s.table_name) AND f.failed_at <= failed);
+                RAISE WARNING USING ERRCODE = '55000', MESSAGE = reason, HINT = hint;
+            END;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- The ids of $1 as a column of that type holds them, as SQL. A query and no array: it is hashed.
+CREATE OR REPLACE FUNCTION session_guard.ids_sql(id_type oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('SELECT session_guard.id_in(k, %s)::%s FROM pg_catalog.unnest($1) AS k WHERE NOT k OPERATOR(pg_catalog.~~) ''sha256:%%''', id_type,
+        CASE id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE id_type::regtype::text END)
+$$;
+
+-- One store's. Somebody may hold a lock for good.
+CREATE OR REPLACE FUNCTION session_guard.end_in_store(s session_guard.store, users text[], raised text[], has_all boolean, raises_all boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s' AS $$
+DECLARE
+    store record := session_guard.open_store(s); opened record; id_type oid; time_type oid; id name; at name; name text; ids text; now text;
+    clock CONSTANT timestamptz := clock_timestamp() + (session_guard.current_policy()).stamp_margin;
+BEGIN
+    IF store.failure IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'SG002', MESSAGE = store.failure[2], HINT = store.failure[4];
+    END IF;
+    name := session_guard.shown(store.relid);
+    id := (store.now_named).user_id_column;
+    at := (store.now_named).revoked_at_column;
+    SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = store.relid AND a.attname = id;
+    -- What the column cannot hold is nobody's there; nor is the digest of an id.
+    ids := session_guard.ids_sql(id_type);
+    IF at IS NULL THEN
+        IF has_all THEN
+            EXECUTE format('DELETE FROM %s WHERE %I IS NOT NULL', name, id);
+        ELSE
+            EXECUTE format('DELETE FROM %s WHERE %I OPERATOR(pg_catalog.=) ANY (%s)', name, id, ids) USING users;
+        END IF;
+        RETURN;
+    END IF;
+    SELECT a.atttypid INTO time_type FROM pg_attribute AS a WHERE a.attrelid = store.relid AND a.attname = at;
+    now := CASE time_type WHEN 'timestamptz'::regtype THEN '$2' WHEN 'timestamp'::regtype THEN 'pg_catalog.timezone(''UTC'', $2)'
+        ELSE format('pg_catalog.ceil(extract(epoch FROM $2))::%s', time_type::regtype) END;
+    IF has_all THEN
+        EXECUTE format('UPDATE %1$s AS s SET %2$I = %3$s WHERE s.%2$I IS NULL OR s.%2$I OPERATOR(pg_catalog.<) %3$s', name, at, now) USING users, clock;
+        raised := CASE WHEN raises_all THEN raised END;
+    END IF;
+    -- A row is made for those alone who have an account.
+    SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g WHERE r.name = s.guard AND r.detached_at IS NULL;
+    IF opened.relid IS NOT NULL AND opened.failure IS NULL THEN
+        EXECUTE format('SELECT pg_catalog.array_agg(u.%1$I::pg_catalog.text) FROM ONLY %2$s AS u WHERE u.%1$I IS NOT NULL AND %3$s', (opened.g).id_column, session_guard.shown(opened.relid),
+            CASE WHEN has_all AND raises_all THEN 'true' ELSE format('u.%I OPERATOR(pg_catalog.=) ANY (%s)', (opened.g).id_column, session_guard.ids_sql(opened.id_type)) END)
+            INTO raised USING raised;
+    END IF;
+    EXECUTE format('INSERT INTO %1$s AS s (%2$I, %3$I) SELECT u.id, %4$s FROM (%5$s) AS u (id) WHERE u.id IS NOT NULL ON CONFLICT (%2$I) DO UPDATE SET %3$I = EXCLUDED.%3$I '
+        'WHERE s.%3$I IS NULL OR s.%3$I OPERATOR(pg_catalog.<) EXCLUDED.%3$I', name, id, at, now, ids) USING raised, clock;
 END $$;
 
 -- What attach and watch write.
@@ -2201,7 +2517,7 @@ $$;
 CREATE OR REPLACE FUNCTION session_guard.health() RETURNS TABLE (guard text, check_name text, ok boolean, detail text, remedy text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    g session_guard.guard; w session_guard.watch; opened record; relid oid; name text; problem text; problems text[]; count bigint; noticed timestamptz; margin interval;
+    g session_guard.guard; w session_guard.watch; st session_guard.store; opened record; relid oid; name text; problem text; problems text[]; count bigint; noticed timestamptz; margin interval;
     soon CONSTANT text := 'pg_catalog.date_trunc(''second''::pg_catalog.text, pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.+) ''3 s''::pg_catalog.interval';
     lower CONSTANT text := 'UPDATE session_guard.%1$s SET epoch = %2$s WHERE %3$sepoch OPERATOR(pg_catalog.>) (%2$s);';
     may_be_always boolean; now_named session_guard.watch;
@@ -2303,6 +2619,23 @@ BEGIN
         detail := CASE WHEN ok THEN 'active while ' || g.active_when ELSE format('active_when lists what the column cannot be: %s. Call session_guard.attach with active_when => the values for which accounts are active now.',
             array_to_string(problems, ', ')) END;
         RETURN NEXT;
+
+        check_name := 'store';
+        FOR st IN SELECT r.* FROM session_guard.store AS r WHERE r.guard = g.name ORDER BY r.schema_name, r.table_name LOOP
+            opened := session_guard.open_store(st);
+            problem := format('%I.%I', st.schema_name, st.table_name);
+            ok := false; remedy := CASE WHEN opened.failure IS NULL THEN format('SELECT session_guard.reconcile(%L);', name) END;
+            IF opened.failure IS NOT NULL THEN
+                detail := concat_ws('. ', opened.failure[2], opened.failure[4]);
+            ELSIF opened.now_named IS DISTINCT FROM st THEN
+                detail := format('session store %s, its owner or a column has another name now', problem);
+            ELSIF EXISTS (SELECT FROM session_guard.store_failure AS f WHERE (f.guard, f.schema_name, f.table_name) = (st.guard, st.schema_name, st.table_name)) THEN
+                detail := format('sessions in %s could not be ended', problem);
+            ELSE
+                ok := true; detail := 'ending sessions in ' || problem; remedy := NULL;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
 
         check_name := 'watch';
         FOR w IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = g.name ORDER BY r.schema_name, r.table_name LOOP

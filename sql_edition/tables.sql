@@ -10,7 +10,8 @@ CREATE TABLE session_guard.pending (
     guard          text COLLATE pg_catalog."C" NOT NULL,
     user_id        text COLLATE pg_catalog."C",
     related        text,
-    unless_past    timestamptz
+    unless_past    timestamptz,
+    ends           boolean
 );
 CREATE INDEX pending_of_transaction ON session_guard.pending (transaction_id, guard, user_id);
 COMMENT ON TABLE session_guard.pending IS 'what transactions are to stamp when they commit: empty to all others';
@@ -19,3 +20,4 @@ COMMENT ON COLUMN session_guard.pending.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.pending.user_id IS 'whom it stamps; NULL: all users of the guard';
 COMMENT ON COLUMN session_guard.pending.related IS 'the watched table that names the user';
 COMMENT ON COLUMN session_guard.pending.unless_past IS 'when the account was to expire: it is stamped if that has passed';
+COMMENT ON COLUMN session_guard.pending.ends IS 'not NULL: sessions in session stores are to end, and whether a column is raised, too, and not only rows deleted';
