@@ -89,6 +89,32 @@ BEGIN
     RETURN policy;
 END $$;
 
+-- The server's timeline, NULL where it does not tell. Each failover and each restore begins one.
+CREATE OR REPLACE FUNCTION session_guard.timeline_number() RETURNS integer
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+
+-- Whether somebody has said that no stamp is missing in it. Of a standby the question is not asked.
+CREATE OR REPLACE FUNCTION session_guard.is_acknowledged() RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN pg_is_in_recovery() OR EXISTS (SELECT FROM session_guard.timeline AS t
+        WHERE t.cluster = (SELECT s.system_identifier FROM pg_control_system() AS s) AND t.timeline = session_guard.timeline_number());
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.acknowledge_timeline() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.check_writable('acknowledge_timeline()');
+    PERFORM session_guard.check_administration();
+    INSERT INTO session_guard.timeline (cluster, timeline, acknowledged_by)
+    SELECT s.system_identifier, session_guard.timeline_number(), session_user FROM pg_control_system() AS s WHERE session_guard.timeline_number() IS NOT NULL ON CONFLICT DO NOTHING;
+END $$;
+
 -- Epochs.
 
 -- How far ahead of the clock logins may lie. A transaction that has a snapshot of its own does not see an epoch that was
@@ -891,6 +917,9 @@ BEGIN
                 RETURN 'disarmed';
             END IF;
         END IF;
+        IF policy.when_timeline_changed <> 'live' AND NOT session_guard.is_acknowledged() THEN
+            RETURN 'unacknowledged_timeline';
+        END IF;
         id := session_guard.id_in(user_id, opened.id_type);
         IF id IS NULL THEN
             RETURN 'unknown_user';
@@ -967,6 +996,9 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
+    IF policy.when_timeline_changed <> 'live' AND NOT session_guard.is_acknowledged() THEN
+        RETURN NULL;
+    END IF;
     id := session_guard.id_in(user_id, opened.id_type);
     IF id IS NULL THEN
         RETURN NULL;
@@ -1021,6 +1053,9 @@ DECLARE
     epoch timestamptz; at CONSTANT timestamptz := coalesce(issued, '-infinity');
 BEGIN
     PERFORM session_guard.check_snapshot(policy);
+    IF policy.when_timeline_changed <> 'live' AND NOT session_guard.is_acknowledged() THEN
+        RETURN false;
+    END IF;
     epoch := greatest(
         (SELECT max(t.epoch) FROM session_guard.token_epoch AS t WHERE t.scope = session_guard.key_of(of_scope) AND t.subject = session_guard.key_of(of_subject)),
         (SELECT max(t.epoch) FROM session_guard.token_epoch AS t WHERE t.scope = session_guard.key_of(of_scope) AND t.subject IS NULL));
@@ -2239,6 +2274,9 @@ BEGIN
             IF policy.in_old_snapshot <> ''answer'' THEN
                 PERFORM session_guard.check_snapshot(policy);
             END IF;
+            IF policy.when_timeline_changed <> ''live'' AND NOT session_guard.is_acknowledged() THEN
+                RETURN ''unacknowledged_timeline'';
+            END IF;
             id := %s;
             IF id IS NULL THEN
                 RETURN ''unknown_user'';
@@ -2370,9 +2408,9 @@ BEGIN
         WHERE v.value NOT IN (v.one, v.other) LOOP
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be %s or %s', given.name, given.one, given.other), HINT = format('Give %L or %L.', given.one, given.other);
     END LOOP;
-    IF revocation_durability = 'remote_apply' OR max_standby_staleness > '0' OR when_timeline_changed = 'refuse' THEN
+    IF revocation_durability = 'remote_apply' OR max_standby_staleness > '0' OR when_timeline_changed = 'refuse' AND session_guard.timeline_number() IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'the SQL edition cannot keep this policy',
-            DETAIL = 'It cannot force remote_apply, does not know how old a standby''s answer is, and does not look at the timeline.',
+            DETAIL = 'It cannot force remote_apply, does not know how old a standby''s answer is, and not every server tells its timeline.',
             HINT = 'Set synchronous_commit to remote_apply where accounts are disabled, and ask the primary.';
     END IF;
     DELETE FROM session_guard.policy AS p WHERE p.ctid <> (SELECT q.ctid FROM session_guard.policy AS q ORDER BY q.set_at DESC LIMIT 1);
@@ -2380,7 +2418,7 @@ BEGIN
     UPDATE session_guard.policy AS p SET set_at = clock_timestamp(), set_by = session_user,
         future_login_tolerance = coalesce(configure.future_login_tolerance, p.future_login_tolerance), stamp_margin = coalesce(configure.stamp_margin, p.stamp_margin),
         when_disarmed = coalesce(configure.when_disarmed, p.when_disarmed), audit = coalesce(configure.audit, p.audit), notify = coalesce(configure.notify, p.notify),
-        in_old_snapshot = coalesce(configure.in_old_snapshot, p.in_old_snapshot);
+        when_timeline_changed = coalesce(configure.when_timeline_changed, p.when_timeline_changed), in_old_snapshot = coalesce(configure.in_old_snapshot, p.in_old_snapshot);
 END $$;
 
 -- Where the functions are that apps call.
@@ -2536,6 +2574,57 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     IF ok THEN
+        RETURN NEXT;
+    END IF;
+
+    check_name := 'timeline';
+    ok := session_guard.is_acknowledged() OR session_guard.timeline_number() IS NULL;
+    detail := CASE WHEN NOT ok THEN 'the server has changed its timeline (a failover, or a restore): stamps may be lost, and sessions back'
+        WHEN session_guard.timeline_number() IS NULL THEN 'the server does not tell its timeline: after a failover or a restore nobody is warned'
+        ELSE 'no stamp is missing because of a failover or a restore' END;
+    remedy := CASE WHEN NOT ok THEN (SELECT coalesce(string_agg(format('SELECT session_guard.revoke_all_sessions(%L); ', format('%I.%I', r.schema_name, r.table_name)), '' ORDER BY r.name), '')
+        FROM session_guard.guard AS r WHERE r.detached_at IS NULL) || 'SELECT session_guard.acknowledge_timeline();' END;
+    RETURN NEXT;
+
+    -- Who owns one of these, or may write the tables, decides who is let in.
+    check_name := 'owners'; remedy := NULL;
+    detail := (SELECT string_agg(o.name, ', ' ORDER BY o.name) FROM (
+        SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relnamespace = 'session_guard'::regnamespace AND c.relkind IN ('r', 'S') AND c.relowner <> session_guard.owner()
+        UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'session_guard'::regnamespace AND p.proowner <> session_guard.owner()) AS o (name));
+    ok := detail IS NULL;
+    detail := CASE WHEN ok THEN format('all tables and functions belong to %I', pg_get_userbyid(session_guard.owner()))
+        ELSE format('all tables and functions must belong to %I, but these do not: %s', pg_get_userbyid(session_guard.owner()), detail) END;
+    RETURN NEXT;
+
+    check_name := 'writers'; ok := true;
+    FOR detail, remedy IN
+        SELECT format('%s has %s on session_guard.%I', v.grantee, v.privileges, v.relname), format('REVOKE %s ON TABLE session_guard.%I FROM %s CASCADE;', v.privileges, v.relname, v.grantee)
+        FROM (SELECT c.relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee, string_agg(DISTINCT a.privilege_type, ', ') AS privileges
+            FROM pg_class AS c CROSS JOIN LATERAL (SELECT t.* FROM aclexplode(c.relacl) AS t
+                UNION ALL SELECT t.* FROM pg_attribute AS b CROSS JOIN LATERAL aclexplode(b.attacl) AS t WHERE b.attrelid = c.oid AND NOT b.attisdropped) AS a
+            WHERE c.relnamespace = 'session_guard'::regnamespace AND c.relkind = 'r' AND a.grantee <> c.relowner AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+            GROUP BY c.relname, a.grantee) AS v ORDER BY 1
+    LOOP
+        ok := false;
+        RETURN NEXT;
+    END LOOP;
+    IF ok THEN
+        detail := 'nobody but the owner of the SQL edition writes its tables'; remedy := NULL;
+        RETURN NEXT;
+    END IF;
+
+    -- A call whose arguments fit a function of the same name better is that one's.
+    check_name := 'other_functions'; ok := true;
+    FOR detail, remedy IN
+        SELECT format('%s is not the extension''s, and may be called in its place', p.oid::regprocedure), format('DROP FUNCTION %s;', p.oid::regprocedure) FROM pg_proc AS p
+        WHERE p.proname IN ('session_valid', 'session_verdict', 'session_start', 'token_valid') AND p.pronamespace = session_guard.app_schema()
+          AND NOT (p.proowner = session_guard.owner() AND p.prosecdef AND p.prosrc LIKE '%session_guard.%') ORDER BY 1
+    LOOP
+        ok := false;
+        RETURN NEXT;
+    END LOOP;
+    IF ok THEN
+        detail := 'no other function has the name of one that apps call'; remedy := NULL;
         RETURN NEXT;
     END IF;
 

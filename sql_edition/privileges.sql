@@ -27,5 +27,8 @@ BEGIN
     LOOP
         EXECUTE granted.statement;
     END LOOP;
+    IF is_new THEN
+        PERFORM session_guard.acknowledge_timeline();
+    END IF;
     INSERT INTO session_guard.trigger_state (guard, relation, cluster, state) VALUES ('', 'installed', 0, '') ON CONFLICT DO NOTHING;
 END $do$;
