@@ -562,7 +562,7 @@ DECLARE
 BEGIN
     SELECT * INTO c FROM pg_class AS r WHERE r.oid = relid;
     CASE
-    WHEN c.relkind NOT IN ('r', 'p', 'f') THEN
+    WHEN c.relkind NOT IN ('r', 'p', 'f') OR c.oid < 16384 THEN
         RETURN ARRAY['42809', name || ' is not an ordinary table', NULL, ordinary];
     WHEN c.relkind = 'p' THEN
         RETURN ARRAY['0A000', name || ' is a partitioned table, and cannot be guarded', NULL, 'Keep ids and status in an '
@@ -575,7 +575,6 @@ BEGIN
         RETURN ARRAY['0A000', name || ' is a partition, and cannot be guarded', NULL,
             'Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;'];
     WHEN c.relnamespace = 'session_guard'::regnamespace THEN what := 'a table of the extension itself';
-    WHEN c.oid < 16384 THEN what := 'a system catalog';
     WHEN c.relpersistence = 'u' THEN
         RETURN ARRAY['0A000', format('table %s is unlogged', name),
             'A crash empties it without a trigger, and a re-used id would revive a session.',
@@ -758,6 +757,10 @@ BEGIN
         RETURN;
     END IF;
     failure := session_guard.table_failure(relid);
+    IF failure IS NULL AND NOT has_table_privilege(session_guard.owner(), relid, 'SELECT') THEN
+        failure := ARRAY['42501', format('%I may not read table %s', pg_get_userbyid(session_guard.owner()), now_named), NULL,
+            format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner()))];
+    END IF;
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
@@ -766,6 +769,10 @@ BEGIN
     WHERE n.nspname = g.schema_name AND c.relname = g.table_name AND c.oid <> open_guard.relid AND c.relkind IN ('r', 'p', 'f');
     IF other IS NOT NULL THEN
         failure := session_guard.replaced_failure(g, relid);
+        -- The triggers go on: what they compare is of this table.
+        g := session_guard.with_current_names(g, relid);
+        SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
+        SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
         RETURN;
     END IF;
     replaced := session_guard.replaced_column(g, relid);
@@ -1145,7 +1152,7 @@ BEGIN
         END LOOP;
         EXECUTE format(head, format('session_guard.revoke_sessions(user_id %s, reason text DEFAULT NULL, users regclass DEFAULT NULL)', id_type),
             'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text, reason);');
-        EXECUTE format(head, format('session_guard.event_key(user_id %s, users regclass)', id_type), 'text[]', 'UNSAFE',
+        EXECUTE format(replace(head, 'VOLATILE', 'STABLE'), format('session_guard.event_key(user_id %s, users regclass)', id_type), 'text[]', 'UNSAFE',
             'DECLARE opened record := session_guard.open_guard(users); BEGIN PERFORM session_guard.raise_failure(opened.failure); '
             'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text, opened.id_type))]; END;');
         -- With the caller's rights, who may SELECT the record or not.
@@ -1205,7 +1212,7 @@ BEGIN
     IF guard_name IS NULL THEN
         opened := session_guard.open_guard(TG_RELID);
         g := opened.g;
-        IF opened.failure[1] <> '42702' OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
+        IF opened.failure[1] NOT IN ('42702', '55000') OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
             -- While a dump is restored, accounts may come before the guard's row: they have no session yet.
             IF opened.failure[1] <> '42704' OR TG_OP <> 'INSERT' THEN
                 PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], opened.failure);
@@ -1423,7 +1430,9 @@ BEGIN
       AND t.tgname = ANY (ARRAY[prefix || 'update', prefix || 'insert', prefix || 'delete', prefix || 'truncate']) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s has a trigger %I that is not the guard''s', name, taken),
-            HINT = format('To give that trigger another name, run: ALTER TRIGGER %I ON %s RENAME TO %I;', taken, name, 'not_' || taken);
+            HINT = format('To give that trigger another name, run: ALTER TRIGGER %I ON %s RENAME TO %I;', taken, name, (
+                SELECT f.name FROM (SELECT 'not_' || taken || CASE WHEN n > 1 THEN '_' || n ELSE '' END AS name, n FROM generate_series(1, 100) AS n) AS f
+                WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgname = f.name) ORDER BY f.n LIMIT 1));
     END IF;
     PERFORM session_guard.drop_triggers(relid, function);
     FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
@@ -1625,7 +1634,7 @@ BEGIN
                     session_guard.status_sql(known.active_when, old_type, quote_ident(known.active_column))) ELSE '' END), true);
     END IF;
 
-    IF known.name IS NOT NULL AND (known.detached_at IS NOT NULL OR (known.schema_name, known.table_name) <> (wanted.schema_name, wanted.table_name) OR NOT was_here) THEN
+    IF known.name IS NOT NULL AND (known.detached_at IS NOT NULL OR NOT was_here) THEN
         RAISE NOTICE 'guard % goes on with the columns %', wanted.name,
             (SELECT string_agg(quote_ident(u.column_name), ', ' ORDER BY u.n) FROM unnest(ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on) WITH ORDINALITY AS u (column_name, n));
     ELSIF known.name IS NULL THEN
@@ -1853,7 +1862,7 @@ BEGIN
         watch_name := format('%s (%s)', plain, number);
         number := number + 1;
     END LOOP;
-    SELECT (opened.g).name, watch_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), watch.user_id_column, session_guard.each_once(watch.columns) INTO w
+    SELECT (opened.g).name, watch_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(watch.user_id_column, ''), session_guard.each_once(watch.columns) INTO w
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
     PERFORM session_guard.raise_failure(session_guard.watch_failure(related, w));
     IF known.name IS NOT NULL THEN
@@ -1896,10 +1905,11 @@ BEGIN
     END IF;
 END $$;
 
--- Puts the triggers of a guard's watches back. One that cannot be repaired is warned of.
+-- Puts the triggers of a guard's watches back. One that cannot be repaired is warned of. Two may have swapped their names:
+-- all rows that change go before one is written.
 CREATE OR REPLACE FUNCTION session_guard.repair_watches(of_guard text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE w session_guard.watch; old session_guard.watch; relid oid; failure text[];
+DECLARE w session_guard.watch; old session_guard.watch; relid oid; failure text[]; changed session_guard.watch[] := '{}'; relids oid[] := '{}';
 BEGIN
     FOR old IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = of_guard ORDER BY r.name LOOP
         relid := session_guard.locate_watch(old);
@@ -1911,10 +1921,14 @@ BEGIN
         IF failure IS NOT NULL THEN
             RAISE WARNING USING ERRCODE = failure[1], MESSAGE = failure[2], HINT = failure[4];
         ELSIF NOT session_guard.note_unwatched(relid, w) OR w IS DISTINCT FROM old THEN
-            DELETE FROM session_guard.watch AS r WHERE (r.schema_name, r.table_name) = (old.schema_name, old.table_name);
             PERFORM session_guard.check_table(relid, 'related');
-            PERFORM session_guard.put_watch(relid, w);
+            changed := changed || w;
+            relids := relids || relid;
         END IF;
+    END LOOP;
+    DELETE FROM session_guard.watch AS r WHERE r.guard = of_guard AND r.name IN (SELECT c.name FROM unnest(changed) AS c);
+    FOR number IN 1 .. cardinality(relids) LOOP
+        PERFORM session_guard.put_watch(relids[number], changed[number]);
     END LOOP;
 END $$;
 
@@ -2461,7 +2475,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42704', MESSAGE = format('role "%s" does not exist', role::oid);
     END IF;
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', session_guard.app_functions(), role);
-    IF has_function_privilege(role, (SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = session_guard.app_schema() AND p.proname = 'session_valid' AND p.prosecdef LIMIT 1), 'EXECUTE') THEN
+    IF EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = session_guard.app_schema() AND p.proowner = session_guard.owner() AND p.prosecdef
+               AND p.proname IN ('session_valid', 'session_verdict', 'session_start', 'token_valid') AND has_function_privilege(role, p.oid, 'EXECUTE')) THEN
         RAISE WARNING USING ERRCODE = '01006', MESSAGE = format('role %s may still call what apps call', role),
             HINT = 'It is a superuser or a member of another role, or PUBLIC or another grantor''s grant includes it.';
     END IF;
@@ -2567,7 +2582,17 @@ BEGIN
     detail := CASE WHEN ok THEN format('%I.%I is the default', g.schema_name, g.table_name) ELSE concat_ws('. ', opened.failure[2], opened.failure[4]) END;
     RETURN NEXT;
 
-    check_name := 'unknown_guards'; ok := true; detail := 'all triggers serve guards that are there';
+    -- The triggers write with the rights of their functions' owner, and as these are set.
+    check_name := 'trigger_owner';
+    remedy := (SELECT string_agg(format('ALTER FUNCTION session_guard.%1$I() OWNER TO %2$I; ALTER FUNCTION session_guard.%1$I() RESET ALL; ALTER FUNCTION session_guard.%1$I() SECURITY DEFINER '
+            'SET search_path = pg_catalog, pg_temp;', p.proname, pg_get_userbyid(session_guard.owner())), ' ' ORDER BY p.proname) FROM pg_proc AS p
+        WHERE p.pronamespace = 'session_guard'::regnamespace AND p.proname IN ('stamp', 'stamp_related', 'stamp_pending')
+          AND NOT (p.proowner = session_guard.owner() AND p.prosecdef AND replace(array_to_string(p.proconfig, ','), '"', '') IS NOT DISTINCT FROM 'search_path=pg_catalog, pg_temp'));
+    ok := remedy IS NULL;
+    detail := CASE WHEN ok THEN format('the triggers stamp as %I', pg_get_userbyid(session_guard.owner())) ELSE 'the triggers'' functions have other settings than they were made with' END;
+    RETURN NEXT;
+
+    check_name := 'unknown_guards'; remedy := NULL; ok := true; detail := 'all triggers serve guards that are there';
     FOR relid, name IN SELECT DISTINCT t.tgrelid, s.guard FROM pg_trigger AS t CROSS JOIN LATERAL session_guard.served(t.tgrelid, 'session_guard.stamp()') AS s (guard)
         WHERE t.tgfoid = 'session_guard.stamp()'::regprocedure AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name = s.guard AND r.detached_at IS NULL) LOOP
         ok := false; detail := format('the triggers of table %s serve the guard %s, which is not there', session_guard.shown(relid), name);
@@ -2639,9 +2664,9 @@ BEGIN
         relid := session_guard.locate(g);
         opened := session_guard.open_guard(coalesce(relid, 0));
         check_name := 'table';
-        IF relid IS NULL OR opened.failure IS NOT NULL THEN
+        problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE coalesce(opened.failure, session_guard.table_failure(relid)) END;
+        IF problems IS NOT NULL THEN
             ok := false;
-            problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE opened.failure END;
             remedy := substring(problems[4] FROM '(?:run|by): (.*)$');
             detail := problems[2] || CASE WHEN remedy IS NULL THEN '. ' || problems[4] ELSE '' END;
             RETURN NEXT;
@@ -2746,7 +2771,8 @@ BEGIN
                 detail := problem;
                 remedy := CASE WHEN relid IS NOT NULL AND session_guard.watch_failure(relid, now_named) IS NULL THEN format('SELECT session_guard.watch(%L, %L, %s, users => %L);',
                     session_guard.shown(relid), now_named.user_id_column, CASE WHEN now_named.columns IS NULL THEN 'NULL' ELSE format('ARRAY[%s]::pg_catalog.name[]',
-                        (SELECT string_agg(quote_literal(u.name), ', ' ORDER BY u.n) FROM unnest(now_named.columns) WITH ORDINALITY AS u (name, n))) END, name) END;
+                        (SELECT string_agg(quote_literal(u.name), ', ' ORDER BY u.n) FROM unnest(now_named.columns) WITH ORDINALITY AS u (name, n))) END, name)
+                    WHEN relid IS NOT NULL THEN format('SELECT session_guard.unwatch(%L);', session_guard.shown(relid)) END;
                 RETURN NEXT;
             END LOOP;
         END LOOP;
