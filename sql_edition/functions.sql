@@ -1304,7 +1304,7 @@ $$;
 -- Of a guard with more users than that, everybody, as the library does.
 CREATE OR REPLACE FUNCTION session_guard.stamp_pending() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE p record; opened record; opened_for text; is_there boolean; account record; id text; max_users CONSTANT bigint := 250000;
+DECLARE p record; g session_guard.guard; relid oid; id_type oid; opened record; opened_for text; is_there boolean; is_free boolean; account record; id text; max_users CONSTANT bigint := 250000;
 BEGIN
     -- The first call does all.
     IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.id = NEW.id) THEN
@@ -1327,15 +1327,30 @@ BEGIN
         ELSIF p.related IS NOT NULL THEN
             IF opened_for IS DISTINCT FROM p.guard THEN
                 opened_for := p.guard;
-                SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g
-                WHERE r.name = p.guard;
+                SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.name = p.guard;
                 is_there := FOUND;
+                relid := CASE WHEN is_there THEN session_guard.locate(g) END;
+                -- Whoever has locked the users table may be waiting for this transaction.
+                is_free := relid IS NOT NULL;
+                BEGIN
+                    IF is_free THEN
+                        EXECUTE format('LOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE NOWAIT', session_guard.shown(relid));
+                    END IF;
+                EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+                    is_free := SQLSTATE = '42501';
+                END;
+                IF is_free THEN
+                    opened := session_guard.open_guard(relid);
+                    is_free := opened.failure IS NULL;
+                END IF;
+                SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = relid AND a.attname = (session_guard.with_current_names(g, relid)).id_column
+                    AND a.atttypid = ANY ('{smallint,integer,bigint,uuid,text,varchar}'::regtype[]);
             END IF;
             -- A guard that was forgotten has no epochs.
             CONTINUE WHEN NOT is_there;
-            -- An id that no account has needs no epoch. Of a guard that cannot be read, nobody knows.
-            id := CASE WHEN opened.failure IS NULL THEN session_guard.id_in(p.user_id, opened.id_type) ELSE p.user_id END;
-            IF id IS NOT NULL AND opened.failure IS NULL THEN
+            -- An id that no account has needs no epoch. Of a table that cannot be read now, nobody knows.
+            id := CASE WHEN id_type IS NULL THEN p.user_id ELSE session_guard.id_in(p.user_id, id_type) END;
+            IF id IS NOT NULL AND is_free THEN
                 account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
                 CONTINUE WHEN NOT account.is_known AND id NOT LIKE 'sha256:%';
             END IF;
@@ -2067,10 +2082,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is a session store of the guard %s already', name, known.guard),
             HINT = format('To have that guard end no sessions in it any more, run: SELECT session_guard.remove_store(%L);', name);
     END IF;
-    -- Who is disabling an account now does not know of the store, and is waited for.
-    IF pg_has_role((SELECT c.relowner FROM pg_class AS c WHERE c.oid = opened.relid), 'USAGE') THEN
-        EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', session_guard.shown(opened.relid));
-    END IF;
+    -- Who has stamped does not know of the store, and is waited for.
+    LOCK TABLE session_guard.epoch, session_guard.guard_epoch IN SHARE ROW EXCLUSIVE MODE;
     failed := session_guard.forget_store(known);
     INSERT INTO session_guard.store VALUES (s.*);
     PERFORM session_guard.record_state(s.guard, session_guard.store_key(s), session_guard.store_state(store, s));
