@@ -12,7 +12,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs test-sql-edition \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo
 	@echo 'Tests by subject:'
 	@echo '  make test-matrix    on every PostgreSQL at hand: PG_CONFIGS=…, and those of Debian and PGDG'
+	@echo '  make test-sql-edition  the SQL edition: the SQL and isolation tests, its contract against the library, and moving (4 minutes)'
 	@echo '  make test-examples  the example apps, over HTTP'
 	@echo '  make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
 	@echo '  make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
@@ -121,6 +122,10 @@ test-docs:
 
 docs:
 	@scripts/docs
+
+test-sql-edition:
+	@scripts/regress-sql-edition
+	@scripts/with-cluster move tests/sql_edition/contract tests/sql_edition/move
 
 test-matrix:
 	@scripts/test-matrix

@@ -1410,10 +1410,17 @@ BEGIN
     END IF;
 END $$;
 
+-- What was last seen of a table here. A dump brings what was seen in another database, which tells nothing of this one.
+CREATE OR REPLACE FUNCTION session_guard.recorded_state(of_guard text, of_relation text, relid oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.state FROM session_guard.trigger_state AS t WHERE t.guard = of_guard AND t.relation = of_relation AND split_part(t.state, ' ', 1) = relid::text
+        AND t.cluster = (SELECT s.system_identifier FROM pg_control_system() AS s)
+$$;
+
 -- What was last seen of the triggers alone.
 CREATE OR REPLACE FUNCTION session_guard.triggers_in(state text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(string_agg(p.part, ' ' ORDER BY p.n), '') FROM regexp_split_to_table(split_part(state, '|', 1), ' ') WITH ORDINALITY AS p (part, n) WHERE p.part LIKE '%/%'
+    SELECT CASE WHEN state IS NOT NULL THEN coalesce(string_agg(p.part, ' ' ORDER BY p.n), '') END FROM regexp_split_to_table(split_part(state, '|', 1), ' ') WITH ORDINALITY AS p (part, n) WHERE p.part LIKE '%/%'
 $$;
 
 CREATE OR REPLACE FUNCTION session_guard.record_state(of_guard text, of_relation text, state text) RETURNS void
@@ -1440,6 +1447,9 @@ CREATE OR REPLACE FUNCTION session_guard.create_triggers(relid oid, function reg
 DECLARE
     kind text; name CONSTANT text := session_guard.shown(relid); problems text[]; taken text;
     may_be_always CONSTANT boolean := (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid);
+    -- If it was installed as one: database.dev gives it a longer name.
+    extension CONSTANT name := (SELECT e.extname FROM pg_extension AS e JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = function AND d.deptype = 'e');
 BEGIN
     SELECT t.tgname INTO taken FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid <> function
       AND t.tgname = ANY (ARRAY[prefix || 'update', prefix || 'insert', prefix || 'delete', prefix || 'truncate']) LIMIT 1;
@@ -1457,8 +1467,8 @@ BEGIN
             (SELECT string_agg(quote_literal(a.value), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
         IF may_be_always THEN
             EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', name, prefix || kind);
-            IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_session_guard') THEN
-                EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION pg_session_guard', prefix || kind, name);
+            IF extension IS NOT NULL THEN
+                EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', prefix || kind, name, extension);
             END IF;
         END IF;
     END LOOP;
@@ -1604,7 +1614,7 @@ BEGIN
     is_as_wanted := session_guard.trigger_problems(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause, may_be_always) = '{}';
     opened := session_guard.open_guard(users);
     was_armed := opened.failure IS NULL AND opened.problems = '{}' OR is_as_wanted AND known.name IS NOT NULL AND known.detached_at IS NULL;
-    SELECT t.state INTO recorded FROM session_guard.trigger_state AS t WHERE t.guard = wanted.name AND t.relation = '';
+    recorded := session_guard.recorded_state(wanted.name, '', users);
     state := session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on);
     IF known.name IS NOT NULL AND (NOT was_armed OR session_guard.triggers_in(recorded) <> session_guard.triggers_in(state)) THEN
         INSERT INTO session_guard.unwatched VALUES (wanted.name, clock_timestamp(), 'the triggers were not all in place');
@@ -1845,7 +1855,7 @@ CREATE OR REPLACE FUNCTION session_guard.note_unwatched(relid oid, w session_gua
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE recorded text;
 BEGIN
-    SELECT t.state INTO recorded FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name;
+    recorded := session_guard.recorded_state(w.guard, w.name, relid);
     IF session_guard.watch_failure(relid, w) IS NULL AND session_guard.watch_problems(relid, w) = '{}' AND (recorded IS NULL
        OR session_guard.triggers_in(recorded) = session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp_related()', '{}'))) THEN
         RETURN true;
@@ -1951,21 +1961,22 @@ END $$;
 -- rights: a store belongs to that role, or to one whose rights it has.
 
 -- Which table and columns a store's row means, and whether the sessions in it may be ended. What is wrong is in failure.
--- The numbers of the columns are those that add_store saw, so that renames are followed.
+-- The numbers of the columns are those that add_store saw, so that renames are followed; in a database that a dump was
+-- restored into, there are none. A row that is written by hand counts: its writer's rights are those that it is used with.
 CREATE OR REPLACE FUNCTION session_guard.open_store(s session_guard.store, OUT relid oid, OUT now_named session_guard.store, OUT failure text[])
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     name CONSTANT text := format('%I.%I', s.schema_name, s.table_name); by_name oid; state text; numbers smallint[]; names name[]; c pg_class;
 BEGIN
     SELECT t.oid INTO by_name FROM pg_class AS t JOIN pg_namespace AS n ON n.oid = t.relnamespace WHERE n.nspname = s.schema_name AND t.relname = s.table_name;
-    SELECT t.state INTO state FROM session_guard.trigger_state AS t WHERE t.guard = s.guard AND t.relation = session_guard.store_key(s);
+    SELECT t.state INTO state FROM session_guard.trigger_state AS t WHERE t.guard = s.guard AND t.relation = session_guard.store_key(s)
+        AND t.cluster = (SELECT k.system_identifier FROM pg_control_system() AS k) AND t.state LIKE '% @' || (SELECT k.oid FROM pg_database AS k WHERE k.datname = current_database());
     relid := coalesce((SELECT t.oid FROM pg_class AS t WHERE t.oid = split_part(state, ' ', 1)::oid), by_name);
     SELECT t.* INTO c FROM pg_class AS t WHERE t.oid = relid;
     IF relid IS NULL OR session_guard.store_kind_failure(relid) IS NOT NULL THEN
         failure := ARRAY['42P01', format('session store %s is gone', name), NULL, 'Create or restore the table and call session_guard.add_store. If it is not wanted any '
             'more, the extension''s owner deletes its row of session_guard.store.'];
-    ELSIF state IS NULL OR split_part(state, ' ', 2) <> c.relowner::text OR NOT pg_has_role(session_guard.owner(), c.relowner, 'USAGE')
-          OR NOT session_guard.trusts(session_guard.owner(), c.relowner) THEN
+    ELSIF NOT pg_has_role(session_guard.owner(), c.relowner, 'USAGE') OR NOT session_guard.trusts(session_guard.owner(), c.relowner) THEN
         failure := ARRAY['42501', format('the owner of session store %s has not added it', session_guard.shown(relid)), NULL, format('If sessions are to end in it, %I or a superuser calls '
             'session_guard.add_store(%L, %L%s, users => ...).', pg_get_userbyid(c.relowner), session_guard.shown(relid), s.user_id_column,
             ', revoked_at_column => ' || quote_literal(s.revoked_at_column))];
@@ -1978,8 +1989,8 @@ BEGIN
         RETURN;
     END IF;
     numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n);
-    names := ARRAY(SELECT a.attname FROM unnest(numbers) WITH ORDINALITY AS u (number, n)
-        LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = u.number AND NOT a.attisdropped ORDER BY u.n);
+    names := CASE WHEN state IS NULL THEN array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL) ELSE ARRAY(SELECT a.attname FROM unnest(numbers) WITH ORDINALITY AS u (number, n)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = u.number AND NOT a.attisdropped ORDER BY u.n) END;
     failure := (SELECT ARRAY['42703', format('column %I of session store %s is gone', u.name, session_guard.shown(relid)), NULL,
             format('Call session_guard.add_store(%L, ...) with the columns that there are now.', session_guard.shown(relid))]
         FROM unnest(array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL)) WITH ORDINALITY AS u (name, n) WHERE names[u.n] IS NULL ORDER BY u.n LIMIT 1);
@@ -2096,7 +2107,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.store_state(relid oid, s session_guard.store) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT session_guard.state_of(relid, 0::regprocedure, array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL))
+    SELECT session_guard.state_of(relid, 0::regprocedure, array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL)) || ' @' || d.oid FROM pg_database AS d WHERE d.datname = current_database()
 $$;
 
 CREATE OR REPLACE FUNCTION session_guard.remove_store(store regclass) RETURNS void
@@ -2708,8 +2719,7 @@ BEGIN
 
         check_name := 'unwatched_changes'; ok := true; detail := 'none'; remedy := NULL;
         SELECT max(u.noticed_at) INTO noticed FROM session_guard.unwatched AS u WHERE u.guard = g.name;
-        IF EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = ''
-                AND session_guard.triggers_in(t.state) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}'))) THEN
+        IF session_guard.triggers_in(session_guard.recorded_state(g.name, '', relid)) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}')) THEN
             ok := false; detail := 'triggers were changed, maybe back and forth: accounts that were disabled and enabled again meanwhile may have sessions';
             remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
         ELSIF noticed > coalesce((SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = g.name), '-infinity') THEN
