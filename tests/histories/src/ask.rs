@@ -2,7 +2,7 @@
 
 use crate::event::{Check, Subject, Time};
 use crate::login::Logins;
-use crate::plan::ISOLATION;
+use crate::plan;
 use postgres::Client;
 use postgres::error::SqlState;
 use rand::RngExt;
@@ -32,7 +32,7 @@ impl Way {
 /// The isolation levels that there are: on a standby, all but the last, SERIALIZABLE (PostgreSQL manual, section "Serializable
 /// Isolation Level").
 pub fn isolation_levels(on_standby: bool) -> &'static [&'static str] {
-    if on_standby { &ISOLATION[..2] } else { &ISOLATION }
+    if on_standby { &plan::ISOLATION[..2] } else { plan::isolation_levels() }
 }
 
 /// The answers that one worker got.

@@ -2,7 +2,7 @@
 
 use crate::event::{Login, Means, Subject, Time};
 use crate::form::Form;
-use crate::plan::{IDS, ISOLATION, TOKENS};
+use crate::plan::{IDS, TOKENS, isolation_levels};
 use postgres::Client;
 use postgres::error::SqlState;
 use rand::RngExt;
@@ -105,7 +105,8 @@ fn by_session_start(
     let outcome = if rng.random_bool(0.6) {
         start(client)
     } else {
-        let isolation = ISOLATION[rng.random_range(0..ISOLATION.len())];
+        let levels = isolation_levels();
+        let isolation = levels[rng.random_range(0..levels.len())];
         client.batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}"))?;
         let outcome = start(client);
         let end = if outcome.is_ok() && rng.random_bool(0.9) { "COMMIT" } else { "ROLLBACK" };

@@ -1,10 +1,10 @@
-//! `histories [--seconds N] [--seed N] [--form ACTIVE_WHEN]`: checks concurrent histories on a cluster of its own, made by
+//! `histories [--seconds N] [--seed N] [--form ACTIVE_WHEN] [--sql-edition]`: checks concurrent histories on a cluster of its own, made by
 //! the PostgreSQL that `PG_CONFIG` names. Each takes the next form of `active_when`, or all take the one that is given. Ends with 1 if a promise was broken.
 
 use cluster::Cluster;
 use histories::form::{FORMS, Form};
 use histories::server::Servers;
-use histories::{run, server};
+use histories::{plan, run, server};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -19,13 +19,18 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let seconds: u64 = arguments.opt_value_from_str("--seconds")?.unwrap_or(60);
     let seed: Option<u64> = arguments.opt_value_from_str("--seed")?;
     let form: Option<String> = arguments.opt_value_from_str("--form")?;
+    let is_sql_edition = arguments.contains("--sql-edition");
     let find = |name: String| Form::named(&name).ok_or(format!("there is no form {name}"));
     let form = form.map(find).transpose()?;
     if let [first, ..] = arguments.finish().as_slice() {
         return Err(format!("what is {first:?}?").into());
     }
     let seed = seed.map_or_else(random_seed, Ok)?;
-    let cluster = server::start();
+    if is_sql_edition {
+        plan::use_read_committed_alone();
+    }
+    // There, an extension that is prepared stamps nobody.
+    let cluster = server::start(!is_sql_edition);
     check(&cluster, seconds, seed, form).inspect_err(|_| eprintln!("{}", cluster.end_of_log()))
 }
 

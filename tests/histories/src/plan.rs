@@ -2,6 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How many accounts there are at the start. Few, so that workers meet; enough that epochs, which
@@ -88,6 +89,19 @@ pub struct Plan {
 /// The isolation levels.
 pub const ISOLATION: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
 
+static IS_READ_COMMITTED_ALONE: AtomicBool = AtomicBool::new(false);
+
+/// From now on histories use READ COMMITTED alone: the SQL edition promises nothing of the others.
+pub fn use_read_committed_alone() {
+    IS_READ_COMMITTED_ALONE.store(true, Ordering::Relaxed);
+}
+
+/// The isolation levels that histories use.
+#[must_use]
+pub fn isolation_levels() -> &'static [&'static str] {
+    if IS_READ_COMMITTED_ALONE.load(Ordering::Relaxed) { &ISOLATION[..1] } else { &ISOLATION }
+}
+
 /// A generator for worker `number` of a history.
 pub fn generator(seed: u64, number: u64) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(number))
@@ -131,7 +145,8 @@ impl Planner {
         if self.rng.random_bool(0.25) {
             steps.push(Step::Sleep(self.pause(1200..2000)));
         }
-        let isolation = ISOLATION[self.rng.random_range(0..ISOLATION.len())];
+        let levels = isolation_levels();
+        let isolation = levels[self.rng.random_range(0..levels.len())];
         Plan { isolation, steps, end: self.end() }
     }
 

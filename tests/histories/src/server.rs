@@ -49,8 +49,13 @@ impl Servers {
 
 /// A running cluster for histories on one server, with autovacuum at its usual pace beside them.
 #[must_use]
-pub fn start() -> Cluster {
-    Cluster::start(&["max_prepared_transactions = 40", "autovacuum_naptime = 1min"])
+pub fn start(can_prepare: bool) -> Cluster {
+    let prepared = if can_prepare {
+        "max_prepared_transactions = 40"
+    } else {
+        "max_prepared_transactions = 0"
+    };
+    Cluster::start(&[prepared, "autovacuum_naptime = 1min"])
 }
 
 /// Makes the database anew, with accounts under guard, and their roles watched: half of the ids have one. `policies` are

@@ -49,7 +49,7 @@ fn sort(stamp: &Stamp) -> Sort {
 
 /// Those of the sorts of stamps of which no history finds that they left a login alive.
 fn undiscovered(fault: &str, cache_entries: &str, sorts: &[Sort]) -> Vec<Sort> {
-    let cluster = server::start();
+    let cluster = server::start(true);
     let mut sorts = sorts.to_vec();
     for seed in 1..=HISTORIES {
         if sorts.is_empty() {
@@ -68,7 +68,7 @@ fn undiscovered(fault: &str, cache_entries: &str, sorts: &[Sort]) -> Vec<Sort> {
 
 fn refuses(fault: &str, cache_entries: &str) -> bool {
     let is_refused = |violation: &Violation| matches!(violation, Violation::Refused { .. });
-    let cluster = server::start();
+    let cluster = server::start(true);
     (1..=HISTORIES)
         .any(|seed| history(&cluster, fault, cache_entries, seed).violations.iter().any(is_refused))
 }
@@ -107,5 +107,5 @@ fn a_cache_that_keeps_what_was_outdated_while_it_was_read_revives() {
 
 #[test]
 fn without_a_fault_nothing_is_found() {
-    assert_eq!(history(&server::start(), "none", ALL_KEPT, 1).violations, []);
+    assert_eq!(history(&server::start(true), "none", ALL_KEPT, 1).violations, []);
 }
