@@ -2,22 +2,27 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
--- The names that tables have now, with the rights of who may read them.
+-- With the rights of who owns the schema: what that role may have put in the place of a table or function must not run as a
+-- superuser. Tables are named as they are now.
 SELECT pg_catalog.set_config('role', pg_catalog.pg_get_userbyid(n.nspowner), true) FROM pg_catalog.pg_namespace AS n WHERE n.nspname OPERATOR(pg_catalog.=) 'session_guard';
 SELECT session_guard.reconcile();
+CREATE TEMPORARY TABLE moved_table ON COMMIT DROP AS
+    SELECT r.schema_name, r.table_name FROM session_guard.guard AS r WHERE r.detached_at IS NULL UNION SELECT w.schema_name, w.table_name FROM session_guard.watch AS w;
 SET LOCAL ROLE none;
 DO $do$
-DECLARE guarded record;
+DECLARE moved record;
 BEGIN
-    FOR guarded IN SELECT pg_catalog.format('%I.%I', r.schema_name, r.table_name) AS name FROM session_guard.guard AS r WHERE r.detached_at IS NULL
-        UNION SELECT pg_catalog.format('%I.%I', w.schema_name, w.table_name) FROM session_guard.watch AS w ORDER BY 1 LOOP
-        IF pg_catalog.to_regclass(guarded.name) IS NOT NULL THEN
-            EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', guarded.name);
-        END IF;
+    IF (SELECT c.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char" FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) 'pg_temp.moved_table'::pg_catalog.regclass) THEN
+        RAISE EXCEPTION 'pg_temp.moved_table is no table';
+    END IF;
+    FOR moved IN SELECT c.oid::pg_catalog.regclass AS name FROM pg_temp.moved_table AS m JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) m.table_name
+        JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace AND n.nspname OPERATOR(pg_catalog.=) m.schema_name ORDER BY c.oid LOOP
+        EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', moved.name);
     END LOOP;
 END $do$;
 LOCK TABLE session_guard.guard, session_guard.watch, session_guard.store, session_guard.store_failure, session_guard.unwatched, session_guard.policy,
     session_guard.epoch, session_guard.guard_epoch, session_guard.token_epoch, session_guard.event IN ACCESS EXCLUSIVE MODE;
+SELECT pg_catalog.set_config('role', pg_catalog.pg_get_userbyid(n.nspowner), true) FROM pg_catalog.pg_namespace AS n WHERE n.nspname OPERATOR(pg_catalog.=) 'session_guard';
 CREATE TEMPORARY TABLE moved_guard ON COMMIT DROP AS TABLE session_guard.guard;
 CREATE TEMPORARY TABLE moved_watch ON COMMIT DROP AS TABLE session_guard.watch;
 CREATE TEMPORARY TABLE moved_store ON COMMIT DROP AS TABLE session_guard.store;
