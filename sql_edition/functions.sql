@@ -2176,11 +2176,25 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The constraints that a statement which writes a store may defer. No others: what their triggers call would run with the
+-- rights of the extension's owner. SET CONSTRAINTS means all of a name in a schema, so that a name which a table
+-- elsewhere has, too, is left out.
+CREATE OR REPLACE FUNCTION session_guard.deferrable_of(s session_guard.store) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    relid CONSTANT oid := (session_guard.open_store(s)).relid;
+    tree CONSTANT oid[] := ARRAY(WITH RECURSIVE t AS (SELECT relid AS member UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN t ON i.inhparent = t.member) SELECT t.member FROM t);
+BEGIN
+    RETURN (SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace
+        WHERE c.condeferrable AND (c.conrelid = ANY (tree) OR c.contype = 'f' AND c.confrelid = ANY (tree))
+          AND NOT EXISTS (SELECT FROM pg_constraint AS o WHERE o.conname = c.conname AND o.connamespace = c.connamespace AND o.condeferrable AND o.contype <> 'f' AND o.conrelid <> ALL (tree)));
+END $$;
+
 -- Ends what is to be ended, before a transaction that stamps commits: a bulk change in a few statements. A store that
 -- fails does not stop the stamp. Constraints of the store that are deferred are checked here, where they fail it alone.
 CREATE OR REPLACE FUNCTION session_guard.end_stored() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE p record; s session_guard.store; state text; reason text; hint text; failed timestamptz;
+DECLARE p record; s session_guard.store; state text; reason text; hint text; failed timestamptz; constraints text;
 BEGIN
     FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NOT NULL RETURNING q.guard, q.user_id, q.ends)
         SELECT t.guard, array_agg(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL) AS users, array_agg(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL AND t.ends) AS raised,
@@ -2189,8 +2203,11 @@ BEGIN
         FOR s IN SELECT r.* FROM session_guard.store AS r WHERE r.guard = p.guard ORDER BY r.schema_name, r.table_name LOOP
             BEGIN
                 PERFORM session_guard.end_in_store(s, p.users, p.raised, p.has_all, p.raises_all);
-                SET CONSTRAINTS ALL IMMEDIATE;
-                SET CONSTRAINTS ALL DEFERRED;
+                constraints := session_guard.deferrable_of(s);
+                IF constraints IS NOT NULL THEN
+                    EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', constraints);
+                    EXECUTE format('SET CONSTRAINTS %s DEFERRED', constraints);
+                END IF;
             EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                 GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
                 IF state <> 'SG002' THEN

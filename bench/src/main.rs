@@ -9,6 +9,7 @@ mod load;
 mod measure;
 mod result;
 mod server;
+mod sql_edition;
 
 use result::{Cost, Line};
 use server::{Error, Extent};
@@ -26,6 +27,7 @@ fn main() -> Result<(), Error> {
         lines.extend(of_section);
     };
     tell(executor::calls(&extent, &login, &mut costs)?);
+    tell(sql_edition::library_and_edition(&extent, &mut costs)?);
     tell(executor::forms(&extent, &login)?);
     tell(executor::row_level_security(&extent, &login)?);
     tell(load::checks(&extent, &login)?);
