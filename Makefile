@@ -12,7 +12,7 @@ endif
 pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
-.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs test-sql-edition \
+.PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs test-sql-edition histories-sql-edition \
   test-matrix test-loaded histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
 
 help:
@@ -55,6 +55,7 @@ help:
 	@echo '  make test-monitoring  the queries, the dashboard and the alerts of examples/monitoring'
 	@echo '  make test-docs      the SQL of README.md and of docs/, with the answers that it gives'
 	@echo '  make histories      concurrent histories for SECONDS=600, from SEED=…'
+	@echo '  make histories-sql-edition  the same on the SQL edition, at READ COMMITTED, and each planted fault'
 	@echo '  make fuzz           CASES=4000000 of each property of the pure core, and SECONDS_EACH=60 by coverage'
 	@echo '  make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
 	@echo '  make valgrind       the SQL tests on a server that valgrind watches'
@@ -135,6 +136,9 @@ test-loaded:
 
 histories:
 	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+histories-sql-edition:
+	@scripts/histories-sql-edition --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 fuzz:
 	@scripts/fuzz
