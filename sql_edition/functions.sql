@@ -227,10 +227,10 @@ CREATE OR REPLACE FUNCTION session_guard.forget_login(of_guard text, key text) R
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF key IS NULL THEN
-        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL;
+        DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL AND NOT p.again;
     ELSE
         DELETE FROM session_guard.pending AS p WHERE p.transaction_id = pg_current_xact_id() AND p.guard = of_guard AND p.user_id = key
-            AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL;
+            AND p.related IS NULL AND p.unless_past IS NULL AND p.ends IS NULL AND NOT p.again;
     END IF;
     RETURN FOUND;
 END $$;
@@ -283,7 +283,7 @@ BEGIN
 END $$;
 
 -- Raises the epoch of everybody. Logins wait from here until the transaction ends: see login().
-CREATE OR REPLACE FUNCTION session_guard.stamp_guard(of_guard text, why text) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION session_guard.stamp_guard(of_guard text, why text, at_commit boolean DEFAULT false) RETURNS timestamptz
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     margin CONSTANT interval := session_guard.margin();
@@ -291,6 +291,9 @@ DECLARE
 BEGIN
     LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
     PERFORM session_guard.note_stored(of_guard, NULL, why <> 'truncated');
+    IF NOT at_commit THEN
+        INSERT INTO session_guard.pending (guard, again) VALUES (of_guard, true);
+    END IF;
     SELECT g.epoch INTO stamped FROM session_guard.guard_epoch AS g
     WHERE g.guard = of_guard AND session_guard.is_own(g.xmin)
       AND g.epoch >= session_guard.next_epoch(clock_timestamp(), margin, NULL)
@@ -316,6 +319,17 @@ BEGIN
     WHERE e.guard = of_guard AND e.epoch >= stamped AND e.epoch <> 'infinity';
     PERFORM session_guard.record_event(of_guard, NULL, NULL, NULL, stamped, why);
     RETURN stamped;
+END $$;
+
+-- The same once more at COMMIT: an app that takes login times from its own clock has given out some meanwhile.
+CREATE OR REPLACE FUNCTION session_guard.raise_again(of_guard text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE stamped timestamptz := session_guard.next_epoch(clock_timestamp(), session_guard.margin(), NULL);
+BEGIN
+    UPDATE session_guard.guard_epoch AS g SET epoch = stamped, stamped_at = clock_timestamp() WHERE g.guard = of_guard AND g.epoch < stamped AND session_guard.is_own(g.xmin);
+    IF FOUND THEN
+        UPDATE session_guard.event AS e SET epoch = stamped WHERE e.user_id IS NULL AND e.guard = of_guard AND e.transaction_id = pg_current_xact_id() AND e.epoch < stamped;
+    END IF;
 END $$;
 
 -- Raises the epoch of one subject's tokens, or without a subject that of all of the scope.
@@ -1310,10 +1324,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM session_guard.pending AS q WHERE q.id = NEW.id) THEN
         RETURN NULL;
     END IF;
-    IF EXISTS (SELECT FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL) THEN
+    IF EXISTS (SELECT FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL AND NOT q.again) THEN
         LOCK TABLE session_guard.guard_epoch IN ROW EXCLUSIVE MODE;
     END IF;
-    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL RETURNING q.*),
+    FOR p IN WITH taken AS (DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.ends IS NULL AND NOT q.again RETURNING q.*),
         users AS (SELECT t.guard, t.user_id, (array_agg(t.related ORDER BY t.id) FILTER (WHERE t.related IS NOT NULL))[1] AS related, min(t.unless_past) AS unless_past
             FROM (SELECT taken.* FROM taken) AS t GROUP BY t.guard, t.user_id),
         many AS (SELECT u.guard, min(u.related) AS related FROM users AS u WHERE u.related IS NOT NULL GROUP BY u.guard HAVING count(*) > max_users)
@@ -1323,7 +1337,7 @@ BEGIN
         ORDER BY 1, 2 NULLS FIRST
     LOOP
         IF p.user_id IS NULL THEN
-            PERFORM session_guard.stamp_guard(p.guard, 'related:' || p.related);
+            PERFORM session_guard.stamp_guard(p.guard, 'related:' || p.related, true);
         ELSIF p.related IS NOT NULL THEN
             IF opened_for IS DISTINCT FROM p.guard THEN
                 opened_for := p.guard;
@@ -1362,6 +1376,9 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM session_guard.end_stored();
+    FOR p IN DELETE FROM session_guard.pending AS q WHERE q.transaction_id = pg_current_xact_id() AND q.again RETURNING q.guard LOOP
+        PERFORM session_guard.raise_again(p.guard);
+    END LOOP;
     RETURN NULL;
 END $$;
 

@@ -11,7 +11,8 @@ CREATE TABLE session_guard.pending (
     user_id        text COLLATE pg_catalog."C",
     related        text,
     unless_past    timestamptz,
-    ends           boolean
+    ends           boolean,
+    again          boolean NOT NULL DEFAULT false
 );
 CREATE INDEX pending_of_transaction ON session_guard.pending (transaction_id, guard, user_id);
 COMMENT ON TABLE session_guard.pending IS 'what transactions are to stamp when they commit: empty to all others';
@@ -21,3 +22,4 @@ COMMENT ON COLUMN session_guard.pending.user_id IS 'whom it stamps; NULL: all us
 COMMENT ON COLUMN session_guard.pending.related IS 'the watched table that names the user';
 COMMENT ON COLUMN session_guard.pending.unless_past IS 'when the account was to expire: it is stamped if that has passed';
 COMMENT ON COLUMN session_guard.pending.ends IS 'not NULL: sessions in session stores are to end, and whether a column is raised, too, and not only rows deleted';
+COMMENT ON COLUMN session_guard.pending.again IS 'whether the epoch of the whole guard is to be raised again';
