@@ -1,0 +1,107 @@
+"""Prints what the guard adds to a request of Flask and of Django in time on a CPU, of the app and of its backend, by turns with
+the same app without it. On a busy machine this says more than latency.py, since waiting is not counted. Asserts nothing.
+
+    PYTHONPATH=../.. ../../../target/venv-python/bin/python cpu_time.py      after `run`, with the same environment
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+TURNS, REQUESTS, WARM_UP = 150, 10, 60
+
+
+def time_on_cpu(process):
+    """In microseconds, of all its threads."""
+    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1000
+
+
+def log_in(client):
+    form = {"username": "alice", "password": os.environ["DJANGO_SUPERUSER_PASSWORD"]}
+    assert client.post("/login", data=form).status_code == 302
+
+
+def flask():
+    from flask_server import app, db
+    from sqlalchemy import text
+
+    client = app.test_client()
+    log_in(client)
+    with app.app_context():
+        backend = db.session.execute(text("SELECT pg_backend_pid()")).scalar()
+    return client, backend
+
+
+def django():
+    os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+    import django
+
+    django.setup()
+    from django.db import connection
+    from django.test import Client
+
+    client = Client()
+    log_in(client)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return client, cursor.fetchone()[0]
+
+
+def answer_turns(name):
+    """The app, in a process of its own: a turn for each line."""
+    client, backend = {"flask": flask, "django": django}[name]()
+
+    def turn(requests):
+        for _ in range(requests):
+            assert client.get("/api/me").status_code == 200
+
+    turn(WARM_UP)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        before = [time_on_cpu(process) for process in (os.getpid(), backend)]
+        turn(REQUESTS)
+        after = [time_on_cpu(process) for process in (os.getpid(), backend)]
+        print(*((late - early) / REQUESTS for early, late in zip(before, after, strict=True)), flush=True)
+
+
+def measure(adapter):
+    adapter = replace(adapter, name=f"cpu_{adapter.name}")
+    adapter.create()
+    apps = {}
+    for name, variables in (("guarded", {}), ("unguarded", {"UNGUARDED": "1"})):
+        environment = {**adapter.environment, **variables}
+        command = [sys.executable, Path(__file__).resolve(), adapter.name.removeprefix("cpu_")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        apps[name] = subprocess.Popen(command, cwd=SERVERS, env=environment, **pipes)
+        assert apps[name].stdout.readline() == "ready\n"
+    taken = {name: [] for name in apps}
+    for number in range(TURNS):
+        # Each is the first in half of the turns.
+        for name in sorted(apps, reverse=number % 2):
+            print(file=apps[name].stdin, flush=True)
+            taken[name].append([float(part) for part in apps[name].stdout.readline().split()])
+    for app in apps.values():
+        app.stdin.close()
+        app.wait(30)
+    adapter.drop()
+    added = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(*taken.values(), strict=True)]
+    of_app, of_backend, of_both = (
+        statistics.median(values) for values in ([a for a, _ in added], [b for _, b in added], map(sum, added))
+    )
+    print(
+        f"{adapter.name}: added by the guard {of_both:.0f} us a request: app {of_app:.0f}, backend {of_backend:.0f};"
+        f" medians of {TURNS} turns of {REQUESTS}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+if len(sys.argv) > 1:
+    answer_turns(sys.argv[1])
+else:
+    from adapters import ADAPTERS, SERVERS
+
+    for chosen in (ADAPTERS[0], ADAPTERS[2]):
+        measure(chosen)
