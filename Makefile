@@ -44,7 +44,7 @@ help:
 	@echo '  make test-examples  the example apps, over HTTP'
 	@echo '  make test-python    the Python package: types, wheel and sdist, and each adapter over HTTP (2 minutes)'
 	@echo '  make test-node      the Node package: types, tarball, Express and Fastify, over HTTP (2 minutes)'
-	@echo '  make test-rust      the Rust crate: its tarball, and axum over tokio-postgres and sqlx, over HTTP (4 minutes once built)'
+	@echo '  make test-rust      the Rust crate: its tarball, and axum over tokio-postgres and sqlx, over HTTP (3 minutes once built)'
 	@echo '  make test-versions  the Python and the Node package on the oldest and the newest frameworks (half an hour); ONLY=django-4.2'
 	@echo '  make test-superset  a real Superset, and Airflow, guarded and stock, over HTTP (10 minutes, 2 GB)'
 	@echo '  make test-stock     better-auth, Auth.js, Express and Django apps as they are, over HTTP (2 minutes)'
