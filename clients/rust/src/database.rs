@@ -44,7 +44,7 @@ pub(crate) struct Loaded {
     pub(crate) user: Option<Put>,
 }
 
-type MapRow<R> = Box<dyn Fn(&R) -> Result<Put, BoxError> + Send + Sync>;
+pub(crate) type MapRow<R> = Box<dyn Fn(&R) -> Result<Put, BoxError> + Send + Sync>;
 pub(crate) type LoadFunction = Box<
     dyn Fn(String, Option<LoginTime>) -> BoxFuture<'static, Result<Option<(Put, bool)>, BoxError>>
         + Send

@@ -14,7 +14,7 @@ use crate::{
     BoxError, CannotAsk, ConfigError, Database, DatabaseError, Kept, Login, LoginTime, Renewal,
     Sessions, UserId,
     answers::{Answer, RouteKind, Scheme, kind_of_route, original_path, plain_page},
-    database::{Ask, Asking, BoxFuture, LoadFunction, Loaded, Loader, put},
+    database::{Ask, Asking, BoxFuture, LoadFunction, Loaded, Loader, MapRow, put},
     layer::{GuardLayer, Rule},
     login_time::login_time_of,
     open_paths::is_open,
@@ -46,7 +46,7 @@ pub struct Builder<D: Database> {
 }
 
 enum Load<R> {
-    Query(String, Box<dyn Fn(&R) -> Result<crate::database::Put, BoxError> + Send + Sync>),
+    Query(String, MapRow<R>),
     Function(LoadFunction),
 }
 
