@@ -3,7 +3,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION pg_session_guard;
 RESET client_min_messages;
 CREATE TABLE many (id int PRIMARY KEY, active boolean NOT NULL) WITH (autovacuum_enabled = false);
-INSERT INTO many SELECT n, n % 10 <> 0 FROM generate_series(1, 250000) AS n;
+INSERT INTO many SELECT n, n % 5 <> 0 FROM generate_series(1, 120000) AS n;
 
 -- Not by default.
 SELECT session_guard.attach('many', is_default => false);
@@ -23,7 +23,7 @@ DROP TABLE many;
 CREATE TABLE many (id int PRIMARY KEY, active boolean NOT NULL) PARTITION BY RANGE (id);
 CREATE TABLE many_1 PARTITION OF many FOR VALUES FROM (1) TO (60001) WITH (autovacuum_enabled = false);
 CREATE TABLE many_2 PARTITION OF many FOR VALUES FROM (60001) TO (120001) WITH (autovacuum_enabled = false);
-INSERT INTO many SELECT n, false FROM generate_series(1, 120000) AS n;
+INSERT INTO many SELECT n, n % 5 <> 0 FROM generate_series(1, 120000) AS n;
 ANALYZE many_1, many_2;
 SELECT session_guard.attach('many', is_default => false);
 RESET client_min_messages;
