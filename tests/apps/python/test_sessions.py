@@ -65,6 +65,17 @@ def test_a_page_leads_to_the_login_with_a_message_and_an_api_says_401(server):
     assert answer.headers["Content-Type"] == "application/json" or server.adapter.name == "fab"
 
 
+def test_what_is_refused_to_a_script_of_a_page_is_told_by_the_next_page(server):
+    alice = server.logged_in()
+    server.adapter.set_active(False)
+    refused = server.get(server.adapter.api, alice, Accept="application/json")
+    assert refused.status_code == 401
+    answer = server.get(server.adapter.page, {**alice, **refused.cookies}, **HTML)
+    cookies = {**alice, **refused.cookies, **answer.cookies}
+    form = server.get(answer.headers["Location"].removeprefix(server.address), cookies, **HTML)
+    assert form.text.count("Your session has ended. Please log in again.") == 1
+
+
 def test_a_page_that_is_open_to_all_stays_open(server):
     alice = server.logged_in()
     server.adapter.set_active(False)

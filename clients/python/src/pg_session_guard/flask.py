@@ -47,9 +47,6 @@ from pg_session_guard.flask_remember import (
 
 
 class SessionGuard:
-    # Whether the message is flashed for an API's request, too.
-    tells_programs = False
-
     def __init__(
         self, app: Flask | None = None, db_session: Any = None, user_class: type[Any] | None = None
     ) -> None:
@@ -127,7 +124,7 @@ class SessionGuard:
             if kept and LOGIN_TIME_KEY not in session:
                 self._keep(kept, session_id, user_id, key)
             return self._loader(user_id) if self._loader else user
-        self._session_has_ended(answer)
+        self._session_has_ended()
         return None
 
     def _has_id(self, user: Any, user_id: str) -> bool:
@@ -167,11 +164,11 @@ class SessionGuard:
     def _user_without_guard(self, user_id: str) -> Any:
         return self.db_session.get(self.user_class, self.query.key_type(user_id))
 
-    def _session_has_ended(self, answer: Answer) -> None:
+    def _session_has_ended(self) -> None:
         session.clear()
         self.remembered.forget()
         g.session_guard_ended = "cookie"
-        if self.settings.message and (answer is Answer.LOG_IN_AGAIN or self.tells_programs):
+        if self.settings.message:
             flash(self.settings.message, "warning")
 
     def _cannot_ask(self) -> None:

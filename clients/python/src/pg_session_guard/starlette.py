@@ -110,7 +110,7 @@ class SessionGuard:
         if answer is not Answer.SERVE:
             self.tell_of_missing_login_time(request)
             request.session.clear()
-            if answer is Answer.LOG_IN_AGAIN and self.settings.message:
+            if self.settings.message:
                 request.session[MESSAGE_KEY] = self.settings.message
             raise self._refusal(request, bearer=False)
 

@@ -43,9 +43,6 @@ MESSAGE_STYLE = "padding:12px 24px;background:#fff3cd;color:#664d03;font:14px sa
 
 
 class SessionGuard(fab.SessionGuard):
-    # What is refused to a page's scripts leads to the login page.
-    tells_programs = True
-
     def init_app(self, app: Flask, appbuilder: Any = None, _user_class: Any = None) -> None:
         super().init_app(app, appbuilder)
         self.manager = app.appbuilder.sm  # type: ignore[attr-defined]

@@ -66,11 +66,13 @@ def _finish(guard: RequestGuard, response: HttpResponseBase) -> HttpResponseBase
     if guard.failed and response.status_code == 500:  # Raised elsewhere than in the view.
         return _unavailable(guard)
     if guard.ended and guard.kind is RouteKind.API and _refuses(response):
-        return JsonResponse(
+        refused = JsonResponse(
             {"detail": "The session has ended"},
             status=401,
             headers={"WWW-Authenticate": challenge(bearer=False)},
         )
+        refused.cookies = response.cookies  # The message for the next page may be in one.
+        return refused
     try:
         guard.keep_session()
     except CannotAsk as error:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest
 
-from pg_session_guard.core.answers import Answer, RouteKind, answer_to, kind_of_route
+from pg_session_guard.core.answers import RouteKind, kind_of_route
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.django.asking import CannotAsk, failing_closed, is_valid, start
@@ -61,7 +61,7 @@ class RequestGuard:
                 raise
             return self.unchecked_user
         if valid is False:
-            return self._end(answer_to(valid, self.kind))
+            return self._end()
         self.login_at = self.request.session.get(LOGIN_TIME_KEY)
         self.password_hash = self.request.session.get(HASH_SESSION_KEY)
         return user
@@ -80,13 +80,13 @@ class RequestGuard:
                 question.valid = is_valid(self.unchecked_user.pk, question.kept)
             return self.unchecked_user, question.valid
 
-    def _end(self, answer: Answer) -> AnonymousUser:
+    def _end(self) -> AnonymousUser:
         self.ended = True
         with failing_closed():
             self.request.session.flush()
         self.request._cached_user = AnonymousUser()
         message = guard_settings().message
-        if answer is Answer.LOG_IN_AGAIN and message:
+        if message:
             messages.warning(self.request, message, fail_silently=True)
         return AnonymousUser()
 
