@@ -56,11 +56,6 @@ def assert_refused(address, cookies):
     return answer
 
 
-def assert_unavailable(answer):
-    assert answer.status_code == 503
-    assert "alice" not in answer.text
-
-
 def assert_no_login(address, answer, cookies):
     assert answer.status_code in (200, 401)  # The form once more.
     assert "alice" not in answer.text.replace('value="alice"', "")
