@@ -1556,7 +1556,7 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 <<this>>
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
-    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid;
+    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
     was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; unknown text;
     number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
 BEGIN
@@ -1665,6 +1665,16 @@ BEGIN
 
     stamped := session_guard.stamp_accounts(wanted.name, users, wanted.id_column,
         format('NOT %s', session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))), NOT was_armed);
+    IF (known.active_column, known.active_when) IS DISTINCT FROM (wanted.active_column, wanted.active_when) THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %1$s) AND NOT EXISTS (SELECT FROM ONLY %1$s WHERE %2$s)', name,
+            session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))) INTO nobody_is_active USING clock_timestamp();
+        IF nobody_is_active THEN
+            -- The column may say the opposite of what it was taken for.
+            RAISE WARNING USING MESSAGE = format('no account of table %s is active by its column %I', name, wanted.active_column),
+                DETAIL = format('With active_when => %L, that column says that nobody can log in.', wanted.active_when),
+                HINT = 'If that is not so, call attach() again with the right active_when: ''false'' for a column that says who is locked out, ''null'' for a time of deletion.';
+        END IF;
+    END IF;
     SELECT a.atttypid INTO old_type FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = known.active_column AND a.attnum > 0 AND NOT a.attisdropped;
     IF (known.active_column, known.active_when) IS DISTINCT FROM (wanted.active_column, wanted.active_when) AND old_type IS NOT NULL
        AND session_guard.status_column_failure(users, known.active_column, known.active_when) IS NULL THEN
