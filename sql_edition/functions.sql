@@ -175,10 +175,18 @@ CREATE OR REPLACE FUNCTION session_guard.is_own(version xid) RETURNS boolean
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    writer CONSTANT bigint := own - own % 4294967296 + version::text::bigint;
+    -- A savepoint's number is later, and may be past the 32 bits that a row has of it.
+    ahead CONSTANT bigint := (version::text::bigint - own % 4294967296 + 4294967296) % 4294967296;
 BEGIN
-    RETURN CASE WHEN own IS NULL OR writer < own THEN false
-                ELSE writer = own OR pg_xact_status(writer::text::xid8) = 'in progress' END;
+    IF own IS NULL OR ahead >= 2147483648 THEN
+        RETURN false;
+    ELSIF ahead = 0 THEN
+        RETURN true;
+    END IF;
+    RETURN pg_xact_status((own + ahead)::text::xid8) = 'in progress';
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- A frozen row of long ago, whose number has not been given out again.
+    RETURN false;
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.record_event(guard text, user_id text, scope text, subject text, epoch timestamptz, reason text) RETURNS void
