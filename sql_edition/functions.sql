@@ -2053,16 +2053,22 @@ BEGIN
              ELSE 'Name a permanent table, or a partitioned one. For a view, name the table that it reads.' END] END;
 END $$;
 
--- Why a store's columns cannot be used, NULL if they can. Who owns a table below has triggers there, which would run with
--- the rights of the extension's owner.
+-- Why a store's columns cannot be used, NULL if they can. Who owns a table below, or one whose rows follow the store's by
+-- a foreign key, has triggers there, which would run with the rights of the extension's owner. A role that has the rights
+-- of the store's owner can have triggers on the store itself.
 CREATE OR REPLACE FUNCTION session_guard.store_columns_failure(relid oid, s session_guard.store) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE below oid; failure text[]; a pg_attribute; owner text := quote_ident(s.table_owner);
 BEGIN
-    WITH RECURSIVE tree AS (SELECT relid AS member UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN tree AS t ON i.inhparent = t.member)
-    SELECT c.oid INTO below FROM tree AS t JOIN pg_class AS c ON c.oid = t.member WHERE c.relowner <> (SELECT o.relowner FROM pg_class AS o WHERE o.oid = relid) ORDER BY c.oid LIMIT 1;
+    WITH RECURSIVE tree AS (SELECT relid AS member UNION SELECT n.member FROM tree AS t CROSS JOIN LATERAL (
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = t.member
+        UNION ALL SELECT k.conrelid FROM pg_constraint AS k
+        WHERE k.confrelid = t.member AND k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))) AS n (member))
+    SELECT c.oid INTO below FROM tree AS t JOIN pg_class AS c ON c.oid = t.member
+    WHERE NOT pg_has_role(c.relowner, (SELECT o.relowner FROM pg_class AS o WHERE o.oid = relid), 'USAGE') ORDER BY c.oid LIMIT 1;
     IF below IS NOT NULL THEN
-        RETURN ARRAY['42501', format('table %s below session store %s belongs to another role', session_guard.shown(below), session_guard.shown(relid)), NULL,
+        RETURN ARRAY['42501', format(CASE WHEN EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = below) THEN 'table %s below session store %s belongs to another role'
+                ELSE 'table %s, whose rows follow those of session store %s, belongs to another role' END, session_guard.shown(below), session_guard.shown(relid)), NULL,
             format('Look at its triggers and rules first: stamps call them with the rights of %s. Then a superuser gives it to %1$s.', owner)];
     END IF;
     failure := session_guard.id_column_failure(relid, coalesce(s.user_id_column, ''));
