@@ -148,8 +148,8 @@ BEGIN
     ELSIF id_type = 'uuid'::regtype THEN
         inside := CASE WHEN id LIKE '{%}' THEN substr(id, 2, length(id) - 2) ELSE id END;
         RETURN CASE WHEN inside ~ '^([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}$' THEN inside::uuid::text END;
-    ELSIF id ~ '^[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*$' THEN
-        number := btrim(id, E' \t\n\v\f\r')::numeric;
+    ELSIF id ~ E'^[ \t\n\x0b\f\r]*[+-]?[0-9]+[ \t\n\x0b\f\r]*$' THEN
+        number := btrim(id, E' \t\n\x0b\f\r')::numeric;
     ELSIF current_setting('server_version_num')::integer >= 160000 AND id ~ '[0-9]' THEN
         -- From 16 on, integers are also read as 0x2A and 1_000.
         number := CASE WHEN pg_input_is_valid(id, 'bigint') THEN id::bigint END;
@@ -389,7 +389,7 @@ DECLARE listed text[];
 BEGIN
     IF active_when IN ('true', 'false', 'null', 'past', 'future') THEN
         RETURN active_when;
-    ELSIF active_when ~ '^\s*\{' AND octet_length(active_when) <= 4096 THEN
+    ELSIF active_when ~ '^[[:space:]]*[{]' AND octet_length(active_when) <= 4096 THEN
         listed := active_when::text[];
         IF array_ndims(listed) = 1 AND array_position(listed, NULL) IS NULL THEN
             RETURN (SELECT array_agg(u.value ORDER BY u.first) FROM (
@@ -508,7 +508,7 @@ END $$;
 CREATE OR REPLACE FUNCTION session_guard.served(relid oid, function regprocedure) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
+    RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position(E'\\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
             FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 ORDER BY t.tgname LIMIT 1);
 END $$;
 
@@ -530,7 +530,7 @@ CREATE OR REPLACE FUNCTION session_guard.trigger_problems(relid oid, function re
 DECLARE kind text; t record; problems text[] := '{}'; problem text; tail text;
 BEGIN
     FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
-        SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position('\x00'::bytea IN g.tgargs) - 1),
+        SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position(E'\\x00'::bytea IN g.tgargs) - 1),
             getdatabaseencoding()) AS serves INTO t FROM pg_trigger AS g WHERE g.tgrelid = relid AND g.tgfoid = function AND g.tgname = prefix || kind;
         tail := format('EXECUTE FUNCTION session_guard.%s(%s)', (SELECT p.proname FROM pg_proc AS p WHERE p.oid = function),
             (SELECT string_agg(format('''%s''', replace(a.value, '''', '''''')), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
@@ -692,7 +692,7 @@ CREATE OR REPLACE FUNCTION session_guard.recorded_columns(g session_guard.guard,
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(split_part(t.state, '|', 1), ' ') WITH ORDINALITY AS p (part, n)
-                WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n)
+                WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n)
             FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = '' AND split_part(t.state, ' ', 1) = relid::text);
 END $$;
 
@@ -1837,7 +1837,7 @@ CREATE OR REPLACE FUNCTION session_guard.watch_with_current_names(w session_guar
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE names name[]; numbers smallint[];
 BEGIN
-    SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n) INTO numbers
+    SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n) INTO numbers
     FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name AND split_part(t.state, ' ', 1) = relid::text;
     names := ARRAY(SELECT coalesce(a.attname, u.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS u (name, n)
         LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = numbers[u.n] AND NOT a.attisdropped ORDER BY u.n);
@@ -1854,7 +1854,7 @@ CREATE OR REPLACE FUNCTION session_guard.locate_watch(w session_guard.watch) RET
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN coalesce((SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'session_guard.stamp_related()'::regprocedure
-            AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || '\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || '\x00'::bytea ORDER BY t.oid LIMIT 1),
+            AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || E'\\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || E'\\x00'::bytea ORDER BY t.oid LIMIT 1),
         (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')));
 END $$;
 
@@ -2023,7 +2023,7 @@ BEGIN
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
-    numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n);
+    numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n);
     names := CASE WHEN state IS NULL THEN array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL) ELSE ARRAY(SELECT a.attname FROM unnest(numbers) WITH ORDINALITY AS u (number, n)
         LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = u.number AND NOT a.attisdropped ORDER BY u.n) END;
     failure := (SELECT ARRAY['42703', format('column %I of session store %s is gone', u.name, session_guard.shown(relid)), NULL,
