@@ -148,8 +148,8 @@ BEGIN
     ELSIF id_type = 'uuid'::regtype THEN
         inside := CASE WHEN id LIKE '{%}' THEN substr(id, 2, length(id) - 2) ELSE id END;
         RETURN CASE WHEN inside ~ '^([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}$' THEN inside::uuid::text END;
-    ELSIF id ~ '^[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*$' THEN
-        number := btrim(id, E' \t\n\v\f\r')::numeric;
+    ELSIF id ~ E'^[ \t\n\x0b\f\r]*[+-]?[0-9]+[ \t\n\x0b\f\r]*$' THEN
+        number := btrim(id, E' \t\n\x0b\f\r')::numeric;
     ELSIF current_setting('server_version_num')::integer >= 160000 AND id ~ '[0-9]' THEN
         -- From 16 on, integers are also read as 0x2A and 1_000.
         number := CASE WHEN pg_input_is_valid(id, 'bigint') THEN id::bigint END;
@@ -175,10 +175,18 @@ CREATE OR REPLACE FUNCTION session_guard.is_own(version xid) RETURNS boolean
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    writer CONSTANT bigint := own - own % 4294967296 + version::text::bigint;
+    -- A savepoint's number is later, and may be past the 32 bits that a row has of it.
+    ahead CONSTANT bigint := (version::text::bigint - own % 4294967296 + 4294967296) % 4294967296;
 BEGIN
-    RETURN CASE WHEN own IS NULL OR writer < own THEN false
-                ELSE writer = own OR pg_xact_status(writer::text::xid8) = 'in progress' END;
+    IF own IS NULL OR ahead >= 2147483648 THEN
+        RETURN false;
+    ELSIF ahead = 0 THEN
+        RETURN true;
+    END IF;
+    RETURN pg_xact_status((own + ahead)::text::xid8) = 'in progress';
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- A frozen row of long ago, whose number has not been given out again.
+    RETURN false;
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.record_event(guard text, user_id text, scope text, subject text, epoch timestamptz, reason text) RETURNS void
@@ -381,7 +389,7 @@ DECLARE listed text[];
 BEGIN
     IF active_when IN ('true', 'false', 'null', 'past', 'future') THEN
         RETURN active_when;
-    ELSIF active_when ~ '^\s*\{' AND octet_length(active_when) <= 4096 THEN
+    ELSIF active_when ~ '^[[:space:]]*[{]' AND octet_length(active_when) <= 4096 THEN
         listed := active_when::text[];
         IF array_ndims(listed) = 1 AND array_position(listed, NULL) IS NULL THEN
             RETURN (SELECT array_agg(u.value ORDER BY u.first) FROM (
@@ -500,7 +508,7 @@ END $$;
 CREATE OR REPLACE FUNCTION session_guard.served(relid oid, function regprocedure) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
+    RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position(E'\\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
             FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 ORDER BY t.tgname LIMIT 1);
 END $$;
 
@@ -522,7 +530,7 @@ CREATE OR REPLACE FUNCTION session_guard.trigger_problems(relid oid, function re
 DECLARE kind text; t record; problems text[] := '{}'; problem text; tail text;
 BEGIN
     FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
-        SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position('\x00'::bytea IN g.tgargs) - 1),
+        SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position(E'\\x00'::bytea IN g.tgargs) - 1),
             getdatabaseencoding()) AS serves INTO t FROM pg_trigger AS g WHERE g.tgrelid = relid AND g.tgfoid = function AND g.tgname = prefix || kind;
         tail := format('EXECUTE FUNCTION session_guard.%s(%s)', (SELECT p.proname FROM pg_proc AS p WHERE p.oid = function),
             (SELECT string_agg(format('''%s''', replace(a.value, '''', '''''')), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
@@ -684,7 +692,7 @@ CREATE OR REPLACE FUNCTION session_guard.recorded_columns(g session_guard.guard,
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(split_part(t.state, '|', 1), ' ') WITH ORDINALITY AS p (part, n)
-                WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n)
+                WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n)
             FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = '' AND split_part(t.state, ' ', 1) = relid::text);
 END $$;
 
@@ -1829,7 +1837,7 @@ CREATE OR REPLACE FUNCTION session_guard.watch_with_current_names(w session_guar
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE names name[]; numbers smallint[];
 BEGIN
-    SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n) INTO numbers
+    SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n) INTO numbers
     FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name AND split_part(t.state, ' ', 1) = relid::text;
     names := ARRAY(SELECT coalesce(a.attname, u.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS u (name, n)
         LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = numbers[u.n] AND NOT a.attisdropped ORDER BY u.n);
@@ -1846,7 +1854,7 @@ CREATE OR REPLACE FUNCTION session_guard.locate_watch(w session_guard.watch) RET
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN coalesce((SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'session_guard.stamp_related()'::regprocedure
-            AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || '\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || '\x00'::bytea ORDER BY t.oid LIMIT 1),
+            AND t.tgargs = convert_to(w.guard, getdatabaseencoding()) || E'\\x00'::bytea || convert_to(w.name, getdatabaseencoding()) || E'\\x00'::bytea ORDER BY t.oid LIMIT 1),
         (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')));
 END $$;
 
@@ -2015,7 +2023,7 @@ BEGIN
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
-    numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^\d+:\d+$' ORDER BY p.n);
+    numbers := ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n);
     names := CASE WHEN state IS NULL THEN array_remove(ARRAY[s.user_id_column, s.revoked_at_column], NULL) ELSE ARRAY(SELECT a.attname FROM unnest(numbers) WITH ORDINALITY AS u (number, n)
         LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = u.number AND NOT a.attisdropped ORDER BY u.n) END;
     failure := (SELECT ARRAY['42703', format('column %I of session store %s is gone', u.name, session_guard.shown(relid)), NULL,
@@ -2045,16 +2053,22 @@ BEGIN
              ELSE 'Name a permanent table, or a partitioned one. For a view, name the table that it reads.' END] END;
 END $$;
 
--- Why a store's columns cannot be used, NULL if they can. Who owns a table below has triggers there, which would run with
--- the rights of the extension's owner.
+-- Why a store's columns cannot be used, NULL if they can. Who owns a table below, or one whose rows follow the store's by
+-- a foreign key, has triggers there, which would run with the rights of the extension's owner. A role that has the rights
+-- of the store's owner can have triggers on the store itself.
 CREATE OR REPLACE FUNCTION session_guard.store_columns_failure(relid oid, s session_guard.store) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE below oid; failure text[]; a pg_attribute; owner text := quote_ident(s.table_owner);
 BEGIN
-    WITH RECURSIVE tree AS (SELECT relid AS member UNION SELECT i.inhrelid FROM pg_inherits AS i JOIN tree AS t ON i.inhparent = t.member)
-    SELECT c.oid INTO below FROM tree AS t JOIN pg_class AS c ON c.oid = t.member WHERE c.relowner <> (SELECT o.relowner FROM pg_class AS o WHERE o.oid = relid) ORDER BY c.oid LIMIT 1;
+    WITH RECURSIVE tree AS (SELECT relid AS member UNION SELECT n.member FROM tree AS t CROSS JOIN LATERAL (
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = t.member
+        UNION ALL SELECT k.conrelid FROM pg_constraint AS k
+        WHERE k.confrelid = t.member AND k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))) AS n (member))
+    SELECT c.oid INTO below FROM tree AS t JOIN pg_class AS c ON c.oid = t.member
+    WHERE NOT pg_has_role(c.relowner, (SELECT o.relowner FROM pg_class AS o WHERE o.oid = relid), 'USAGE') ORDER BY c.oid LIMIT 1;
     IF below IS NOT NULL THEN
-        RETURN ARRAY['42501', format('table %s below session store %s belongs to another role', session_guard.shown(below), session_guard.shown(relid)), NULL,
+        RETURN ARRAY['42501', format(CASE WHEN EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = below) THEN 'table %s below session store %s belongs to another role'
+                ELSE 'table %s, whose rows follow those of session store %s, belongs to another role' END, session_guard.shown(below), session_guard.shown(relid)), NULL,
             format('Look at its triggers and rules first: stamps call them with the rights of %s. Then a superuser gives it to %1$s.', owner)];
     END IF;
     failure := session_guard.id_column_failure(relid, coalesce(s.user_id_column, ''));
