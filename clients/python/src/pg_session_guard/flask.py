@@ -43,6 +43,9 @@ from pg_session_guard.flask_remember import (
     primary_key_of,
 )
 
+# Whose login time the session has: Flask-Login's own logout leaves it there.
+USER_KEY = "guard_user"
+
 
 class SessionGuard:
     def __init__(
@@ -111,6 +114,10 @@ class SessionGuard:
             )
 
     def load_user(self, user_id: str) -> Any:
+        if session.get(USER_KEY) != str(user_id):
+            # Of another login in this browser, whose time is not this user's.
+            for key_of_login in (LOGIN_TIME_KEY, SESSION_ID_KEY, USER_KEY):
+                session.pop(key_of_login, None)
         kept, session_id = session.get(LOGIN_TIME_KEY), session.get(SESSION_ID_KEY)
         key = primary_key_of(user_id)
         if kept is None:
@@ -135,6 +142,7 @@ class SessionGuard:
     def _keep(
         self, login_at: str, session_id: str | None, user_id: str, primary_key: str | None
     ) -> None:
+        session[USER_KEY] = str(user_id)
         session[LOGIN_TIME_KEY] = login_at
         if session_id:
             session[SESSION_ID_KEY] = session_id
@@ -282,7 +290,7 @@ class SessionGuard:
 
 
 def _log_out() -> None:
-    for key in (LOGIN_TIME_KEY, SESSION_ID_KEY, PRIMARY_KEY_KEY):
+    for key in (LOGIN_TIME_KEY, SESSION_ID_KEY, PRIMARY_KEY_KEY, USER_KEY):
         session.pop(key, None)
     logout_user()
 
