@@ -6,7 +6,7 @@ import time
 from .databases import connect
 
 
-def wait_until(what, question, patience=30, pause=0.02):
+def wait_until(what, question, patience=120, pause=0.02):
     """Asks until the answer is true, and gives it; fails after `patience` seconds. `what` may be a function."""
     deadline = time.monotonic() + patience
     while not (answer := question()):
@@ -21,7 +21,7 @@ def wait_until_somebody_waits_for_a_lock(database, how_many=1):
         wait_until(
             "somebody waits for a lock",
             lambda: db.execute(waiting).fetchone()[0] >= how_many,
-            patience=10,
+            patience=120,
         )
 
 
@@ -37,6 +37,6 @@ class Background(threading.Thread):
         self.answer = self.call()
 
     def result(self):
-        self.join(15)
+        self.join(120)
         assert not self.is_alive(), "no answer"
         return self.answer

@@ -16,7 +16,7 @@ OWNER = "session_guard_python"
 # A second users table, of a name that must be quoted.
 MEMBERS = '"Club"."Our ""Members"""'
 # The longest that a request may take, on a slow machine.
-LONGEST = 15
+LONGEST = 120
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
