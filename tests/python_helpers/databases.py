@@ -1,6 +1,7 @@
 """Databases and roles on the server that PGHOST, PGPORT and PGUSER (a superuser) name."""
 
 import subprocess
+from contextlib import contextmanager
 
 import psycopg
 
@@ -38,3 +39,16 @@ def psql(database, *statements, user=None):
     for statement in statements:
         command += ["-c", statement]
     subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def without_execute(database, function, role):
+    """The role and the database's owner may call no function of that name meanwhile."""
+    with connect(database) as db:
+        names = "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname = %s"
+        functions = db.execute(names, [function]).fetchone()[0]
+        db.execute(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {role}, pg_database_owner")
+        try:
+            yield
+        finally:
+            db.execute(f"GRANT EXECUTE ON FUNCTION {functions} TO {role}, pg_database_owner")

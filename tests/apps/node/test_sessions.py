@@ -2,13 +2,12 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import jwt
 import psycopg
 import pytest
 from adapters import HTML, IMPATIENT, LONGEST, OWNER, SECRET_KEY, after, leads_to_login
-from python_helpers import PASSWORD
+from python_helpers import PASSWORD, databases
 from python_helpers.databases import connect
 from python_helpers.waiting import wait_until
 
@@ -169,15 +168,8 @@ def test_a_new_password_by_sql_ends_all(server, password):
 # Errors.
 
 
-@contextmanager
 def without(adapter, function):
-    names = f"SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname = '{function}'"
-    functions = adapter.sql(names)
-    adapter.sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {OWNER}, pg_database_owner")
-    try:
-        yield
-    finally:
-        adapter.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}, pg_database_owner")
+    return databases.without_execute(adapter.database, function, OWNER)
 
 
 def assert_unavailable(server, alice):

@@ -2,8 +2,12 @@
 
 import pytest
 from adapters import ADAPTERS, ATTACH
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
+
+SECRET_KEY = "a secret of the tests, longer than 32 bytes"
 
 
 def remembered(cookies):
@@ -28,6 +32,23 @@ def test_without_its_time_a_remembered_login_does_not_count_after_a_stamp(adapte
     assert not server.is_served({"remember_token": cookies["remember_token"]})
     bob = remembered(server.logged_in("bob", remember="1"))
     assert not server.is_served({**cookies, "remember_token_guard": bob["remember_token_guard"]})
+
+
+def after_flask_logins_own_logout(cookie):
+    app = Flask(__name__)
+    app.secret_key = SECRET_KEY
+    signer = SecureCookieSessionInterface().get_signing_serializer(app)
+    left = {key: value for key, value in signer.loads(cookie).items() if key not in ("_user_id", "_fresh", "_id")}
+    assert left["guard_login_at"]
+    return signer.dumps(left)
+
+
+def test_the_time_of_a_user_who_logged_out_lets_no_other_user_in(adapter, server):
+    stolen = server.logged_in("bob", remember="1")["remember_token"]
+    adapter.set_active(False, "bob")
+    adapter.set_active(True, "bob")
+    session = after_flask_logins_own_logout(server.logged_in()["session"])
+    assert not server.is_served({"session": session, "remember_token": stolen})
 
 
 def test_an_ended_session_takes_what_is_remembered_with_it(adapter, server):

@@ -1,12 +1,11 @@
 """What all adapters do alike, over HTTP. A cookie is passed by hand, as a thief would pass a copy."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import psycopg
 import pytest
 from adapters import HTML, IMPATIENT, LONGEST, OWNER
-from python_helpers import PASSWORD
+from python_helpers import PASSWORD, databases
 from python_helpers.databases import connect
 from python_helpers.waiting import wait_until
 
@@ -147,15 +146,8 @@ def test_a_new_password_by_sql_ends_all(server, password):
 # Errors.
 
 
-@contextmanager
 def without(adapter, function):
-    names = f"SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname = '{function}'"
-    functions = adapter.sql(names)
-    adapter.sql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM {OWNER}, pg_database_owner")
-    try:
-        yield
-    finally:
-        adapter.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}, pg_database_owner")
+    return databases.without_execute(adapter.database, function, OWNER)
 
 
 def test_an_error_in_the_check_is_a_503_and_logs_nobody_out(server):

@@ -45,7 +45,7 @@ from pg_session_guard.flask_remember import (
     primary_key_of,
 )
 
-# Whose login time the session has: Flask-Login's own logout leaves it there.
+# The user whose login time the session has. Flask-Login's own logout leaves that time there.
 USER_KEY = "guard_user"
 
 
@@ -117,9 +117,7 @@ class SessionGuard:
 
     def load_user(self, user_id: str) -> Any:
         if session.get(USER_KEY) != str(user_id):
-            # Of another login in this browser, whose time is not this user's.
-            for key_of_login in (LOGIN_TIME_KEY, SESSION_ID_KEY, USER_KEY):
-                session.pop(key_of_login, None)
+            _forget_login()  # Of another user, who has logged out in this browser.
         kept, session_id = session.get(LOGIN_TIME_KEY), session.get(SESSION_ID_KEY)
         key = primary_key_of(user_id)
         if kept is None:
@@ -300,9 +298,13 @@ class SessionGuard:
 
 
 def _log_out() -> None:
+    _forget_login()
+    logout_user()
+
+
+def _forget_login() -> None:
     for key in (LOGIN_TIME_KEY, SESSION_ID_KEY, PRIMARY_KEY_KEY, USER_KEY):
         session.pop(key, None)
-    logout_user()
 
 
 def _guard_of(loader: Any) -> SessionGuard | None:
