@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,10 +38,15 @@ class Adapter:
     # The statement of a user's own page that changes the password; None: a new one ends nothing here.
     password: str | None = "/password"
     variables: tuple = ()
+    # What else than the adapters' own tests its database is for.
+    purpose: str = ""
 
     @property
     def database(self):
-        return f"session_guard_python_{self.name}"
+        return f"session_guard_python_{self.purpose}{self.name}"
+
+    def with_own_database(self, purpose):
+        return replace(self, purpose=f"{purpose}_")
 
     @property
     def folders(self):
@@ -169,7 +174,8 @@ def copy_alice(table, key, *more):
     """Makes bob like her, without another start of the framework. `key`: of his row, as SQL; `more`: statements after that."""
 
     def copy(adapter):
-        changed = f"jsonb_build_object({key}, 'username', 'bob', 'email', 'bob@example.com')"
+        names = "".join(f"'{column}', 'bob', " for column in ("username", "first_name", "last_name"))
+        changed = f"jsonb_build_object({key}, {names}'email', 'bob@example.com')"
         bob = f"SELECT jsonb_populate_record(NULL::{table}, to_jsonb(alice) || {changed}) AS bob FROM {table} AS alice"
         with databases.connect(adapter.database, OWNER) as owner:
             for statement in (f"INSERT INTO {table} SELECT (bob).* FROM ({bob}) AS made", *more):

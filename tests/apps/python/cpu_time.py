@@ -8,7 +8,6 @@ import os
 import statistics
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 TURNS, REQUESTS, WARM_UP = 150, 10, 60
@@ -69,12 +68,12 @@ def answer_turns(name):
 
 
 def measure(adapter):
-    adapter = replace(adapter, name=f"cpu_{adapter.name}")
+    adapter = adapter.with_own_database("cpu")
     adapter.create()
     apps = {}
     for name, variables in (("guarded", {}), ("unguarded", {"UNGUARDED": "1"})):
         environment = {**adapter.environment, **variables}
-        command = [sys.executable, Path(__file__).resolve(), adapter.name.removeprefix("cpu_")]
+        command = [sys.executable, Path(__file__).resolve(), adapter.name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         apps[name] = subprocess.Popen(command, cwd=SERVERS, env=environment, **pipes)
         assert apps[name].stdout.readline() == "ready\n"

@@ -8,7 +8,6 @@ import statistics
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from adapters import ADAPTERS, LONGEST
@@ -17,7 +16,7 @@ ROUNDS, WARM_UP = 600, 50
 
 
 def measure(adapter):
-    adapter = replace(adapter, name=f"latency_{adapter.name}")
+    adapter = adapter.with_own_database("latency")
     adapter.create()
     folder = Path(tempfile.mkdtemp())
     taken = {"guarded": [], "unguarded": []}

@@ -1,17 +1,16 @@
 """The pages of Django's admin: who may, what they show, and that the record says who has ended sessions."""
 
 import re
-from dataclasses import replace
 from html import unescape
 
 import psycopg
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, MANAGE
+from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, MANAGE
 from test_sessions import without
 
 # In a database of its own: the pages show what others would have done there.
-ADAPTER = replace(ADAPTERS[2], name="django_pages")
+ADAPTER = ADAPTERS[2].with_own_database("pages")
 pytestmark = pytest.mark.parametrize("adapter", [ADAPTER], ids=[ADAPTER.name], indirect=True)
 USERS, RECORD, FINDINGS = "/admin/people/person/", "/admin/pg_session_guard/event/", "/admin/pg_session_guard/finding/"
 SCRIPT = "<script>alert('it''s me')</script>"
@@ -24,6 +23,12 @@ ALLOW = """
 INSERT INTO "Staff Members_user_permissions" (person_id, permission_id)
 SELECT number, auth_permission.id FROM "Staff Members", auth_permission WHERE username = %s AND codename = ANY (%s)
 """
+
+
+@pytest.fixture(scope="module")
+def server(adapter, tmp_path_factory):
+    with adapter.serve(tmp_path_factory.mktemp("pages") / "log", **IMPATIENT) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,20 +2,19 @@
 sessions."""
 
 import re
-from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, OWNER
+from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, OWNER
 from python_helpers import fab_login
 from python_helpers.databases import connect
 from test_sessions import without
 
 # In a database of its own: the pages show what others would have done there.
-ADAPTER = replace(ADAPTERS[1], name="fab_pages")
+ADAPTER = ADAPTERS[1].with_own_database("pages")
 pytestmark = pytest.mark.parametrize("adapter", [ADAPTER], ids=[ADAPTER.name], indirect=True)
 USERS, RECORD, FINDINGS, END = ("/session_guard/" + page for page in ("", "record/", "findings/", "end/"))
 SCRIPT = "<script>alert('it''s me')</script>"
@@ -40,7 +39,7 @@ SELECT nextval('ab_user_role_id_seq'), made.id, ab_role.id FROM made, ab_role WH
 
 @pytest.fixture(scope="module")
 def server(adapter, tmp_path_factory):
-    with adapter.serve(tmp_path_factory.mktemp("pages") / "log", PAGES="1") as server:
+    with adapter.serve(tmp_path_factory.mktemp("pages") / "log", PAGES="1", **IMPATIENT) as server:
         for role, allowed in ALLOWED.items():
             adapter.sql(ROLE, role)
             adapter.sql(ALLOW, role, list(allowed))
