@@ -27,6 +27,8 @@ class App:
     """One app: its database, its server, and what an operator runs in psql."""
 
     database = "stock"
+    # What its operators read.
+    documentation = PAGE
     # The users table, and the column that has the names.
     users, name = "users", "name"
     disable, enable = "active = false", "active = true"
@@ -213,10 +215,10 @@ class StockApp:
             assert all(answer.result() for answer in asked)
         assert not app.is_served(address, alice)
 
-    def test_the_page_on_apps_shows_these_statements(self, app, address):
+    def test_the_page_shows_these_statements(self, app, address):
         for statement in (app.attach, app.add_store):
             called = statement.removeprefix("SELECT session_guard.")
-            assert called == statement or called in PAGE
+            assert called == statement or called in app.documentation
 
     def test_health_has_nothing_to_say(self, app, address):
         found = "SELECT string_agg(detail, ' ') FROM session_guard.health() WHERE NOT ok AND check_name = 'store'"

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 from python_helpers import commands
 from python_helpers.fab_login import log_in_by_form
-from stock import LONGEST, PYTHON, App, StockApp
+from stock import LONGEST, PYTHON, ROOT, App, StockApp
 
 FLASK = (PYTHON, "-m", "flask", "--app", "superset_app")
 RAISED = "SELECT sessions_invalidated_at FROM user_attribute JOIN ab_user ON ab_user.id = user_id WHERE username = 'alice'"
@@ -13,6 +13,7 @@ RAISED = "SELECT sessions_invalidated_at FROM user_attribute JOIN ab_user ON ab_
 
 class SupersetComing(App):
     database = "stock_superset"
+    documentation = (ROOT / "docs" / "superset.md").read_text()
     users, name = "ab_user", "username"
     # What CREATE EXTENSION does by itself.
     attach = "SELECT FROM session_guard.guard WHERE name = 'public.ab_user' AND active_column = 'active'"
