@@ -27,6 +27,7 @@ SELECT session_verdict(1, :'login_at');
 \echo
 \echo :story'A new login is valid.':answer
 SELECT session_start(1) AS login_at \gset
+\echo 'login_at =' :login_at
 SELECT session_valid(1, :'login_at');
 
 \echo

@@ -1,14 +1,15 @@
 """What only Django has: the admin, tests in transactions, SQLite, system checks, views that are asynchronous."""
 
+import os
 import re
 import sys
 
 import django
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, MANAGE
+from adapters import ADAPTERS, HTML, LONGEST, MANAGE, OWNER
 from provider import Provider, keycloak_logout
-from python_helpers import PASSWORD
+from python_helpers import PASSWORD, ROOT, commands, databases
 from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[2:3], ids=["django"], indirect=True)
@@ -17,6 +18,35 @@ GUARD = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session
 
 def test_the_migration_guards_the_table_of_the_user_model(adapter):
     assert adapter.sql(GUARD) == "number is_active {password}"
+
+
+def test_the_migration_finds_the_sql_edition(adapter, tmp_path):
+    database = f"{adapter.database}_sql_edition"
+    databases.create_database(database, OWNER)
+    commands.output_of((ROOT / "scripts" / "sql-edition", tmp_path), os.environ)
+    install = ("psql", "-XqU", OWNER, "-v", "ON_ERROR_STOP=1", "-d", database, "-f", tmp_path / "install.sql")
+    commands.output_of(install, os.environ)
+    output = adapter.run(*MANAGE, "check", "--database", "default", PGDATABASE=database).stdout
+    assert "pg_session_guard." not in output, "before the first migration there is nothing to say"
+    done = adapter.run(*MANAGE, "migrate", PGDATABASE=database)
+    assert done.returncode == 0, done.stdout
+    with databases.connect(database) as db:
+        assert db.execute(GUARD).fetchone()[0] == "number is_active {password}"
+        db.execute("SELECT session_guard.detach('\"Staff Members\"')")
+        output = adapter.run(*MANAGE, "check", "--database", "default", PGDATABASE=database).stdout
+        assert "W007" in output and "CREATE EXTENSION" not in output, output
+    databases.drop_database(database)
+
+
+def test_a_schema_of_somebody_else_is_not_taken_for_the_sql_edition(adapter):
+    database = f"{adapter.database}_squatted"
+    databases.create_role("session_guard_squatter")
+    databases.create_database(database, OWNER)
+    with databases.connect(database) as db:
+        db.execute("CREATE SCHEMA session_guard AUTHORIZATION session_guard_squatter")
+        done = adapter.run(*MANAGE, "migrate", PGDATABASE=database)
+        assert done.returncode != 0 and "session_guard" in done.stdout, done.stdout
+    databases.drop_database(database)
 
 
 @pytest.fixture
@@ -192,6 +222,12 @@ def test_a_role_without_access_is_told_with_what_gives_it(adapter, tmp_path):
 def test_a_table_of_the_setting_is_not_looked_for_before_the_first_migration(adapter, tmp_path):
     before = "DATABASES['default']['NAME'] = 'template1'\nSESSION_GUARD_USERS = 'Staff'"
     assert "E008" not in check(adapter, tmp_path, before).stdout
+
+
+def test_a_database_that_gives_no_answer_is_told_as_that(adapter, tmp_path):
+    nowhere = "DATABASES['default']['NAME'] = 'session_guard_nowhere'\nSESSION_GUARD_USERS = 'Staff'"
+    output = check(adapter, tmp_path, nowhere).stdout
+    assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ["W009"], output
 
 
 def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_path):

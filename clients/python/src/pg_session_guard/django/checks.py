@@ -19,9 +19,11 @@ from pg_session_guard.core.settings import InvalidSetting
 from pg_session_guard.core.statements import valid_statement
 from pg_session_guard.django.backends import SessionGuardMixin
 from pg_session_guard.django.conf import (
+    CREATE_EXTENSION,
     UsersTable,
     guard_settings,
     is_guarded,
+    is_installed,
     model_table_name,
     users_table_name,
     writing_connection,
@@ -121,7 +123,10 @@ def _check_guard(alias: str) -> list[CheckMessage]:
                 return [_no_such_table(named, f"there is no table {users}")]
             return []  # A database that is yet to be migrated.
     except DatabaseError as error:
-        return [_no_such_table(users, str(error).splitlines()[0])]
+        problem = str(error).splitlines()[0]
+        if named and (sqlstate_of(error) or "").startswith("42"):
+            return [_no_such_table(named, problem)]
+        return [Warning(f"cannot ask the database: {problem}", id="pg_session_guard.W009")]
     try:
         with connection.cursor() as cursor:
             values = {"users": users, "user_id": "", "login_at": None}
@@ -166,11 +171,12 @@ def _remedy(connection: BaseDatabaseWrapper, users: str, error: DatabaseError) -
         "active_column": table.active_column or "the column that says who is active",
         "revoke_on": f"{{{revoke_on}}}" if revoke_on else None,
     }
+    with connection.cursor() as cursor:
+        create = "" if is_installed(cursor) else f"{CREATE_EXTENSION}; "
     given = "".join(f", {name} => {_literal(value)}" for name, value in options.items() if value)
     return (
         "Run `manage.py migrate pg_session_guard`. Where the role may not, let the owner of the"
-        " table run: CREATE EXTENSION IF NOT EXISTS pg_session_guard;"
-        f" SELECT session_guard.attach({_literal(users)}{given})"
+        f" table run: {create}SELECT session_guard.attach({_literal(users)}{given})"
     )
 
 

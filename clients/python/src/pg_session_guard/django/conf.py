@@ -18,6 +18,7 @@ from django.db.models import Field
 from pg_session_guard.core.settings import PREFIX, Settings
 
 APP = "pg_session_guard.django"
+CREATE_EXTENSION = "CREATE EXTENSION IF NOT EXISTS pg_session_guard"
 
 
 def require_app() -> None:
@@ -86,3 +87,14 @@ def writing_connection() -> BaseDatabaseWrapper:
 def is_guarded(connection: BaseDatabaseWrapper) -> bool:
     """Not where tests, or a developer, have SQLite."""
     return connection.vendor == "postgresql"
+
+
+def is_installed(cursor: Any) -> bool:
+    """The SQL edition is there without an extension. Who made its schema can do all that its
+    functions do, so it must be somebody whose rights the role has, or who has all of them here."""
+    cursor.execute("""
+        SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner
+        JOIN pg_database ON datname = current_database() WHERE nspname = 'session_guard'
+        AND (rolsuper OR nspowner = datdba OR pg_has_role(nspowner, 'USAGE'))
+    """)
+    return cursor.fetchone() is not None

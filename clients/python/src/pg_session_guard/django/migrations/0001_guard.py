@@ -1,5 +1,5 @@
-"""Creates the extension, and puts the users under guard: of any user model, and nothing where there
-is no PostgreSQL."""
+"""Creates the extension where it is not installed, and puts the users under guard: of any user
+model, and nothing where there is no PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from django.conf import settings
 from django.db import ProgrammingError, migrations
 
 from pg_session_guard.core.errors import INSUFFICIENT_PRIVILEGE, sqlstate_of
-from pg_session_guard.django.conf import UsersTable, guard_settings, is_guarded
+from pg_session_guard.django.conf import (
+    CREATE_EXTENSION,
+    UsersTable,
+    guard_settings,
+    is_guarded,
+    is_installed,
+)
 
 ATTACH = (
     "SELECT session_guard.attach(%s::regclass, id_column => %s, active_column => %s,"
@@ -30,7 +36,8 @@ def attach(apps: Any, schema_editor: Any) -> None:
     values = [name, table.id_column, table.active_column, list(table.revoke_on)]
     try:
         with connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_session_guard")
+            if not is_installed(cursor):
+                cursor.execute(CREATE_EXTENSION)
             cursor.execute(ATTACH, values)
     except ProgrammingError as error:
         if sqlstate_of(error) != INSUFFICIENT_PRIVILEGE:
@@ -45,7 +52,7 @@ def _hint(connection: Any, error: ProgrammingError) -> str:
     return (
         f"{str(error).splitlines()[0]}\n"
         "HINT:  Before you migrate again, have a superuser or the owner of the database run: "
-        "CREATE EXTENSION IF NOT EXISTS pg_session_guard; "
+        f"{CREATE_EXTENSION}; "
         f"GRANT USAGE ON SCHEMA session_guard TO {role}; "
         f"GRANT EXECUTE ON FUNCTION session_guard.attach, session_guard.detach TO {role}"
     )
