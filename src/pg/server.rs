@@ -121,6 +121,13 @@ pub fn is_logical_worker() -> bool {
     unsafe { pg_sys::IsLogicalWorker() }
 }
 
+/// Whether the client's statement is COPY.
+pub fn is_copy() -> bool {
+    // SAFETY: a variable of this backend, null or a portal that is open.
+    let portal = unsafe { pg_sys::ActivePortal.as_ref() };
+    portal.is_some_and(|portal| portal.commandTag == pg_sys::CommandTag::CMDTAG_COPY)
+}
+
 /// Whether `session_replication_role` is `replica` now.
 pub fn is_replica_role() -> bool {
     // SAFETY: a variable of this backend.

@@ -19,9 +19,9 @@ use crate::core::user_id::UserId;
 use crate::pg::call_args::CALLED_BY_CALL_INFO;
 use crate::pg::datum::Value;
 use crate::pg::names;
-use crate::pg::relation::Lock;
+use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::{current_role, has_rights_of, recorded_name, role_named};
-use crate::pg::server::{is_logical_worker, is_replica_role};
+use crate::pg::server::{is_copy, is_logical_worker, is_replica_role};
 use crate::pg::spi;
 use crate::pg::transaction::with_pinned_search_path;
 use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
@@ -63,7 +63,8 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
 }
 
 /// A dump that is restored beside rows of the same key raises them, too: COPY would be refused
-/// whole at the first. Other edits by hand are as they are.
+/// whole at the first. Others that write them may not have committed yet, as where several jobs
+/// restore, and the accounts of one are stamped meanwhile.
 fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     let table = call.extension_table().unwrap_or_default();
     if table == "store" {
@@ -72,23 +73,35 @@ fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     let Some(row) = call.new_row().filter(|_| call.old().is_none()) else {
         return call.unchanged();
     };
+    let raises = match table.as_str() {
+        "epoch" | "guard_epoch" | "token_epoch" if is_copy() => {
+            // Of many keys, in another order than those who stamp them: a deadlock, if each waited
+            // for the other's rows. So this waits for all who have stamped, before its first row.
+            drop(Relation::open(call.relid(), Lock::KeepWritersAway));
+            is_there(&table, &row)
+        }
+        "epoch" | "guard_epoch" | "token_epoch" | "guard" | "watch" => true,
+        _ => false,
+    };
+    match raises {
+        true => with_pinned_search_path(|| as_tables_owner(|| insert(call, &table, &row))),
+        false => call.unchanged(),
+    }
+}
+
+/// Whether there is an epoch of the row's subject.
+fn is_there(table: &str, row: &Tuple) -> bool {
     let relations = guard_cache::relations();
-    let is_there = match table.as_str() {
+    match table {
         "epoch" => {
             let own = user_epochs(&relations, &row.string(1), row.text(2).unwrap_or_default());
             own.greatest().is_some()
         }
         "guard_epoch" => guard_epoch(&relations, &row.string(1)).is_some(),
-        "token_epoch" => {
+        _ => {
             let epoch = token_epoch(row.text(1).unwrap_or_default(), row.text(2));
             epoch.is_ok_and(|epoch| epoch.is_some())
         }
-        "guard" | "watch" => true,
-        _ => false,
-    };
-    match is_there {
-        true => with_pinned_search_path(|| as_tables_owner(|| insert(call, &table, &row))),
-        false => call.unchanged(),
     }
 }
 
