@@ -7,7 +7,7 @@ else makes a dict of a token that it has verified.
 The first `login_at` is what session_start gave: an adapter's `start` or `begin_login`. The second
 one is for session_valid. It is not put into `iat`: that is cut to seconds, so just after a stamp it
 lies before the epoch; and session_start may be ahead of the clock, which PyJWT refuses of an `iat`.
-A token that is made of a refresh token takes over its claim.
+A token that is made of another takes over its claim.
 """
 
 from __future__ import annotations
