@@ -231,6 +231,26 @@ def test_a_login_that_waited_for_a_disable_gives_no_session(server, disabling):
     assert server.is_nobody(cookies)
 
 
+def test_a_login_that_waited_for_a_new_password_gives_no_session_by_the_old_one(adapter, server):
+    if adapter.name == "fab":
+        adapter.sql("SELECT session_guard.attach('ab_user', revoke_on => '{password}')")
+    with psycopg.connect(dbname=adapter.database) as changing:
+        (old,) = changing.execute(f"SELECT password FROM {adapter.table} WHERE username = 'alice'").fetchone()
+        update = f"UPDATE {adapter.table} SET password = %s WHERE username = 'alice'"
+        try:
+            changing.execute(update, ["none"])
+            with ThreadPoolExecutor() as background:
+                login = background.submit(server.log_in)
+                adapter.wait_until_somebody_waits_for_a_lock()
+                changing.commit()
+                _, cookies = login.result(LONGEST)
+            assert server.is_nobody(cookies)
+        finally:
+            changing.execute(update, [old])
+            if adapter.name == "fab":
+                changing.execute("SELECT session_guard.attach('ab_user', revoke_on => '{}')")
+
+
 def test_many_log_in_at_once(server):
     with ThreadPoolExecutor(12) as crowd:
         logins = [crowd.submit(server.logged_in, ("alice", "bob")[number % 2]) for number in range(12)]
