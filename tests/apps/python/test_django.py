@@ -4,9 +4,10 @@ import re
 import sys
 
 import django
+import psycopg
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, MANAGE
+from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, MANAGE
 from provider import Provider, keycloak_logout
 from python_helpers import PASSWORD
 from test_sessions import without
@@ -69,6 +70,17 @@ def test_an_old_hash_is_renewed_at_a_login_that_counts(adapter, server, old_hash
     adapter.sql("UPDATE \"Staff Members\" SET password = %s WHERE username = 'alice'", weak)
     assert server.is_served(server.logged_in())
     assert adapter.sql("SELECT password FROM \"Staff Members\" WHERE username = 'alice'") != weak
+
+
+def test_a_wrong_password_takes_the_same_by_whatever_name(adapter, tmp_path):
+    """Nothing is asked of the guard, whose answer waits for the user's row. The time would tell which names there are."""
+    with adapter.serve(tmp_path / "log", **IMPATIENT) as server, psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute(f"UPDATE {adapter.table} SET is_active = false WHERE username = 'alice'")
+        for name in ("alice", "nobody"):
+            answer, cookies = server.log_in(name, "wrong")
+            assert answer.status_code == 200 and server.is_nobody(cookies)
+        assert server.log_in()[0].status_code == 503
+        changing.rollback()
 
 
 def test_a_project_s_own_tests_log_in(adapter, tmp_path):
