@@ -2,8 +2,11 @@
 
 import re
 import sys
+import time
+from datetime import datetime, timezone
 
 import django
+import jwt
 import psycopg
 import pytest
 import requests
@@ -11,6 +14,7 @@ from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, MANAGE
 from provider import Provider, keycloak_logout
 from python_helpers import PASSWORD
 from test_sessions import without
+from test_tokens import ask, log_in, post, statuses
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[2:3], ids=["django"], indirect=True)
 GUARD = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
@@ -215,6 +219,73 @@ def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_p
         adapter.set_active(False)
         adapter.set_active(True)
         assert not server.is_served(alice)
+
+
+@pytest.fixture(scope="module")
+def by_name(adapter, tmp_path_factory):
+    """simplejwt as some have it: its claim is no primary key, it checks the password, it gives each refresh token once."""
+    folder = tmp_path_factory.mktemp("by_name")
+    options = "USER_ID_FIELD='username', CHECK_REVOKE_TOKEN=True, ROTATE_REFRESH_TOKENS=True"
+    (folder / "changed.py").write_text(f"from settings import *\nSIMPLE_JWT.update({options})\n")
+    path = f"{adapter.environment['PYTHONPATH']}:{folder}"
+    with adapter.serve(folder / "log", DJANGO_SETTINGS_MODULE="changed", PYTHONPATH=path) as server:
+        yield server
+
+
+def test_a_token_that_names_its_user_by_another_field_than_the_key_is_guarded(adapter, by_name):
+    old = log_in(by_name).json()
+    assert statuses(by_name, old) == (200, 200)
+    assert by_name.statements("/by-token", {}, Authorization=f"Bearer {old['access']}") == 1
+    adapter.set_active(False)
+    adapter.set_active(True)
+    assert statuses(by_name, old) == (401, 401)
+    assert statuses(by_name, log_in(by_name).json()) == (200, 200)
+
+
+def test_simplejwt_s_own_check_of_the_password_is_made_as_well(adapter, by_name, old_hash):
+    attach = "SELECT session_guard.attach('\"Staff Members\"', revoke_on => %s::name[])"
+    adapter.sql(attach, "{}")
+    try:
+        tokens = log_in(by_name).json()
+        assert ask(by_name, tokens["access"]).status_code == 200
+        adapter.sql("UPDATE \"Staff Members\" SET password = 'none' WHERE username = 'alice'")
+        assert ask(by_name, tokens["access"]).status_code == 401
+    finally:
+        adapter.sql(attach, "{password}")
+
+
+def test_a_refresh_token_without_a_time_of_its_own_gets_no_younger(adapter, by_name):
+    """As of RefreshToken.for_user, or from before the package."""
+    key, issued = adapter.environment["SECRET_KEY"], int(time.time()) - 100
+    claims = {"token_type": "refresh", "iat": issued, "exp": issued + 1000, "jti": "1", "user_id": "bob"}
+    made = post(by_name, "/token/refresh", refresh=jwt.encode(claims, key, "HS256")).json()
+    for name in ("access", "refresh"):
+        made_at = jwt.decode(made[name], key, algorithms=["HS256"])["guard_login_at"]
+        assert datetime.fromisoformat(made_at) == datetime.fromtimestamp(issued, timezone.utc)
+    for claim in ("nobody", None):
+        unknown = jwt.encode({**claims, "user_id": claim}, key, "HS256")
+        assert post(by_name, "/token/refresh", refresh=unknown).status_code == 401
+
+
+def test_a_token_that_is_made_of_a_token_is_as_old_as_that(adapter):
+    done = adapter.run(sys.executable, "-c", MADE_OF, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["True False"], done.stdout
+
+
+MADE_OF = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from pg_session_guard.jwt.simplejwt import GuardedAuthentication, GuardedTokenObtainPairSerializer
+
+token = GuardedTokenObtainPairSerializer.get_token(get_user_model().objects.get(username="alice")).access_token
+user = GuardedAuthentication().get_user(token)
+made = GuardedTokenObtainPairSerializer.get_token(user)
+user.set_password("a new and better one")
+after = GuardedTokenObtainPairSerializer.get_token(user)
+print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"] == token["guard_login_at"])
+"""
 
 
 def test_a_503_logs_what_is_missing(adapter, tmp_path):
