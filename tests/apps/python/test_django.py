@@ -277,15 +277,73 @@ import django
 
 django.setup()
 from django.contrib.auth import get_user_model
+from django.db import connection
 from pg_session_guard.jwt.simplejwt import GuardedAuthentication, GuardedTokenObtainPairSerializer
 
 token = GuardedTokenObtainPairSerializer.get_token(get_user_model().objects.get(username="alice")).access_token
 user = GuardedAuthentication().get_user(token)
 made = GuardedTokenObtainPairSerializer.get_token(user)
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(user.pk)])
 user.set_password("a new and better one")
 after = GuardedTokenObtainPairSerializer.get_token(user)
 print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"] == token["guard_login_at"])
 """
+
+
+READ_BEFORE = """
+from settings import *
+
+DATABASES["default"]["AUTOCOMMIT"] = False
+MIDDLEWARE = ["changed.read", *MIDDLEWARE]
+
+
+def read(get_response):
+    def middleware(request):
+        request.body, request.read()
+        return get_response(request)
+
+    return middleware
+"""
+
+
+def test_an_event_whose_body_was_read_before_is_committed_by_itself(adapter, tmp_path):
+    """Of a database with AUTOCOMMIT off, and by a middleware of the app's own."""
+    (tmp_path / "changed.py").write_text(READ_BEFORE)
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    options = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": path}
+    number = adapter.sql("SELECT number::text FROM \"Staff Members\" WHERE username = 'alice'")
+    began = adapter.sql("SELECT session_start(%s)", number)
+    with Provider().serving() as provider:
+        with adapter.serve(tmp_path / "log", JWKS=provider.address, **options) as server:
+            form = {"logout_token": keycloak_logout()}
+            answer = requests.post(server.address + "/backchannel-logout", form, timeout=LONGEST)
+            assert (answer.status_code, answer.text) == (200, "")
+    assert not adapter.sql("SELECT session_valid(%s, %s)", number, began)
+
+
+NO_TRANSACTION = """
+from settings import *
+
+DATABASES["people"] = DATABASES["default"]
+"""
+VIEWS = """
+import django
+
+django.setup()
+from django.core.handlers.base import BaseHandler
+from pg_session_guard.receivers.django import receive_events, receive_logouts
+
+views = [receive(type("Receiver", (), {"receive_logout": None, "receive_event": None})) for receive in (receive_events, receive_logouts)]
+print([BaseHandler().make_view_atomic(view) is view for view in views])
+"""
+
+
+def test_a_receiver_is_in_no_transaction_of_any_database(adapter, tmp_path):
+    (tmp_path / "changed.py").write_text(NO_TRANSACTION)
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    done = adapter.run(sys.executable, "-c", VIEWS, DJANGO_SETTINGS_MODULE="changed", PYTHONPATH=path)
+    assert done.stdout.splitlines()[-1:] == ["[True, True]"], done.stdout
 
 
 def test_a_503_logs_what_is_missing(adapter, tmp_path):
