@@ -1,10 +1,13 @@
 """A disabled account's sessions and tokens end in Airflow with the package's auth manager, and stay dead; with FAB's
 alone, on the same database, they come back."""
 
+import jwt
+import psycopg
 import requests
-from conftest import OWNER
+from conftest import DATABASE, OWNER
 from python_helpers import PASSWORD
 from python_helpers.fab_login import bearer, log_in_by_form
+from python_helpers.waiting import Background, wait_until_somebody_waits_for_a_lock
 
 DISABLE = "UPDATE ab_user SET active = false WHERE username = 'alice'"
 ENABLE = "UPDATE ab_user SET active = true WHERE username = 'alice'"
@@ -76,6 +79,40 @@ def test_sessions_from_before_the_guard_go_on_until_the_first_stamp(servers, dat
     database.execute(DISABLE)
     database.execute(ENABLE)
     assert old.statuses() == REFUSED
+
+
+def login_at(token):
+    return jwt.decode(token, options={"verify_signature": False}).get("guard_login_at")
+
+
+def test_a_token_is_as_old_as_the_token_or_the_session_that_it_is_made_of(servers, database):
+    address = servers["guarded"]
+    token = api_login(address).json()["access_token"]
+    made = requests.post(
+        f"{address}/ui/auth/token", json={"token_type": "api"}, headers=bearer(token), timeout=20
+    ).json()["access_token"]
+    assert login_at(made) == login_at(token)
+    # One from before the guard is older than whatever ends it.
+    database.execute("DELETE FROM session_guard.epoch")
+    old = Login(servers["stock"])
+    index = get(address, "/auth/", cookies={"session": old.session})
+    assert login_at(index.cookies["_token"]) < "1000"
+
+
+def test_a_login_that_waited_for_a_new_password_gives_no_token_by_the_old_one(servers, database):
+    database.execute("SELECT session_guard.attach('ab_user', revoke_on => '{password}')")
+    update = "UPDATE ab_user SET password = %s WHERE username = 'alice'"
+    with psycopg.connect(dbname=DATABASE) as changing:
+        old = changing.execute("SELECT password FROM ab_user WHERE username = 'alice'").fetchone()
+        try:
+            changing.execute(update, ["none"])
+            login = Background(api_login, servers["guarded"])
+            wait_until_somebody_waits_for_a_lock(DATABASE)
+            changing.commit()
+            assert login.result().status_code == 401
+        finally:
+            changing.execute(update, old)
+            changing.execute("SELECT session_guard.attach('ab_user', revoke_on => '{}')")
 
 
 def test_an_error_refuses_sessions_tokens_and_logins(servers, database):

@@ -281,7 +281,7 @@ def test_an_api_login_that_waited_for_a_disable_gives_no_token(server, disabling
     wait_until_somebody_waits_for_a_lock(DATABASE)
     disabling.commit()
     answer = login.result()
-    assert answer.status_code == 400
+    assert answer.status_code == 401
     assert "access_token" not in answer.json()
 
 
@@ -293,6 +293,68 @@ def test_a_disable_between_the_password_check_and_the_login_refuses_it(applicati
         login_user(alice)
         assert not current_user.is_authenticated
         assert "_user_id" not in session
+
+
+@pytest.fixture
+def new_password():
+    """A connection that has given alice another password and has not committed yet."""
+    psql("SELECT session_guard.attach('ab_user', revoke_on => '{password}')")
+    with psycopg.connect(dbname=DATABASE) as connection:
+        old = connection.execute("SELECT password FROM ab_user WHERE username = 'alice'").fetchone()
+        update = "UPDATE ab_user SET password = %s WHERE username = 'alice'"
+        connection.execute(update, ["none"])
+        yield connection
+        connection.execute(update, old)
+    psql("SELECT session_guard.attach('ab_user', revoke_on => '{}')")
+
+
+def test_an_api_login_that_waited_for_a_new_password_gives_no_token_by_the_old_one(server, new_password):
+    login = Background(api_login, server)
+    wait_until_somebody_waits_for_a_lock(DATABASE)
+    new_password.commit()
+    assert login.result().status_code == 401
+
+
+def test_a_password_that_is_changed_while_it_is_checked_gives_no_login(application, new_password, monkeypatch):
+    new_password.rollback()
+    from flask_appbuilder.security import manager
+
+    check = manager.check_password_hash
+
+    def check_slowly(*given):
+        checked = check(*given)
+        psql("UPDATE ab_user SET password = 'none' WHERE username = 'alice'")
+        return checked
+
+    monkeypatch.setattr(manager, "check_password_hash", check_slowly)
+    with application.test_request_context():
+        assert application.appbuilder.sm.auth_user_db("alice", PASSWORD) is None
+
+
+def test_a_login_that_ends_sessions_itself_counts(application):
+    """As one that takes the user's roles from LDAP, where a change of them is watched."""
+    with application.test_request_context():
+        users = application.appbuilder.sm
+        stamps = ["SELECT session_guard.revoke_sessions(id::text) FROM ab_user WHERE username = 'alice'"]
+
+        def with_roles(username, password):
+            psql(*stamps)
+            stamps.clear()
+            return type(users).auth_user_db(users, username, password)
+
+        guard = application.extensions["session_guard"]
+        login_user(guard._begun_before(users, with_roles)("alice", PASSWORD))
+        assert current_user.is_authenticated and not stamps
+
+
+def test_a_login_by_a_name_that_there_is_not_waits_for_the_guard_as_well(application, monkeypatch):
+    guard, asked = application.extensions["session_guard"], []
+    start = guard.start
+    monkeypatch.setattr(guard, "start", lambda user_id: asked.append(user_id) or start(user_id))
+    with application.test_request_context():
+        for name in ("alice", "nobody"):
+            assert application.appbuilder.sm.auth_user_db(name, "wrong") is None
+    assert len(asked) == 2
 
 
 def test_a_login_does_not_wait_for_its_own_uncommitted_update(application):

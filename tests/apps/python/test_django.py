@@ -3,14 +3,19 @@
 import os
 import re
 import sys
+import time
+from datetime import datetime, timezone
 
 import django
+import jwt
+import psycopg
 import pytest
 import requests
-from adapters import ADAPTERS, HTML, LONGEST, MANAGE, OWNER
+from adapters import ADAPTERS, HTML, IMPATIENT, LONGEST, MANAGE, OWNER
 from provider import Provider, keycloak_logout
 from python_helpers import PASSWORD, ROOT, commands, databases
 from test_sessions import without
+from test_tokens import ask, log_in, post, statuses
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[2:3], ids=["django"], indirect=True)
 GUARD = "SELECT concat_ws(' ', id_column, active_column, revoke_on) FROM session_guard.guard"
@@ -99,6 +104,17 @@ def test_an_old_hash_is_renewed_at_a_login_that_counts(adapter, server, old_hash
     adapter.sql("UPDATE \"Staff Members\" SET password = %s WHERE username = 'alice'", weak)
     assert server.is_served(server.logged_in())
     assert adapter.sql("SELECT password FROM \"Staff Members\" WHERE username = 'alice'") != weak
+
+
+def test_a_wrong_password_takes_the_same_by_whatever_name(adapter, tmp_path):
+    """Nothing is asked of the guard, whose answer waits for the user's row. The time would tell which names there are."""
+    with adapter.serve(tmp_path / "log", **IMPATIENT) as server, psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute(f"UPDATE {adapter.table} SET is_active = false WHERE username = 'alice'")
+        for name in ("alice", "nobody"):
+            answer, cookies = server.log_in(name, "wrong")
+            assert answer.status_code == 200 and server.is_nobody(cookies)
+        assert server.log_in()[0].status_code == 503
+        changing.rollback()
 
 
 def test_a_project_s_own_tests_log_in(adapter, tmp_path):
@@ -239,6 +255,131 @@ def test_a_backend_that_does_not_ask_is_guarded_by_one_query_more(adapter, tmp_p
         adapter.set_active(False)
         adapter.set_active(True)
         assert not server.is_served(alice)
+
+
+@pytest.fixture(scope="module")
+def by_name(adapter, tmp_path_factory):
+    """simplejwt as some have it: its claim is no primary key, it checks the password, it gives each refresh token once."""
+    folder = tmp_path_factory.mktemp("by_name")
+    options = "USER_ID_FIELD='username', CHECK_REVOKE_TOKEN=True, ROTATE_REFRESH_TOKENS=True"
+    (folder / "changed.py").write_text(f"from settings import *\nSIMPLE_JWT.update({options})\n")
+    path = f"{adapter.environment['PYTHONPATH']}:{folder}"
+    with adapter.serve(folder / "log", DJANGO_SETTINGS_MODULE="changed", PYTHONPATH=path) as server:
+        yield server
+
+
+def test_a_token_that_names_its_user_by_another_field_than_the_key_is_guarded(adapter, by_name):
+    old = log_in(by_name).json()
+    assert statuses(by_name, old) == (200, 200)
+    assert by_name.statements("/by-token", {}, Authorization=f"Bearer {old['access']}") == 1
+    adapter.set_active(False)
+    adapter.set_active(True)
+    assert statuses(by_name, old) == (401, 401)
+    assert statuses(by_name, log_in(by_name).json()) == (200, 200)
+
+
+def test_simplejwt_s_own_check_of_the_password_is_made_as_well(adapter, by_name, old_hash):
+    attach = "SELECT session_guard.attach('\"Staff Members\"', revoke_on => %s::name[])"
+    adapter.sql(attach, "{}")
+    try:
+        tokens = log_in(by_name).json()
+        assert ask(by_name, tokens["access"]).status_code == 200
+        adapter.sql("UPDATE \"Staff Members\" SET password = 'none' WHERE username = 'alice'")
+        assert ask(by_name, tokens["access"]).status_code == 401
+    finally:
+        adapter.sql(attach, "{password}")
+
+
+def test_a_refresh_token_without_a_time_of_its_own_gets_no_younger(adapter, by_name):
+    """As of RefreshToken.for_user, or from before the package."""
+    key, issued = adapter.environment["SECRET_KEY"], int(time.time()) - 100
+    claims = {"token_type": "refresh", "iat": issued, "exp": issued + 1000, "jti": "1", "user_id": "bob"}
+    made = post(by_name, "/token/refresh", refresh=jwt.encode(claims, key, "HS256")).json()
+    for name in ("access", "refresh"):
+        made_at = jwt.decode(made[name], key, algorithms=["HS256"])["guard_login_at"]
+        assert datetime.fromisoformat(made_at) == datetime.fromtimestamp(issued, timezone.utc)
+    for claim in ("nobody", None):
+        unknown = jwt.encode({**claims, "user_id": claim}, key, "HS256")
+        assert post(by_name, "/token/refresh", refresh=unknown).status_code == 401
+
+
+def test_a_token_that_is_made_of_a_token_is_as_old_as_that(adapter):
+    done = adapter.run(sys.executable, "-c", MADE_OF, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["True False"], done.stdout
+
+
+MADE_OF = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt.simplejwt import GuardedAuthentication, GuardedTokenObtainPairSerializer
+
+token = GuardedTokenObtainPairSerializer.get_token(get_user_model().objects.get(username="alice")).access_token
+user = GuardedAuthentication().get_user(token)
+made = GuardedTokenObtainPairSerializer.get_token(user)
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(user.pk)])
+user.set_password("a new and better one")
+after = GuardedTokenObtainPairSerializer.get_token(user)
+print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"] == token["guard_login_at"])
+"""
+
+
+READ_BEFORE = """
+from settings import *
+
+DATABASES["default"]["AUTOCOMMIT"] = False
+MIDDLEWARE = ["changed.read", *MIDDLEWARE]
+
+
+def read(get_response):
+    def middleware(request):
+        request.body, request.read()
+        return get_response(request)
+
+    return middleware
+"""
+
+
+def test_an_event_whose_body_was_read_before_is_committed_by_itself(adapter, tmp_path):
+    """Of a database with AUTOCOMMIT off, and by a middleware of the app's own."""
+    (tmp_path / "changed.py").write_text(READ_BEFORE)
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    options = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": path}
+    number = adapter.sql("SELECT number::text FROM \"Staff Members\" WHERE username = 'alice'")
+    began = adapter.sql("SELECT session_start(%s)", number)
+    with Provider().serving() as provider:
+        with adapter.serve(tmp_path / "log", JWKS=provider.address, **options) as server:
+            form = {"logout_token": keycloak_logout()}
+            answer = requests.post(server.address + "/backchannel-logout", form, timeout=LONGEST)
+            assert (answer.status_code, answer.text) == (200, "")
+    assert not adapter.sql("SELECT session_valid(%s, %s)", number, began)
+
+
+NO_TRANSACTION = """
+from settings import *
+
+DATABASES["people"] = DATABASES["default"]
+"""
+VIEWS = """
+import django
+
+django.setup()
+from django.core.handlers.base import BaseHandler
+from pg_session_guard.receivers.django import receive_events, receive_logouts
+
+views = [receive(type("Receiver", (), {"receive_logout": None, "receive_event": None})) for receive in (receive_events, receive_logouts)]
+print([BaseHandler().make_view_atomic(view) is view for view in views])
+"""
+
+
+def test_a_receiver_is_in_no_transaction_of_any_database(adapter, tmp_path):
+    (tmp_path / "changed.py").write_text(NO_TRANSACTION)
+    path = f"{adapter.environment['PYTHONPATH']}:{tmp_path}"
+    done = adapter.run(sys.executable, "-c", VIEWS, DJANGO_SETTINGS_MODULE="changed", PYTHONPATH=path)
+    assert done.stdout.splitlines()[-1:] == ["[True, True]"], done.stdout
 
 
 def test_a_503_logs_what_is_missing(adapter, tmp_path):

@@ -1,9 +1,12 @@
 """What only Flask-Login has: logins that are remembered. And guards that are named."""
 
+from datetime import timezone
+
 import pytest
 from adapters import ADAPTERS, ATTACH
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
+from flask_login import decode_cookie, encode_cookie
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 
@@ -49,6 +52,23 @@ def test_the_time_of_a_user_who_logged_out_lets_no_other_user_in(adapter, server
     adapter.set_active(True, "bob")
     session = after_flask_logins_own_logout(server.logged_in()["session"])
     assert not server.is_served({"session": session, "remember_token": stolen})
+
+
+def test_what_flask_login_has_signed_is_no_login_time(adapter, server):
+    """As an id that the user has chosen, of another app user, may look like one."""
+    cookies = remembered(server.logged_in(remember="1"))
+    adapter.set_active(False)
+    adapter.set_active(True)
+    app = Flask(__name__)
+    app.secret_key = SECRET_KEY
+    number = adapter.sql("SELECT id FROM users WHERE username = 'alice'")
+    after = adapter.sql("SELECT session_start(id::text) FROM users WHERE username = 'alice'")
+    kept = f"{after.astimezone(timezone.utc).isoformat(timespec='microseconds')}  {number} {number}"
+    with app.app_context():
+        signed = encode_cookie(kept)
+        ours = decode_cookie(cookies["remember_token_guard"].strip('"'))
+    assert not server.is_served({**cookies, "remember_token_guard": f'"{signed}"'})
+    assert ours is None
 
 
 def test_an_ended_session_takes_what_is_remembered_with_it(adapter, server):

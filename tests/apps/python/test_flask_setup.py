@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from adapters import ADAPTERS, ATTACH, MEMBERS, OWNER
 from flask import Flask
-from flask_jwt_extended import JWTManager, create_access_token, jwt_required
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_sqlalchemy import SQLAlchemy
 from pg_session_guard.flask import SessionGuard
@@ -114,6 +114,20 @@ def test_two_apps_that_share_a_login_manager_are_both_guarded(adapter, db):
     assert [me(client) for client in clients] == [401, 401]
 
 
+def test_a_login_goes_on_to_a_page_and_not_to_where_a_form_was_sent(adapter, db):
+    app = new_app(db)
+    app.login_manager.login_view = "sign_in"
+    app.get("/sign-in", endpoint="sign_in")(dict)
+    SessionGuard(app, db, User)
+    add_routes(app, db).post("/form", endpoint="form")(login_required(dict))
+    locations = []
+    for method, path in (("GET", "/me"), ("POST", "/form")):
+        client = logged_in(app)
+        end_sessions(adapter)
+        locations.append(client.open(path, method=method).headers["Location"])
+    assert locations == ["/sign-in?next=%2Fme", "/sign-in"]
+
+
 def set_behind(app, db):
     app.login_manager._user_callback = lambda user_id: db.get(User, int(user_id))
 
@@ -170,6 +184,77 @@ def test_token_loaders_of_the_app_are_called_beside_the_guard_s(adapter, db, mom
     blocked.clear()
     end_sessions(adapter)
     assert status() == 401
+
+
+@pytest.fixture
+def made_of(adapter, db):
+    """An app that makes tokens of what a request has. Their sessions end while it does."""
+    app, guard, manager = token_app(db)
+    app.config["JWT_IDENTITY_CLAIM"] = "user"
+    # As flask-jwt-extended's documentation does.
+    manager.user_identity_loader(lambda user: getattr(user, "id", user))
+    protect_tokens(manager, guard)
+    add_routes(app, db)
+
+    def token_of(user_id):
+        for name in ("alice", "bob"):
+            adapter.set_active(False, name)
+            adapter.set_active(True, name)
+        return {"token": create_access_token(user_id)}
+
+    app.post("/of-token")(jwt_required()(lambda: token_of(get_jwt_identity())))
+    app.post("/of-session", endpoint="session")(login_required(lambda: token_of(current_user)))
+    app.post("/of-another/<name>", endpoint="another")(login_required(lambda name: token_of(2)))
+
+    @app.post("/of-password", endpoint="password")
+    @login_required
+    def of_password():
+        end_sessions(adapter)
+        guard.begin_login(current_user.id)
+        return {"token": create_access_token(current_user)}
+
+    return app
+
+
+def by_token(client, token):
+    return client.get("/by-token", headers=bearer(token)).status_code
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_that_is_made_of_a_token_ends_with_it(adapter, made_of):
+    client = made_of.test_client()
+    token = client.post("/token").json["token"]
+    assert by_token(client, token) == 200
+    renewed = client.post("/of-token", headers=bearer(token)).json["token"]
+    assert by_token(client, renewed) == 401
+    assert by_token(client, client.post("/token").json["token"]) == 200
+
+
+def test_a_token_that_is_made_of_a_session_ends_with_it(adapter, made_of):
+    client = logged_in(made_of)
+    assert by_token(client, client.post("/of-session").json["token"]) == 401
+    # One of somebody else is a login of theirs.
+    client = logged_in(made_of)
+    assert by_token(client, client.post("/of-another/bob").json["token"]) == 200
+    # As is one that the app says is.
+    client = logged_in(made_of)
+    assert by_token(client, client.post("/of-password").json["token"]) == 200
+    # And a session of which nobody has asked is none.
+    client = logged_in(made_of)
+    end_sessions(adapter)
+    assert by_token(client, client.post("/token").json["token"]) == 200
+
+
+def test_a_token_of_a_session_from_before_the_guard_is_no_newer(adapter, made_of):
+    adapter.sql("DELETE FROM session_guard.epoch WHERE user_id = '2'")
+    client = made_of.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = "2"
+    assert me(client) == 200
+    assert by_token(client, client.post("/of-session").json["token"]) == 401
 
 
 def test_an_app_whose_token_loader_is_not_the_guard_s_serves_nothing(adapter, db):

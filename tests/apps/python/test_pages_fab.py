@@ -56,6 +56,16 @@ def server(adapter, tmp_path_factory):
     adapter.sql("DELETE FROM ab_role WHERE name = ANY (%s)", list(ALLOWED))
 
 
+@pytest.mark.parametrize("argument", ["_external", "_scheme", "_method", "_anchor", "endpoint", "self"])
+def test_an_argument_of_no_page_s_own_is_left_out(adapter, server, argument):
+    jane = server.logged_in("jane")
+    for path in (USERS, RECORD):
+        after = "2020-01-01T00:00:00%2B00:00_1" if path == RECORD else "a"
+        shown = page(server, f"{path}?kind=admin&after={after}&{argument}=x", jane)
+        first = unescape(re.search(r'class="previous"><a href="([^"]+)"', shown)[1])
+        assert first == f"{path}?kind=admin"
+
+
 def id_of(adapter, name):
     return adapter.sql("SELECT id FROM ab_user WHERE username = %s", name)
 

@@ -12,6 +12,8 @@ from pg_session_guard.flask import SessionGuard
 from pg_session_guard.receivers import Receiver
 from pg_session_guard.receivers import flask as flask_receivers
 from pg_session_guard.receivers import starlette as starlette_receivers
+from pg_session_guard.receivers.receiver import MAX_BODY
+from pg_session_guard.receivers.statements import users_statement
 from pg_session_guard.starlette import SessionGuard as StarletteGuard
 from provider import AUDIENCE, KEYCLOAK, Provider, keycloak_logout
 from python_helpers import PYTHON_PACKAGE, databases
@@ -20,6 +22,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from test_flask_setup import User, db, new_app  # noqa: F401  (db is a fixture)
 from test_receivers import QUERY, Posted, Sessions
+from test_receivers_mounted import event
+from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 PATH = "/backchannel-logout"
@@ -57,12 +61,35 @@ def test_flask_wtf_asks_for_no_csrf_token_of_a_receiver_alone(adapter, app, rece
     assert client.post("/other", data=form()).status_code == 400
 
 
-def test_a_form_that_the_app_has_read_before_is_taken(adapter, app, receiver):
+@pytest.mark.parametrize("read", [lambda: request.form, lambda: request.get_data(), lambda: request.get_json(True, True)])
+def test_a_body_that_the_app_has_read_before_is_taken(adapter, app, receiver, read):
     sessions = Sessions(adapter)
     flask_receivers.receive_logouts(app, PATH, receiver)
-    app.before_request(lambda: request.form and None)
+    app.before_request(lambda: read() and None)
+    long = app.test_client().post(PATH, data={"logout_token": "x" * MAX_BODY})
+    assert (long.status_code, long.json["error_description"]) == (400, "the body is too long")
     assert app.test_client().post(PATH, data=form()).status_code == 200
     assert sessions.count() == {"bob"}
+
+
+def test_an_event_that_the_app_has_read_before_is_taken(adapter, app, receiver):
+    sessions = Sessions(adapter)
+    flask_receivers.receive_events(app, PATH, receiver)
+    app.before_request(lambda: request.get_data() and None)
+    answer = app.test_client().post(PATH, data=event(), content_type="application/secevent+jwt")
+    assert answer.status_code == 202
+    assert sessions.count() == {"bob"}
+
+
+@pytest.mark.parametrize("broken", ["the query", "the right to end sessions"])
+def test_an_error_is_logged_without_who_it_is(adapter, app, receiver, caplog, broken):
+    if broken == "the query":
+        receiver.query = users_statement("SELECT nothing FROM users WHERE username = %(sub)s")
+    flask_receivers.receive_logouts(app, PATH, receiver)
+    with without(adapter, "revoke_tokens"):
+        assert app.test_client().post(PATH, data=form()).status_code == 503
+    assert "SQL parameters hidden" in caplog.text
+    assert "alice-sub" not in caplog.text and KEYCLOAK not in caplog.text
 
 
 def test_a_receiver_without_a_guard_is_an_error(adapter, receiver):

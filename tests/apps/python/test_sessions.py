@@ -210,8 +210,6 @@ def disabling(adapter):
 
 
 def test_a_login_that_meets_a_lock_waits_no_longer_than_its_own_timeout(adapter, disabling, tmp_path):
-    if adapter.name == "fab":
-        pytest.skip("Flask-AppBuilder's own UPDATE waits before: see tests/apps/flask_appbuilder")
     with adapter.serve(tmp_path / "log", **IMPATIENT) as server:
         answer, cookies = server.log_in()
         # The lock is still there.
@@ -229,6 +227,26 @@ def test_a_login_that_waited_for_a_disable_gives_no_session(server, disabling):
     assert server.is_nobody(cookies)
     server.adapter.set_active(True)
     assert server.is_nobody(cookies)
+
+
+def test_a_login_that_waited_for_a_new_password_gives_no_session_by_the_old_one(adapter, server):
+    if adapter.name == "fab":
+        adapter.sql("SELECT session_guard.attach('ab_user', revoke_on => '{password}')")
+    with psycopg.connect(dbname=adapter.database) as changing:
+        (old,) = changing.execute(f"SELECT password FROM {adapter.table} WHERE username = 'alice'").fetchone()
+        update = f"UPDATE {adapter.table} SET password = %s WHERE username = 'alice'"
+        try:
+            changing.execute(update, ["none"])
+            with ThreadPoolExecutor() as background:
+                login = background.submit(server.log_in)
+                adapter.wait_until_somebody_waits_for_a_lock()
+                changing.commit()
+                _, cookies = login.result(LONGEST)
+            assert server.is_nobody(cookies)
+        finally:
+            changing.execute(update, [old])
+            if adapter.name == "fab":
+                changing.execute("SELECT session_guard.attach('ab_user', revoke_on => '{}')")
 
 
 def test_many_log_in_at_once(server):

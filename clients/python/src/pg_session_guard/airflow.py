@@ -9,6 +9,7 @@ Only the API server runs it. Tokens of tasks are no users', and are left alone.
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 from airflow import settings as airflow_settings
@@ -23,9 +24,13 @@ from pg_session_guard.core import login_time
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
-from pg_session_guard.fab import SessionGuard
+from pg_session_guard.fab import SessionGuard, find_user, read_anew
 
 log = logging.getLogger("pg_session_guard")
+BEGUN = "session_guard_login_at"
+# The user and the login time of the token that this request has. Not kept with the user, whom
+# Airflow remembers for other requests.
+_token: ContextVar[tuple[str, str] | None] = ContextVar("pg_session_guard_token", default=None)
 
 
 class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
@@ -43,20 +48,53 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
         guard = self.session_guard
         return guard.settings if guard else database.for_class(Settings(), User)
 
+    def create_token(self, headers: dict[str, str], body: dict[str, Any]) -> Any:
+        """A login by the API. It begins before its password is checked, or one that is changed in
+        between would go unseen. Twice at most: a login may itself write what ends sessions."""
+        for _ in range(2):
+            begun_by, begun = self._begin_login_of(body.get("username"))
+            user = super().create_token(headers, body)
+            if user is None or str(user.id) != begun_by:
+                return user  # Whoever has no name here yet begins where the token is made.
+            if begun is None:
+                return None
+            setattr(user, BEGUN, begun)
+            if self._is_valid({"sub": begun_by, LOGIN_TIME_KEY: begun}):
+                break
+        return user
+
+    def _begin_login_of(self, username: Any) -> tuple[str | None, str | None]:
+        user = find_user(self.security_manager, username) if username else None
+        if user is None:
+            return None, None
+        user_id = str(user.id)
+        begun = self._start(user_id)
+        read_anew(user)
+        return user_id, begun
+
     def serialize_user(self, user: Any) -> dict[str, Any]:
-        # The token that the UI gets is as old as the browser's session, of which it is made.
-        if has_request_context():
-            login_at = session.get(LOGIN_TIME_KEY)
-        else:
-            login_at = self._start(user.id)
-            if login_at is None:
-                raise HTTPException(401, "Invalid credentials")
+        login_at = self._begun_or_made_of(user) or self._start(user.id)
+        if login_at is None:
+            raise HTTPException(401, "Invalid credentials")
         return {**super().serialize_user(user), LOGIN_TIME_KEY: login_at}
+
+    def _begun_or_made_of(self, user: Any) -> str | None:
+        """A token that is made of the browser's session or of another token is as old as that. What
+        has no time, from before the guard, must not get a late one."""
+        if has_request_context():
+            return session.get(LOGIN_TIME_KEY) or login_time.to_text(login_time.LONG_AGO)
+        begun: str | None = user.__dict__.pop(BEGUN, None)
+        made_of = _token.get()
+        if begun is None and made_of and made_of[0] == str(user.id):
+            return made_of[1]
+        return begun
 
     def deserialize_user(self, token: dict[str, Any]) -> Any:
         # Asked first, and each time: what comes next remembers a user for half a minute.
         if not self._is_valid(token):
             raise ValueError("the session has ended")  # Of which Airflow makes its own refusal.
+        kept = login_time.of_token(token) or login_time.LONG_AGO
+        _token.set((str(token["sub"]), login_time.to_text(kept)))
         return super().deserialize_user(token)
 
     def _start(self, user_id: object) -> str | None:

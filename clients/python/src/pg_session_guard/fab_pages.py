@@ -27,6 +27,7 @@ from pg_session_guard.fab_sessions import PAGE_SIZE, Sessions
 Method = TypeVar("Method", bound=Callable[..., Any])
 PERMISSIONS = "SessionGuard"
 MENU = "Sessions"
+ARGUMENTS = ("q", "guard", "kind", "period", "user", "after")
 BUSY = "Nothing was ended: somebody is changing one of the accounts. Try again."
 
 
@@ -192,7 +193,8 @@ class SessionsView(Guarded, BaseView):  # type: ignore[misc]
         return self.render_template(f"session_guard/{template}.html", **context)
 
     def _this_page(self, **changed: str | None) -> str:
-        given = {**request.args.to_dict(), **changed}
+        """Of the arguments, the pages' own alone: url_for takes some others for its options."""
+        given = {**{name: request.args.get(name) for name in ARGUMENTS}, **changed}
         values: Any = {name: value for name, value in given.items() if value is not None}
         return url_for(request.endpoint or "", **values)
 

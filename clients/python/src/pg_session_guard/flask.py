@@ -34,7 +34,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
-from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.answers import (
+    Answer,
+    RouteKind,
+    answer_to,
+    challenge,
+    is_way_back,
+    kind_of_route,
+)
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
@@ -47,6 +54,13 @@ from pg_session_guard.flask_remember import (
 
 # The user whose login time the session has. Flask-Login's own logout leaves that time there.
 USER_KEY = "guard_user"
+# What `g` has of the request: whose session was ended or served, and whose login has begun.
+OF_ONE_REQUEST = (
+    "session_guard_ended",
+    "session_guard_served",
+    "session_guard_begun",
+    "session_guard_started",
+)
 
 
 class SessionGuard:
@@ -108,6 +122,8 @@ class SessionGuard:
 
     def _at_request(self, app: Flask, **_: Any) -> None:
         """Before anything of the app's own runs."""
+        for name in OF_ONE_REQUEST:  # A test may have several in one context of its app.
+            g.pop(name, None)
         if _guard_of(app.login_manager._user_callback) is None:  # type: ignore[attr-defined]
             raise RuntimeError(
                 "no session is checked: Flask-Login has another loader than SessionGuard's."
@@ -128,7 +144,9 @@ class SessionGuard:
         if answer is Answer.SERVE:
             if kept and LOGIN_TIME_KEY not in session:
                 self._keep(kept, session_id, user_id, key)
-            return self._loader(user_id) if self._loader else user
+            loaded = self._loader(user_id) if self._loader else user
+            g.session_guard_served = None if loaded is None else str(key or user_id)
+            return loaded
         self._session_has_ended()
         return None
 
@@ -199,7 +217,8 @@ class SessionGuard:
             abort(make_response(jsonify(error="Unauthorized"), 401))
         view = manager.blueprint_login_views.get(request.blueprint, manager.login_view)
         if view and not self.app.config.get("USE_SESSION_FOR_NEXT"):
-            abort(redirect(login_url(view, next_url=request.url)))
+            is_back = is_way_back(request.method, request.script_root + request.path)
+            abort(redirect(login_url(view, next_url=request.url if is_back else None)))
 
     def _after_request(self, response: flask.Response) -> flask.Response:
         ended = g.get("session_guard_ended")
@@ -237,6 +256,10 @@ class SessionGuard:
         g.session_guard_begun = (str(user_id), started)
         return started is not None
 
+    def has_begun(self, user_id: object) -> bool:
+        begun_by, _ = g.get("session_guard_begun", (None, None))
+        return bool(begun_by == str(user_id))
+
     def _at_login(self, _app: Flask, user: Any) -> None:
         session[LOGIN_TIME_KEY] = None
         try:
@@ -245,18 +268,27 @@ class SessionGuard:
             if login_at:
                 session_id = secrets.token_urlsafe() if self.settings.end_single_sessions else None
                 self._keep(login_at, session_id, str(session["_user_id"]), str(key))
+                g.session_guard_served = str(key)
         finally:  # Also after an error: by now, Flask-Login has put the user into the session.
             if session[LOGIN_TIME_KEY] is None:
                 session.clear()
                 logout_user()  # Comes last: its note in the session deletes a remember-me cookie.
 
     def _login_time_of(self, user_id: object) -> str | None:
-        begun_by, begun = g.pop("session_guard_begun", (None, None))
-        if begun_by != str(user_id):
+        if not self.has_begun(user_id):
             return self.start(user_id)
+        _, begun = g.pop("session_guard_begun")
         if begun and self.check(str(user_id), begun)[1] is Answer.SERVE:
             return str(begun)
         return None
+
+    def time_of_session(self, user_id: object) -> str | None:
+        """What a token is as old as that the app makes of this user's session. None: this request
+        has no such session that counts."""
+        if g.get("session_guard_served") != str(user_id):
+            return None
+        # A session from before the guard has no time, and its token must not have a later one.
+        return session.get(LOGIN_TIME_KEY) or login_time.to_text(login_time.LONG_AGO)
 
     # --- What an app calls ---
 
@@ -303,6 +335,7 @@ def _log_out() -> None:
 
 
 def _forget_login() -> None:
+    g.pop("session_guard_served", None)
     for key in (LOGIN_TIME_KEY, SESSION_ID_KEY, PRIMARY_KEY_KEY, USER_KEY):
         session.pop(key, None)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from flask import Flask, Response, request, session
+from flask import Flask, Response, current_app, request, session
 from flask_login.config import COOKIE_DURATION, COOKIE_HTTPONLY, COOKIE_NAME, COOKIE_SECURE
 from flask_login.utils import decode_cookie, encode_cookie
 
@@ -45,7 +46,7 @@ class RememberedLogins:
 
     def login_of(self, user_id: str) -> RememberedLogin:
         """What is remembered of the login, if it is this user's."""
-        kept = decode_cookie(request.cookies.get(self.name, "|")) or ""
+        kept = decode_cookie(request.cookies.get(self.name, "|"), _key()) or ""
         login_at, session_id, key, remembered = [*kept.split(" ", 3), "", "", ""][:4]
         if not login_at or remembered != user_id:
             return RememberedLogin()
@@ -71,7 +72,9 @@ class RememberedLogins:
             lasts = duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
             response.set_cookie(
                 self.name,
-                encode_cookie(f"{login_at} {session.get(SESSION_ID_KEY) or ''} {key} {user_id}"),
+                encode_cookie(
+                    f"{login_at} {session.get(SESSION_ID_KEY) or ''} {key} {user_id}", _key()
+                ),
                 expires=datetime.now(timezone.utc) + lasts,
                 **self.attributes,
             )
@@ -80,6 +83,14 @@ class RememberedLogins:
                 self.name, domain=self.attributes["domain"], path=self.attributes["path"]
             )
         return response
+
+
+def _key() -> Any:
+    """Of this cookie alone: what Flask-Login has signed, such as a name that a user has chosen,
+    must not be taken for a login time, nor this for an id."""
+    secret = current_app.config["SECRET_KEY"]
+    secret = secret.encode("latin1") if isinstance(secret, str) else secret
+    return hmac.digest(secret, b"pg_session_guard remember", "sha512")
 
 
 def primary_key_of(user_id: str) -> str | None:

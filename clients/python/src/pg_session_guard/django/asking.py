@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField
+from django.db.models import BooleanField, F, Func, TextField, Value
 from django.db.models.expressions import RawSQL
 
 from pg_session_guard.core import login_time
@@ -42,6 +42,20 @@ def session_valid(connection: BaseDatabaseWrapper, user_id: object, kept: str | 
     """
     values = (users_table_name(connection), str(user_id), login_time.from_text(kept))
     return RawSQL(VALID, values, BooleanField())  # noqa: S611  (of constants alone)
+
+
+def session_valid_of_row(connection: BaseDatabaseWrapper, kept: str | None) -> Func:
+    """The same for a query that finds the user by something else than the primary key."""
+    arguments = (
+        _cast(Value(users_table_name(connection)), "regclass"),
+        _cast(F("pk"), "text"),
+        _cast(Value(login_time.from_text(kept)), "timestamptz"),
+    )
+    return Func(*arguments, function="session_valid", output_field=BooleanField())
+
+
+def _cast(value: Any, its_type: str) -> Func:
+    return Func(value, template=f"(%(expressions)s)::{its_type}", output_field=TextField())
 
 
 def is_valid(user_id: object, kept: str | None) -> bool:

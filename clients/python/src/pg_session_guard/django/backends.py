@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
-from pg_session_guard.django.asking import is_valid, start
+from pg_session_guard.django.asking import start
 from pg_session_guard.django.conf import (
     is_guarded,
     reading_connection,
@@ -59,21 +59,22 @@ class SessionGuardBackend(SessionGuardMixin, ModelBackend):
             username = fields.get(users.USERNAME_FIELD)
         if username is None or password is None or not is_guarded(writing_connection()):
             return super().authenticate(request, username, password, **fields)
-        # Twice at most: Django may find that the hash is an old one and write a new one, which ends
-        # sessions like any other new password, and so would end this one. In the transaction that
-        # has written, it waits for nobody.
-        for has_written in (False, True):
-            try:
-                user_id = users._default_manager.get_by_natural_key(username).pk
-            except users.DoesNotExist:
-                # Takes as long as for one that exists.
-                return super().authenticate(request, username, password, **fields)
-            # Before the hash is read, or a password that is changed in between would go unseen.
-            login_at = start(user_id, in_this_transaction=has_written)
+        # What is done besides Django's own is the same for each name, until the password is right:
+        # otherwise the time that it takes would tell which names there are. Twice at most: the
+        # password may be changed meanwhile.
+        for _ in range(2):
+            before = _hash_of(users, username)
             user: Any = super().authenticate(request, username, password, **fields)
-            if user is None or login_at is None:
+            if user is None:
                 return None
-            if is_valid(user.pk, login_at):
+            # Django may have found that the hash is an old one, and written a new one: so the login
+            # comes after. In the transaction that has written, it waits for nobody.
+            login_at = start(user.pk, in_this_transaction=user.password != before)
+            if login_at is None:
+                return None
+            # A password that was changed before the login began went unseen so far. From now on, a
+            # change ends it.
+            if _hash_of(users, username) == user.password:
                 user.session_guard_login_at = login_at
                 return user
         return None
@@ -86,3 +87,13 @@ class SessionGuardBackend(SessionGuardMixin, ModelBackend):
         **fields: Any,
     ) -> Any:
         return await sync_to_async(self.authenticate)(request, username, password, **fields)
+
+
+def _hash_of(users: Any, username: str) -> str | None:
+    """As it is now: not by a replica."""
+    manager = users._default_manager.db_manager(writing_connection().alias)
+    try:
+        password: str | None = manager.get_by_natural_key(username).password
+    except users.DoesNotExist:
+        return None
+    return password

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, abort, g, request_started
 from flask_jwt_extended import get_jwt
+from flask_jwt_extended.config import config
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import Answer
@@ -53,28 +54,27 @@ class GuardedTokens:
                 " Call protect_tokens(…) last"
             )
 
-    def claims(self, user_id: object) -> dict[str, Any]:
+    def claims(self, identity: Any) -> dict[str, Any]:
         """What a token remembers, beside the app's own claims."""
-        return {**(self._own_claims(user_id) or {}), **self._login_claims(user_id)}
+        user_id = self.manager._user_identity_callback(identity)
+        return {**(self._own_claims(identity) or {}), LOGIN_TIME_KEY: self._login_time_of(user_id)}
 
-    def _login_claims(self, user_id: object) -> dict[str, str]:
-        """A login makes two tokens, and they are as old as each other."""
-        with suppress(RuntimeError):  # There is no token in a login's request.
-            token = get_jwt()
-            if token.get("type") == "refresh":
-                # What it is changed for is as old as that: it could be revoked now.
-                kept = login_time.of_token(token)
-                return {LOGIN_TIME_KEY: login_time.to_text(kept or login_time.LONG_AGO)}
-        started = self._start_once(user_id)
-        if started is None:
+    def _login_time_of(self, user_id: object) -> str:
+        """A login makes two tokens, and they are as old as each other. What is made of a token or
+        of a session is as old as that: it could be revoked now. That it is a login all the same, as
+        after a new password, the app says by begin_login."""
+        started: dict[str, str] = g.setdefault("session_guard_started", {})
+        if str(user_id) in started:
+            return started[str(user_id)]
+        if not self.guard.has_begun(user_id):
+            made_of = _time_of_token(user_id) or self.guard.time_of_session(user_id)
+            if made_of:
+                return made_of
+        login_at = self.guard._login_time_of(user_id)
+        if login_at is None:
             abort(400, "Not authorized")  # FAB's API makes a 500 of any other.
-        return {LOGIN_TIME_KEY: started}
-
-    def _start_once(self, user_id: object) -> str | None:
-        started: dict[str, str | None] = g.setdefault("session_guard_started", {})
-        if str(user_id) not in started:
-            started[str(user_id)] = self.guard.start(user_id)
-        return started[str(user_id)]
+        started[str(user_id)] = login_at
+        return login_at
 
     def is_revoked(self, header: Any, token: dict[str, Any]) -> bool:
         return self._has_ended(token) or bool(self._own_blocklist(header, token))
@@ -83,10 +83,21 @@ class GuardedTokens:
         """Asked before the token's user is read, which then makes no query."""
         kept = login_time.of_token(token)
         text = login_time.to_text(kept) if kept else None
-        served = self.guard.check(str(token["sub"]), text)[1] is Answer.SERVE
+        served = self.guard.check(str(token[config.identity_claim_key]), text)[1] is Answer.SERVE
         if not served:
             g.session_guard_ended = "bearer"
         return not served
+
+
+def _time_of_token(user_id: object) -> str | None:
+    """Of the request's own token, if there is one that the new one is made of."""
+    token: dict[str, Any] = {}
+    with suppress(RuntimeError):  # There is none in a login's request.
+        token = get_jwt()
+    is_the_same_user = str(token.get(config.identity_claim_key)) == str(user_id)
+    if not token or not (token.get("type") == "refresh" or is_the_same_user):
+        return None
+    return login_time.to_text(login_time.of_token(token) or login_time.LONG_AGO)
 
 
 def _own(loader: Any, name: str) -> Any:

@@ -7,13 +7,16 @@ SIMPLE_JWT = {
     "TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSerializer",
 }
 
-The check rides on the query that reads the token's user. A request's 401 is simplejwt's own.
+The check rides on the query by which simplejwt reads the token's user. A request's 401 is
+simplejwt's own.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -23,7 +26,14 @@ from rest_framework_simplejwt.settings import api_settings
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
-from pg_session_guard.django.asking import CannotAsk, is_valid, session_valid, start
+from pg_session_guard.django.asking import (
+    CannotAsk,
+    failing_closed,
+    is_valid,
+    session_valid,
+    session_valid_of_row,
+    start,
+)
 from pg_session_guard.django.conf import guard_settings, is_guarded, reading_connection
 
 
@@ -37,28 +47,57 @@ def _kept(token: Any) -> str | None:
     return login_time.to_text(login_at) if login_at else None
 
 
+def _time_to_pass_on(token: Any) -> str:
+    """To what is made of the token. One without a time has been there before every epoch."""
+    return _kept(token) or login_time.to_text(login_time.LONG_AGO)
+
+
+class _AskedUsers:
+    """In place of the model: its `objects.get` asks in the same query."""
+
+    def __init__(self, model: Any, connection: Any, kept: str | None) -> None:
+        self.model, self.connection, self.kept = model, connection, kept
+        self.DoesNotExist = model.DoesNotExist
+        self.objects = self
+
+    def get(self, **by: Any) -> Any:
+        [(field, value)] = by.items()
+        if _is_key(self.model, field):
+            valid: Any = session_valid(self.connection, value, self.kept)
+        else:
+            valid = session_valid_of_row(self.connection, self.kept)
+        users = self.model.objects.using(self.connection.alias)
+        try:
+            return users.annotate(session_guard_valid=valid).get(**by)
+        except (ValueError, ValidationError) as error:  # Such as a text that is no UUID.
+            raise self.DoesNotExist from error
+
+
+def _is_key(model: Any, field: str) -> bool:
+    return field in ("pk", model._meta.pk.name, model._meta.pk.attname)
+
+
 class GuardedAuthentication(JWTAuthentication):
+    user_model: Any
+
     def get_user(self, validated_token: Any) -> Any:
         connection = reading_connection()
-        user_id = validated_token.get(api_settings.USER_ID_CLAIM)
-        if user_id is None or not is_guarded(connection):
+        if not is_guarded(connection):
             return super().get_user(validated_token)
-        column = {"session_guard_valid": session_valid(connection, user_id, _kept(validated_token))}
-        model = self.user_model
+        model, kept = self.user_model, _kept(validated_token)
+        self.user_model = _AskedUsers(model, connection, kept)
         try:
-            user = (
-                model.objects.using(connection.alias)
-                .annotate(**column)
-                .get(**{api_settings.USER_ID_FIELD: user_id})
-            )
-        except (model.DoesNotExist, ValueError) as error:
-            raise AuthenticationFailed("User not found", code="user_not_found") from error
+            user: Any = super().get_user(validated_token)
         except DatabaseError as error:
             if not guard_settings().fail_open:
                 raise Unavailable from error
+            self.user_model = model
             return super().get_user(validated_token)
-        if not user.session_guard_valid or not user.is_active:
+        finally:
+            self.user_model = model
+        if not user.session_guard_valid:
             raise AuthenticationFailed("The session has ended", code="session_ended")
+        user.session_guard_token = (_time_to_pass_on(validated_token), user.password)
         return user
 
 
@@ -68,17 +107,28 @@ class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
         """The access token takes over the claim of the refresh token."""
         token = super().get_token(user)
         if is_guarded(reading_connection()):
-            login_at = user.__dict__.get("session_guard_login_at") or _start(user.pk)
-            token[LOGIN_TIME_KEY] = login_at
+            token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user.pk)
         return token
+
+
+def _begun_or_made_of(user: Any) -> str | None:
+    """What an app makes of a request's token is as old as that, unless the user has got a new
+    password meanwhile: that has ended the old token."""
+    begun: str | None = user.__dict__.get("session_guard_login_at")
+    made_of, password = user.__dict__.get("session_guard_token", (None, None))
+    return begun or (made_of if user.password == password else None)
 
 
 class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         refresh = self.token_class(attrs["refresh"])
-        user_id = refresh.payload.get(api_settings.USER_ID_CLAIM)
-        if is_guarded(reading_connection()) and not _is_valid(user_id, _kept(refresh)):
-            raise InvalidToken("The session has ended")
+        if is_guarded(reading_connection()):
+            if not _is_valid(refresh):
+                raise InvalidToken("The session has ended")
+            if LOGIN_TIME_KEY not in refresh:
+                # Rotation gives it another `iat`, which is not the time of its login.
+                refresh[LOGIN_TIME_KEY] = _time_to_pass_on(refresh)
+                attrs = {**attrs, "refresh": str(refresh)}
         validated: dict[str, str] = super().validate(attrs)
         return validated
 
@@ -93,10 +143,25 @@ def _start(user_id: object) -> str:
     return login_at
 
 
-def _is_valid(user_id: object, kept: str | None) -> bool:
+def _is_valid(token: Any) -> bool:
     try:
-        return is_valid(user_id, kept)
+        user_id = _key_of(token.payload.get(api_settings.USER_ID_CLAIM))
+        return user_id is not None and is_valid(user_id, _kept(token))
     except CannotAsk as error:
         if guard_settings().fail_open:
             return True
         raise Unavailable from error
+
+
+def _key_of(claim: object) -> object:
+    """The primary key, which the guard knows the user by, of what the claim has. None: nobody's."""
+    model: Any = get_user_model()
+    field = api_settings.USER_ID_FIELD
+    if claim is None or _is_key(model, field):
+        return claim
+    users = model._default_manager.using(reading_connection().alias)
+    try:
+        with failing_closed():
+            return users.filter(**{field: claim}).values_list("pk", flat=True).first()
+    except (ValueError, ValidationError):
+        return None

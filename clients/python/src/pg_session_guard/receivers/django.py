@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
@@ -33,10 +34,8 @@ def receive_events(receiver: Receiver) -> View:
 
 
 def _view(receive: Callable[[Request, FirstValue, Settings], Answer]) -> View:
-    # Not in a transaction of the request: a login may come before its COMMIT.
     @csrf_exempt
     @require_POST
-    @transaction.non_atomic_requests
     def session_guard_receiver(request: HttpRequest) -> HttpResponse:
         given = Request(
             request.META.get("CONTENT_TYPE", ""),
@@ -46,6 +45,9 @@ def _view(receive: Callable[[Request, FirstValue, Settings], Answer]) -> View:
         answer = receive(given, _first_value, _settings())
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
+    # Not in a transaction of the request, of whatever database: a login may come before its COMMIT.
+    for alias in connections:
+        transaction.non_atomic_requests(alias)(session_guard_receiver)
     # As Django's login_not_required does, since 5.1: for LoginRequiredMiddleware.
     session_guard_receiver.login_required = False  # type: ignore[attr-defined]
     return session_guard_receiver
@@ -55,7 +57,10 @@ def _body(request: HttpRequest) -> bytes:
     body = b""
     while len(body) <= MAX_BODY and (chunk := request.read(MAX_BODY + 1 - len(body))):
         body += chunk
-    return body
+    try:
+        return body or request.body  # Something of the app's own may have read it before.
+    except RawPostDataException:  # There is none, or it is not kept.
+        return b""
 
 
 def _settings() -> Settings:
@@ -63,7 +68,17 @@ def _settings() -> Settings:
 
 
 def _first_value(statement: str, values: dict[str, Any]) -> Any:
-    with writing_connection().cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
+    connection = writing_connection()
+    # With AUTOCOMMIT off, nobody else ends what begins here.
+    ends_itself = connection.in_atomic_block or connection.get_autocommit()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            row = cursor.fetchone()
+        if not ends_itself:
+            connection.commit()
+    except DatabaseError:
+        if not ends_itself:
+            connection.rollback()
+        raise
     return row[0] if row else None

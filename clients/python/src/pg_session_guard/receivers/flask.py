@@ -63,9 +63,9 @@ def _body() -> bytes:
     body = b""
     while len(body) <= MAX_BODY and (chunk := request.stream.read(MAX_BODY + 1 - len(body))):
         body += chunk
-    if not body and request.form:  # Something of the app's own has read it before.
-        body = urlencode(list(request.form.items(multi=True))).encode()
-    return body
+    # Something of the app's own may have read it before: as it is, or as a form.
+    body = body or request.get_data()
+    return body or urlencode(list(request.form.items(multi=True))).encode()
 
 
 def _first_value(guard: SessionGuard) -> FirstValue:
