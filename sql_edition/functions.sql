@@ -9,7 +9,8 @@
 --   administration      the caller's rights, who has to be the extension's owner
 -- What is called often is in PL/pgSQL, which keeps its plans. Every function has a fixed search_path. A table is always written with its schema.
 
--- What went wrong is a text[]: SQLSTATE, message, detail, hint. A check raises it, a trigger warns of it.
+-- What went wrong is a text[]: SQLSTATE, message, detail, hint, and the statement that mends it where there is one, which the hint
+-- has, too. A check raises it, a trigger warns of it, and health() has the statement as its remedy. No text is ever read for it.
 CREATE OR REPLACE FUNCTION session_guard.raise_failure(failure text[]) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -592,7 +593,7 @@ BEGIN
     WHEN c.relkind = 'f' THEN what := 'a foreign table';
     WHEN (SELECT a.amname FROM pg_am AS a WHERE a.oid = c.relam) <> 'heap' THEN
         RETURN ARRAY['0A000', name || ' is not a heap table, and cannot be guarded', NULL,
-            format('To make it a heap table, run: ALTER TABLE %s SET ACCESS METHOD heap;', name)];
+            format('To make it a heap table, run: ALTER TABLE %s SET ACCESS METHOD heap;', name), format('ALTER TABLE %s SET ACCESS METHOD heap;', name)];
     WHEN c.relispartition THEN
         RETURN ARRAY['0A000', name || ' is a partition, and cannot be guarded', NULL,
             'Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;'];
@@ -600,7 +601,7 @@ BEGIN
     WHEN c.relpersistence = 'u' THEN
         RETURN ARRAY['0A000', format('table %s is unlogged', name),
             'A crash empties it without a trigger, and a re-used id would revive a session.',
-            format('To make it permanent, run: ALTER TABLE %s SET LOGGED;', name)];
+            format('To make it permanent, run: ALTER TABLE %s SET LOGGED;', name), format('ALTER TABLE %s SET LOGGED;', name)];
     WHEN c.relpersistence = 't' THEN
         RETURN ARRAY['0A000', format('table %s is temporary', name), NULL, ordinary];
     ELSE RETURN NULL;
@@ -725,7 +726,7 @@ CREATE OR REPLACE FUNCTION session_guard.open_guard(users oid, OUT g session_gua
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     served text; recorded text; table_owner oid; example session_guard.guard; now_named text; column_name name; other oid;
-    replaced name; compared name; old session_guard.guard;
+    replaced name; compared name; old session_guard.guard; statement text;
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
 BEGIN
     problems := '{}';
@@ -781,7 +782,8 @@ BEGIN
     failure := session_guard.table_failure(relid);
     IF failure IS NULL AND NOT has_table_privilege(session_guard.owner(), relid, 'SELECT') THEN
         failure := ARRAY['42501', format('%I may not read table %s', pg_get_userbyid(session_guard.owner()), now_named), NULL,
-            format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner()))];
+            format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner())),
+            format('GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner()))];
     END IF;
     IF failure IS NOT NULL THEN
         RETURN;
@@ -802,10 +804,10 @@ BEGIN
         old := g;
         g := session_guard.with_current_names(g, relid);
         compared := (ARRAY[g.id_column, g.active_column] || g.revoke_on)[array_position(ARRAY[old.id_column, old.active_column] || old.revoke_on, replaced)];
+        statement := format('SELECT session_guard.attach(%L, id_column => %L, active_column => %L, revoke_on => ARRAY[%s]::pg_catalog.name[]);', now_named, g.id_column, g.active_column,
+            (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)));
         failure := ARRAY['42702', format('column %I of table %s is not the one that its triggers compare', replaced, now_named), format('They compare %I.', compared),
-            format('Name the column that is meant. If it is %I, as the triggers have it, run: SELECT session_guard.attach(%L, id_column => %L, active_column => %L, '
-                'revoke_on => ARRAY[%s]::pg_catalog.name[]);', compared, now_named, g.id_column, g.active_column,
-                (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)))];
+            format('Name the column that is meant. If it is %I, as the triggers have it, run: %s', compared, statement), statement];
         -- The triggers go on with the columns that they compare.
         SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
         SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
@@ -814,10 +816,10 @@ BEGIN
     g := session_guard.with_current_names(g, relid);
     FOREACH column_name IN ARRAY ARRAY[g.id_column, g.active_column] || g.revoke_on LOOP
         IF NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) THEN
-            failure := ARRAY['42703', format('guarded column %I of table %s is gone', column_name, now_named), NULL,
-                CASE WHEN column_name = ANY (g.revoke_on) THEN format('To go on without it, run: SELECT session_guard.attach(%L, revoke_on => ARRAY[%s]::pg_catalog.name[]);',
-                    now_named, (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(array_remove(g.revoke_on, column_name)) WITH ORDINALITY AS o (name, n)))
-                ELSE format('Name the column that has taken its place: SELECT session_guard.attach(%L, id_column => ..., active_column => ...);', now_named) END];
+            statement := CASE WHEN column_name = ANY (g.revoke_on) THEN format('SELECT session_guard.attach(%L, revoke_on => ARRAY[%s]::pg_catalog.name[]);',
+                now_named, (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(array_remove(g.revoke_on, column_name)) WITH ORDINALITY AS o (name, n))) END;
+            failure := ARRAY['42703', format('guarded column %I of table %s is gone', column_name, now_named), NULL, coalesce('To go on without it, run: ' || statement,
+                format('Name the column that has taken its place: SELECT session_guard.attach(%L, id_column => ..., active_column => ...);', now_named)), statement];
             RETURN;
         END IF;
     END LOOP;
@@ -851,7 +853,8 @@ CREATE OR REPLACE FUNCTION session_guard.replaced_failure(g session_guard.guard,
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ARRAY['55000', format('guarded table %s has been renamed to %s, and another has its name', o.old_name, o.new_name), NULL,
         format('If the guard is to stay where it is, call session_guard.attach(%2$L). To move it to the table that has the name now, '
-            'run: SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name)]
+            'run: SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name),
+        format('SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name)]
     FROM (VALUES (format('%I.%I', g.schema_name, g.table_name), session_guard.shown(relid))) AS o (old_name, new_name)
 $$;
 
@@ -2749,7 +2752,7 @@ BEGIN
         problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE coalesce(opened.failure, session_guard.table_failure(relid)) END;
         IF problems IS NOT NULL THEN
             ok := false;
-            remedy := substring(problems[4] FROM '(?:run|by): (.*)$');
+            remedy := problems[5];
             detail := problems[2] || CASE WHEN remedy IS NULL THEN '. ' || problems[4] ELSE '' END;
             RETURN NEXT;
             CONTINUE;
