@@ -447,11 +447,11 @@ BEGIN
             'WHEN %1$s IS NOT NULL THEN ''infinity''::pg_catalog.timestamptz END', ref);
     WHEN active_when LIKE '{%' AND (kind = 'e' OR base IN ('text'::regtype, 'varchar'::regtype)) THEN
         listed := active_when::text[];
-        RETURN format('coalesce(pg_catalog.format(''%%s'', %1$s) OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+        RETURN format('coalesce(pg_catalog.format(''%%s'', %1$s) COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
     WHEN active_when LIKE '{%' AND base = 'bpchar'::regtype THEN
         -- Blanks at the end do not count.
         listed := ARRAY(SELECT rtrim(v.value, ' ') FROM unnest(active_when::text[]) AS v (value));
-        RETURN format('coalesce(pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s), '' '') OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+        RETURN format('coalesce(pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s), '' '') COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
     WHEN active_when LIKE '{%' AND base IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN
         listed := ARRAY(SELECT session_guard.id_in(v.value, base) FROM unnest(active_when::text[]) AS v (value)
                         WHERE session_guard.id_in(v.value, base) IS NOT NULL);
@@ -1140,7 +1140,7 @@ BEGIN
     opened := session_guard.open_guard(users);
     PERFORM session_guard.raise_failure(opened.failure);
     PERFORM session_guard.check_update(opened.relid);
-    RETURN session_guard.stamp_guard((opened.g).name, session_guard.admin_reason(reason));
+    RETURN session_guard.stamp_guard((opened.g).name COLLATE "default", session_guard.admin_reason(reason COLLATE "default"));
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.revoke_tokens(scope text, subject text DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
@@ -1148,10 +1148,11 @@ CREATE OR REPLACE FUNCTION session_guard.revoke_tokens(scope text, subject text 
 BEGIN
     PERFORM session_guard.check_writable('revoke_tokens()');
     RETURN CASE WHEN scope IS NOT NULL THEN
-        session_guard.stamp_tokens(session_guard.key_of(scope), session_guard.key_of(subject), session_guard.admin_reason(reason)) END;
+        session_guard.stamp_tokens(session_guard.key_of(scope COLLATE "default"), session_guard.key_of(subject COLLATE "default"), session_guard.admin_reason(reason COLLATE "default")) END;
 END $$;
 
--- The overloads: every call has an exact match, so that no function planted beside them is preferred.
+-- The overloads: every call has an exact match, so that no function planted beside them is preferred. A text goes on under the
+-- database's collation: its own may be one that LIKE refuses, that takes two texts for one, or none that can be told.
 CREATE OR REPLACE FUNCTION session_guard.make_app_functions(app_schema text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $do$
 DECLARE id_type text; login_type text; with_table boolean; call text; made text;
@@ -1161,7 +1162,7 @@ BEGIN
     FOREACH id_type IN ARRAY ARRAY['bigint', 'integer', 'smallint', 'uuid', 'text'] LOOP
         FOREACH with_table IN ARRAY ARRAY[false, true] LOOP
             made := CASE WHEN with_table THEN 'users regclass, ' ELSE '' END || 'user_id ' || id_type;
-            call := CASE WHEN with_table THEN 'users' ELSE 'NULL' END || ', user_id::text';
+            call := CASE WHEN with_table THEN 'users' ELSE 'NULL' END || ', user_id::text COLLATE "default"';
             FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
                 EXECUTE format(head, format('%I.session_valid(%s, login_at %s)', app_schema, made, login_type), 'boolean', 'UNSAFE',
                     CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.verdict(%s, %s) = ''valid'';', call,
@@ -1176,18 +1177,18 @@ BEGIN
                 CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.epoch_of_user(%s);', call));
         END LOOP;
         EXECUTE format(head, format('session_guard.revoke_sessions(user_id %s, reason text DEFAULT NULL, users regclass DEFAULT NULL)', id_type),
-            'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text, reason);');
+            'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text COLLATE "default", reason COLLATE "default");');
         EXECUTE format(replace(head, 'VOLATILE', 'STABLE'), format('session_guard.event_key(user_id %s, users regclass)', id_type), 'text[]', 'UNSAFE',
             'DECLARE opened record := session_guard.open_guard(users); BEGIN PERFORM session_guard.raise_failure(opened.failure); '
-            'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text, opened.id_type))]; END;');
+            'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text COLLATE "default", opened.id_type))]; END;');
         -- With the caller's rights, who may SELECT the record or not.
         EXECUTE format('CREATE OR REPLACE FUNCTION session_guard.history(user_id %s, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event '
             'LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $f$ DECLARE key CONSTANT text[] := session_guard.event_key(user_id, users); BEGIN '
-            'RETURN QUERY SELECT e.* FROM session_guard.event AS e WHERE e.user_id = key[2] AND e.guard = key[1] ORDER BY e.at DESC, e.id DESC; END $f$', id_type);
+            'RETURN QUERY SELECT e.* FROM session_guard.event AS e WHERE e.user_id = key[2] COLLATE "C" AND e.guard = key[1] COLLATE "C" ORDER BY e.at DESC, e.id DESC; END $f$', id_type);
     END LOOP;
     FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
         EXECUTE format(head, format('%I.token_valid(scope text, subject text, issued_at %s)', app_schema, login_type), 'boolean', 'UNSAFE',
-            format('RETURN session_guard.token_verdict(scope, subject, %s);',
+            format('RETURN session_guard.token_verdict(scope COLLATE "default", subject COLLATE "default", %s);',
                 CASE login_type WHEN 'timestamp' THEN 'issued_at AT TIME ZONE ''UTC''' ELSE 'issued_at' END));
     END LOOP;
     -- A superuser replaces the function of another role, who owns it still and could replace it again.
@@ -1567,9 +1568,9 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 <<this>>
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
-    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
-    was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; unknown text;
-    number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
+    known session_guard.guard; wanted session_guard.guard; opened record; name text COLLATE "default"; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
+    was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name name COLLATE "C"; unknown text COLLATE "default";
+    number integer := 2; guard_name text COLLATE "default"; plain_name text COLLATE "default"; clause text COLLATE "default"; may_be_always boolean; default_table text COLLATE "default";
 BEGIN
     PERFORM session_guard.check_writable('attach()');
     PERFORM session_guard.check_read_committed('attach()');
@@ -1596,7 +1597,7 @@ BEGIN
     END LOOP;
     -- What is not told stays as it is.
     SELECT guard_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(attach.id_column, known.id_column, 'id'), coalesce(attach.active_column, known.active_column, 'active'),
-        coalesce(session_guard.form_of(attach.active_when), attach.active_when, session_guard.form_of(known.active_when), known.active_when, 'true'),
+        coalesce(session_guard.form_of(attach.active_when COLLATE "default"), attach.active_when COLLATE "default", session_guard.form_of(known.active_when), known.active_when, 'true'),
         session_guard.each_once(coalesce(attach.revoke_on, known.revoke_on, '{}')),
         CASE WHEN session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age)) BETWEEN 0.000001 AND 3153600000000 - 1
             THEN make_interval(secs => session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age))::double precision) END,
@@ -2502,8 +2503,8 @@ BEGIN
         WHERE NOT session_guard.seconds(v.value) BETWEEN 0 AND 86400 LOOP
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be between 0 and 1 day', given.name), HINT = 'Give an interval such as ''10 s''.';
     END LOOP;
-    FOR given IN SELECT * FROM (VALUES ('when_disarmed', when_disarmed, 'live', 'refuse'), ('when_timeline_changed', when_timeline_changed, 'live', 'refuse'),
-            ('revocation_durability', revocation_durability, 'local', 'remote_apply'), ('in_old_snapshot', in_old_snapshot, 'answer', 'raise')) AS v (name, value, one, other)
+    FOR given IN SELECT * FROM (VALUES ('when_disarmed', when_disarmed COLLATE "C", 'live', 'refuse'), ('when_timeline_changed', when_timeline_changed COLLATE "C", 'live', 'refuse'),
+            ('revocation_durability', revocation_durability COLLATE "C", 'local', 'remote_apply'), ('in_old_snapshot', in_old_snapshot COLLATE "C", 'answer', 'raise')) AS v (name, value, one, other)
         WHERE v.value NOT IN (v.one, v.other) LOOP
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be %s or %s', given.name, given.one, given.other), HINT = format('Give %L or %L.', given.one, given.other);
     END LOOP;
@@ -2609,7 +2610,7 @@ BEGIN
             CONTINUE WHEN opened.failure IS NOT NULL;
             PERFORM session_guard.check_trust(opened.relid);
             condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT e.user_id ~~ ''sha256:%%''
-                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
+                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
             EXECUTE format('SELECT pg_catalog.count(*) FROM session_guard.epoch AS e WHERE %s', condition) INTO here USING g.name, before;
             IF NOT dry_run THEN
                 EXECUTE format('DELETE FROM session_guard.epoch AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM session_guard.epoch AS e WHERE %s FOR UPDATE OF e SKIP LOCKED))', condition) USING g.name, before;
@@ -2805,7 +2806,7 @@ BEGIN
         check_name := 'disabled_accounts'; count := 0; remedy := NULL;
         IF g.active_when <> 'future' THEN
             EXECUTE format('SELECT pg_catalog.count(*) FROM ONLY %s AS u WHERE u.%I IS NOT NULL AND NOT %s AND NOT EXISTS (SELECT FROM session_guard.epoch AS e
-                WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) AND e.guard OPERATOR(pg_catalog.=) $2)',
+                WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) COLLATE pg_catalog."C" AND e.guard OPERATOR(pg_catalog.=) $2)',
                 name, g.id_column, session_guard.active_sql(g.active_when, opened.status_type, format('u.%I', g.active_column))) INTO count USING clock_timestamp(), g.name;
         END IF;
         ok := count = 0; detail := format('disabled accounts without an epoch: %s', count);
