@@ -127,6 +127,13 @@ BEGIN
         + CASE WHEN current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN interval '2 s' ELSE interval '0' END;
 END $$;
 
+-- So much later, at the end of time for ever.
+CREATE OR REPLACE FUNCTION session_guard.later(at timestamptz, length interval) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN at < '294276-12-01 00:00:00+00' THEN at + length WHEN at IS NOT NULL THEN 'infinity' END;
+END $$;
+
 -- The second after the clock plus the margin; where that is not later, a millisecond past the old epoch.
 CREATE OR REPLACE FUNCTION session_guard.next_epoch(clock timestamptz, margin interval, old timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -168,6 +175,13 @@ BEGIN
         RETURN id;
     END IF;
     RETURN 'sha256:' || encode(sha256(convert_to(id, getdatabaseencoding())), 'hex');
+END $$;
+
+-- Whether a key may be the digest of an id, so that the id cannot be told from it.
+CREATE OR REPLACE FUNCTION session_guard.is_digest(key text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN octet_length(key) = 71 AND starts_with(key, 'sha256:');
 END $$;
 
 -- Whether a row version that can be seen was written by this transaction, or a savepoint of it that was not undone:
@@ -896,7 +910,7 @@ BEGIN
     INTO is_known, is_active, at USING id;
     IF by_time THEN
         is_active := is_known AND session_guard.is_active_at(g.active_when, at, clock_timestamp());
-        since := CASE WHEN g.active_when = 'past' AND at > '-infinity' THEN at + (session_guard.current_policy()).stamp_margin END;
+        since := CASE WHEN g.active_when = 'past' AND at > '-infinity' THEN session_guard.later(at, (session_guard.current_policy()).stamp_margin) END;
     END IF;
 END $$;
 
@@ -1309,7 +1323,7 @@ BEGIN
     IF form IN ('past', 'future') AND was AND is_now THEN
         policy := session_guard.current_policy();
         IF form = 'past' AND was_at > '-infinity' AND coalesce(now_at < was_at, true) THEN
-            PERFORM session_guard.keep_end_of_ban(guard_name, new_key, was_at + policy.stamp_margin);
+            PERFORM session_guard.keep_end_of_ban(guard_name, new_key, session_guard.later(was_at, policy.stamp_margin));
         ELSIF form = 'future' AND was_at < 'infinity' AND coalesce(now_at > was_at, true) THEN
             -- If that time passes before this commits, the account was not active meanwhile.
             INSERT INTO session_guard.pending (guard, user_id, unless_past) VALUES (guard_name, new_key, was_at);
@@ -1378,7 +1392,7 @@ BEGIN
             id := CASE WHEN id_type IS NULL THEN p.user_id ELSE session_guard.id_in(p.user_id, id_type) END;
             IF id IS NOT NULL AND is_free THEN
                 account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
-                CONTINUE WHEN NOT account.is_known AND id NOT LIKE 'sha256:%';
+                CONTINUE WHEN NOT account.is_known AND NOT session_guard.is_digest(id);
             END IF;
             IF id IS NOT NULL THEN
                 PERFORM session_guard.stamp_user(p.guard, id, 'related:' || p.related, true);
@@ -1671,7 +1685,7 @@ BEGIN
     -- Keys that a column of another type writes otherwise.
     INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related)
     SELECT o.guard, session_guard.id_in(o.user_id, id_type), max(o.epoch), min(o.reason), max(o.stamped_at), o.is_related FROM session_guard.epoch AS o
-    WHERE o.guard = wanted.name AND session_guard.id_in(o.user_id, id_type) <> o.user_id AND o.user_id NOT LIKE 'sha256:%'
+    WHERE o.guard = wanted.name AND session_guard.id_in(o.user_id, id_type) <> o.user_id AND NOT session_guard.is_digest(o.user_id)
     GROUP BY o.guard, session_guard.id_in(o.user_id, id_type), o.is_related
     ON CONFLICT ON CONSTRAINT epoch_pkey DO UPDATE SET epoch = greatest(e.epoch, EXCLUDED.epoch);
 
@@ -2273,7 +2287,7 @@ END $$;
 -- The ids of $1 as a column of that type holds them, as SQL. A query and no array: it is hashed.
 CREATE OR REPLACE FUNCTION session_guard.ids_sql(id_type oid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('SELECT session_guard.id_in(k, %s)::%s FROM pg_catalog.unnest($1) AS k WHERE NOT k OPERATOR(pg_catalog.~~) ''sha256:%%''', id_type,
+    SELECT format('SELECT session_guard.id_in(k, %s)::%s FROM pg_catalog.unnest($1) AS k', id_type,
         CASE id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE id_type::regtype::text END)
 $$;
 
@@ -2291,7 +2305,7 @@ BEGIN
     id := (store.now_named).user_id_column;
     at := (store.now_named).revoked_at_column;
     SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = store.relid AND a.attname = id;
-    -- What the column cannot hold is nobody's there; nor is the digest of an id.
+    -- What the column cannot hold is nobody's there. An id that reads as the digest of a longer one has that one's epoch, and ends.
     ids := session_guard.ids_sql(id_type);
     IF at IS NULL THEN
         IF has_all THEN
@@ -2314,6 +2328,8 @@ BEGIN
         EXECUTE format('SELECT pg_catalog.array_agg(u.%1$I::pg_catalog.text) FROM ONLY %2$s AS u WHERE u.%1$I IS NOT NULL AND %3$s', (opened.g).id_column, session_guard.shown(opened.relid),
             CASE WHEN has_all AND raises_all THEN 'true' ELSE format('u.%I OPERATOR(pg_catalog.=) ANY (%s)', (opened.g).id_column, session_guard.ids_sql(opened.id_type)) END)
             INTO raised USING raised;
+    ELSE
+        raised := ARRAY(SELECT r.key FROM unnest(raised) AS r (key) WHERE NOT session_guard.is_digest(r.key));
     END IF;
     EXECUTE format('INSERT INTO %1$s AS s (%2$I, %3$I) SELECT u.id, %4$s FROM (%5$s) AS u (id) WHERE u.id IS NOT NULL ON CONFLICT (%2$I) DO UPDATE SET %3$I = EXCLUDED.%3$I '
         'WHERE s.%3$I IS NULL OR s.%3$I OPERATOR(pg_catalog.<) EXCLUDED.%3$I', name, id, at, now, ids) USING raised, clock;
@@ -2402,7 +2418,7 @@ BEGIN
         CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'this.id' WHEN id_type = 'uuid'::regtype THEN 'this.id::uuid' ELSE 'this.id::bigint' END,
         g.max_session_age, CASE g.active_when WHEN 'past' THEN '
             is_active := coalesce(at <= clock_timestamp(), true);
-            epoch := greatest(epoch, CASE WHEN at > ''-infinity'' THEN at + policy.stamp_margin END);'
+            epoch := greatest(epoch, CASE WHEN at > ''-infinity'' THEN session_guard.later(at, policy.stamp_margin) END);'
             WHEN 'future' THEN '
             is_active := coalesce(at > clock_timestamp(), true);' ELSE '' END);
 END $$;
@@ -2609,7 +2625,7 @@ BEGIN
             opened := session_guard.open_guard(coalesce(session_guard.locate(g), 0));
             CONTINUE WHEN opened.failure IS NOT NULL;
             PERFORM session_guard.check_trust(opened.relid);
-            condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT e.user_id ~~ ''sha256:%%''
+            condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT session_guard.is_digest(e.user_id)
                 AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
             EXECUTE format('SELECT pg_catalog.count(*) FROM session_guard.epoch AS e WHERE %s', condition) INTO here USING g.name, before;
             IF NOT dry_run THEN
