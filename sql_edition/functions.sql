@@ -1061,7 +1061,12 @@ BEGIN
                 RETURN NULL;
             END IF;
             BEGIN
-                LOCK TABLE session_guard.guard_epoch IN SHARE MODE NOWAIT;
+                BEGIN
+                    LOCK TABLE session_guard.guard_epoch IN SHARE MODE NOWAIT;
+                EXCEPTION WHEN lock_not_available THEN
+                    -- Not to be taken for a wait for the row that has run into lock_timeout.
+                    RAISE EXCEPTION USING ERRCODE = 'SG003';
+                END;
                 given := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
                 given := greatest(given, clock_timestamp());
                 RAISE EXCEPTION USING ERRCODE = 'SG001';
@@ -1070,7 +1075,7 @@ BEGIN
             END;
             PERFORM session_guard.note_login((opened.g).name, session_guard.key_of(id));
             RETURN CASE WHEN session_guard.is_given_out(given, (opened.g).max_session_age, policy.stamp_margin, clock_timestamp()) THEN given END;
-        EXCEPTION WHEN lock_not_available THEN
+        EXCEPTION WHEN SQLSTATE 'SG003' THEN
             NULL;
         END;
         BEGIN
