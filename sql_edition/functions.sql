@@ -45,6 +45,27 @@ CREATE OR REPLACE FUNCTION session_guard.trusts(reader oid, table_owner oid) RET
     SELECT pg_has_role(table_owner, reader, 'USAGE') OR NOT r.rolsuper FROM pg_roles AS r WHERE r.oid = reader
 $$;
 
+-- Whether row-level security may hide rows of a table from a role: it applies to that role, and no policy shows it all.
+CREATE OR REPLACE FUNCTION session_guard.hides_rows(relid oid, reader oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.oid = reader WHERE c.oid = relid AND c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+            AND (c.relforcerowsecurity OR NOT pg_has_role(reader, c.relowner, 'USAGE')))
+       AND NOT (EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND p.polpermissive AND p.polcmd = '*' AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE'))))
+            AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND NOT p.polpermissive
+                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE')))));
+END $$;
+
+-- No statement in the hint is one to run as it stands: each gives that role more to see, and an app may log in by it.
+CREATE OR REPLACE FUNCTION session_guard.row_security_failure(relid oid, reader oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN session_guard.hides_rows(relid, reader) THEN ARRAY['55000', format('row-level security may hide rows of table %s from %I', session_guard.shown(relid), pg_get_userbyid(reader)), NULL,
+        format('The guard reads the table as %1$I, and has to see all rows: let no app log in as that role, and give it BYPASSRLS, or a policy such as CREATE POLICY session_guard ON %2$s TO %1$I USING (true).',
+            pg_get_userbyid(reader), session_guard.shown(relid))] END;
+END $$;
+
 CREATE OR REPLACE FUNCTION session_guard.check_writable(function_name text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -780,6 +801,7 @@ BEGIN
     -- The names that table and columns had then are theirs still, and no trigger was touched.
     IF recorded = concat_ws('|', session_guard.state_of(relid, stamp, ARRAY[g.id_column, g.active_column] || g.revoke_on),
                             session_guard.shown(relid), g.table_owner, g.active_when) THEN
+        failure := session_guard.row_security_failure(relid, session_guard.owner());
         RETURN;
     END IF;
 
@@ -840,7 +862,7 @@ BEGIN
     SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
     failure := coalesce(session_guard.id_column_failure(relid, g.id_column),
-                        session_guard.status_column_failure(relid, g.active_column, g.active_when));
+                        session_guard.status_column_failure(relid, g.active_column, g.active_when), session_guard.row_security_failure(relid, session_guard.owner()));
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
@@ -1432,6 +1454,8 @@ BEGIN
             DETAIL = 'To read the table runs code of its owner''s choosing, with the rights of a superuser.',
             HINT = 'Install this edition as the role that owns the users table, and attach the table as that role.';
     END IF;
+    PERFORM session_guard.raise_failure(coalesce(session_guard.row_security_failure(relid, session_guard.owner()),
+        session_guard.row_security_failure(relid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user))));
 END $$;
 
 -- The owner's table, or one that the owner may read and put triggers on; and one whose owner may be trusted.
@@ -2038,6 +2062,8 @@ BEGIN
         failure := ARRAY['42501', format('the owner of session store %s has not added it', session_guard.shown(relid)), NULL, format('If sessions are to end in it, %I or a superuser calls '
             'session_guard.add_store(%L, %L%s, users => ...).', pg_get_userbyid(c.relowner), session_guard.shown(relid), s.user_id_column,
             ', revoked_at_column => ' || quote_literal(s.revoked_at_column))];
+    ELSIF session_guard.hides_rows(relid, session_guard.owner()) THEN
+        failure := session_guard.row_security_failure(relid, session_guard.owner());
     ELSIF session_guard.shown(relid) <> name AND by_name IS NOT NULL THEN
         failure := ARRAY['55000', format('session store %s has been renamed to %s, and another table has its name', name, session_guard.shown(relid)), NULL,
             format('Call session_guard.add_store with the table in which the app keeps its sessions now. If that is not %s, call session_guard.remove_store(%L) first.',
@@ -2360,10 +2386,10 @@ BEGIN
     END IF;
     -- To count ctid, no other column is fetched: half of the time goes into setting up what is read.
     RETURN format('to_regclass(%L) = %s
-              AND EXISTS (SELECT FROM pg_class AS seen WHERE seen.oid = %2$s AND seen.relowner = %s AND seen.relkind = %L AND seen.relam = %s)
+              AND EXISTS (SELECT FROM pg_class AS seen WHERE seen.oid = %2$s AND seen.relowner = %s AND seen.relkind = %L AND seen.relam = %s AND seen.relrowsecurity = %L)%s
               AND EXISTS (SELECT FROM session_guard.guard AS seen WHERE seen.name = %L AND seen.detached_at IS NULL AND seen.is_default = %L AND seen.max_session_age IS NOT DISTINCT FROM %L::interval
                 AND seen.schema_name = %L AND seen.table_name = %L AND seen.table_owner = %L AND seen.id_column = %L AND seen.active_column = %L AND seen.active_when = %L AND seen.revoke_on = %L)',
-            session_guard.shown(relid), relid, c.relowner, c.relkind, c.relam, g.name, g.is_default, g.max_session_age,
+            session_guard.shown(relid), relid, c.relowner, c.relkind, c.relam, c.relrowsecurity, CASE WHEN c.relrowsecurity THEN format(' AND NOT session_guard.hides_rows(%s, session_guard.owner())', relid) ELSE '' END, g.name, g.is_default, g.max_session_age,
             g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column, g.active_when, g.revoke_on)
         || (SELECT format('
               AND (SELECT count(seen.ctid) = %s AND bool_and(%s) FROM pg_trigger AS seen WHERE seen.tgrelid = %s AND seen.tgfoid = %s)',
