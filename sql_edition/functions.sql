@@ -49,7 +49,10 @@ $$;
 CREATE OR REPLACE FUNCTION session_guard.hides_rows(relid oid, reader oid) RETURNS boolean
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.oid = reader WHERE c.oid = relid AND c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+    IF NOT (SELECT c.relrowsecurity FROM pg_class AS c WHERE c.oid = relid) THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.oid = reader WHERE c.oid = relid AND NOT r.rolsuper AND NOT r.rolbypassrls
             AND (c.relforcerowsecurity OR NOT pg_has_role(reader, c.relowner, 'USAGE')))
        AND NOT (EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND p.polpermissive AND p.polcmd = '*' AND pg_get_expr(p.polqual, p.polrelid) = 'true'
                     AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE'))))
@@ -1440,6 +1443,124 @@ CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.
     FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
 ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit;
 
+-- Called before a row of the extension's own tables is written, but by this edition's own functions: those are told by their search_path,
+-- which whoever else has it misses this by, and no more. What a dump brings beside rows that are there, or that others are about to commit,
+-- raises them, as COPY would be refused whole at the first; so do rows that logical replication applies. Edits by hand are as they are.
+CREATE OR REPLACE FUNCTION session_guard.apply_replicated() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE is_applied CONSTANT boolean := current_setting('session_replication_role') = 'replica';
+BEGIN
+    IF TG_TABLE_SCHEMA <> 'session_guard' OR NOT is_applied AND TG_OP = 'UPDATE' THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'UPDATE' THEN
+        IF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
+            IF NEW.epoch > OLD.epoch THEN
+                RETURN NEW;
+            END IF;
+        END IF;
+        RETURN NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+        -- Each server forgets and prunes for itself.
+        IF is_applied THEN
+            RETURN NULL;
+        END IF;
+        RETURN OLD;
+    ELSIF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
+        IF NOT is_applied AND current_query() ~* '(^|[^a-z_])copy([^a-z_]|$)' THEN
+            -- Of many keys, in another order than those who stamp them: a deadlock, if each waited for the other's rows. So this
+            -- waits for all who have stamped, before its first row.
+            EXECUTE format('LOCK TABLE session_guard.%I IN SHARE ROW EXCLUSIVE MODE', TG_TABLE_NAME);
+        END IF;
+        CASE TG_TABLE_NAME
+        WHEN 'epoch' THEN PERFORM session_guard.raise_user(NEW.guard, NEW.user_id, NEW.epoch, NEW.reason, NEW.stamped_at, NEW.is_related);
+        WHEN 'guard_epoch' THEN PERFORM session_guard.raise_guard(NEW.guard, NEW.epoch, NEW.reason, NEW.stamped_at);
+        ELSE PERFORM session_guard.raise_token(NEW.scope, NEW.subject, NEW.epoch, NEW.reason, NEW.stamped_at);
+        END CASE;
+        RETURN NULL;
+    ELSIF TG_TABLE_NAME = 'guard' THEN
+        IF EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = NEW.name) THEN
+            RETURN NULL;
+        END IF;
+        NEW.is_default := NEW.is_default AND NOT EXISTS (SELECT FROM session_guard.guard AS g WHERE g.is_default);
+    ELSIF TG_TABLE_NAME = 'watch' THEN
+        IF EXISTS (SELECT FROM session_guard.watch AS w WHERE (w.schema_name, w.table_name) = (NEW.schema_name, NEW.table_name)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'store' THEN
+        IF EXISTS (SELECT FROM session_guard.store AS t WHERE (t.schema_name, t.table_name) = (NEW.schema_name, NEW.table_name)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'trigger_state' THEN
+        IF is_applied OR EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE (t.guard, t.relation) = (NEW.guard, NEW.relation)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'timeline' THEN
+        IF is_applied OR EXISTS (SELECT FROM session_guard.timeline AS t WHERE (t.cluster, t.timeline) = (NEW.cluster, NEW.timeline)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'event' AND is_applied THEN
+        -- The row that has the epoch may be another one here, so that its change is not replicated.
+        CASE WHEN NEW.guard IS NOT NULL AND NEW.user_id IS NOT NULL THEN PERFORM session_guard.raise_user(NEW.guard, NEW.user_id, NEW.epoch, NEW.reason, NEW.at, false);
+        WHEN NEW.guard IS NOT NULL THEN PERFORM session_guard.raise_guard(NEW.guard, NEW.epoch, NEW.reason, NEW.at);
+        ELSE PERFORM session_guard.raise_token(NEW.scope, NEW.subject, NEW.epoch, NEW.reason, NEW.at);
+        END CASE;
+        NEW.id := nextval('session_guard.event_id_seq');
+    ELSIF is_applied THEN
+        -- What another cluster's policies and failures are says nothing of this one's.
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_user(of_guard text, key text, to_epoch timestamptz, why text, at timestamptz, related boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related) VALUES (of_guard, key, to_epoch, why, at, related)
+    ON CONFLICT (user_id, guard, is_related) DO UPDATE SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at WHERE e.epoch < EXCLUDED.epoch;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_guard(of_guard text, to_epoch timestamptz, why text, at timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.guard_epoch AS g (guard, epoch, reason, stamped_at) VALUES (of_guard, to_epoch, why, at)
+    ON CONFLICT (guard) DO UPDATE SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at WHERE g.epoch < EXCLUDED.epoch;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_token(of_scope text, of_subject text, to_epoch timestamptz, why text, at timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason, stamped_at) VALUES (of_scope, of_subject, to_epoch, why, at) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        UPDATE session_guard.token_epoch AS t SET epoch = to_epoch, reason = why, stamped_at = at
+        WHERE t.scope = of_scope AND t.subject IS NOT DISTINCT FROM of_subject AND t.epoch < to_epoch;
+    END IF;
+END $$;
+
+-- The statements that put that trigger on a table.
+CREATE OR REPLACE FUNCTION session_guard.apply_trigger_sql(table_name name) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('session_guard.%I', table_name)::regclass AND t.tgname = 'session_guard_apply'
+            AND t.tgfoid = 'session_guard.apply_replicated()'::regprocedure AND t.tgtype = 31) THEN '' ELSE format('CREATE OR REPLACE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.%1$I FOR EACH ROW '
+        'WHEN (pg_catalog.current_setting(''search_path'') OPERATOR(pg_catalog.<>) ''pg_catalog, pg_temp'') EXECUTE FUNCTION session_guard.apply_replicated(); ', table_name) END
+        || format('ALTER TABLE session_guard.%I ENABLE ALWAYS TRIGGER session_guard_apply;', table_name)
+$$;
+
+-- The tables whose rows are merged, and those of them of which that trigger is not in place.
+CREATE OR REPLACE FUNCTION session_guard.tables_without_apply(all_of_them boolean) RETURNS SETOF name
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'session_guard'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('pending', 'invalidation')
+       AND (all_of_them OR NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgname = 'session_guard_apply' AND t.tgenabled = 'A'
+            AND t.tgfoid = 'session_guard.apply_replicated()'::regprocedure AND t.tgtype = 31)) ORDER BY c.relname
+$$;
+
+DO $do$
+DECLARE statement text;
+BEGIN
+    FOR statement IN SELECT session_guard.apply_trigger_sql(t.name) FROM session_guard.tables_without_apply(true) AS t (name) LOOP
+        EXECUTE statement;
+    END LOOP;
+END $do$;
+
 -- Administration: with the rights of who calls, the extension's owner.
 
 -- Refuses to read a table as a superuser for a role that is none.
@@ -2770,6 +2891,13 @@ BEGIN
         detail := 'nobody but the owner of the SQL edition writes its tables'; remedy := NULL;
         RETURN NEXT;
     END IF;
+
+    check_name := 'logical_replication';
+    SELECT string_agg(format('session_guard.%I', t.name), ', ' ORDER BY t.name), string_agg(session_guard.apply_trigger_sql(t.name), ' ' ORDER BY t.name) INTO detail, remedy
+    FROM session_guard.tables_without_apply(false) AS t (name);
+    ok := remedy IS NULL;
+    detail := CASE WHEN ok THEN 'replicated rows raise epochs' ELSE format('replicated rows of %s are not merged with those that are there', detail) END;
+    RETURN NEXT;
 
     -- A call whose arguments fit a function of the same name better is that one's.
     check_name := 'other_functions'; ok := true;

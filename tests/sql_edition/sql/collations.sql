@@ -71,7 +71,7 @@ SELECT session_guard.configure(when_disarmed => 'refuse' COLLATE caseless);
 ALTER TABLE users DISABLE TRIGGER session_guard_insert;
 SELECT id, session_verdict(id, login), session_start(id) FROM other;
 SELECT session_guard.configure(when_disarmed => 'live');
-SELECT id, session_verdict(id, now()), session_valid(id || ru, now()), session_start(id || ru) IS NOT NULL AS is_given FROM other;
+SELECT id, session_verdict(id, login), session_valid(id || ru, login), session_start(id || ru) IS NOT NULL AS is_given FROM other;
 SELECT session_guard.unwatch('role'), session_guard.remove_store('cookie'), session_guard.detach('users');
 
 DROP EXTENSION pg_session_guard;
@@ -91,7 +91,7 @@ SELECT session_guard.attach('users'), session_guard.attach('numbers');
 SELECT session_verdict('ann', session_start('ann')), session_verdict('bob', now()), session_verdict('numbers', ' 1 '::text, now()), session_verdict('numbers', 'x'::text, now());
 UPDATE users SET active = NOT active;
 UPDATE numbers SET active = NOT active;
-SELECT session_verdict('ann', now()), session_verdict('bob', now()), session_verdict('numbers', 2, now());
+SELECT session_verdict('ann', now()), session_verdict('bob', now() - interval '1 min'), session_verdict('numbers', 2, now() - interval '1 min');
 SELECT count(*) FROM session_guard.history('bob');
 SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
 SELECT * FROM session_guard.prune(epochs_older_than => '90 days');
