@@ -810,8 +810,10 @@ BEGIN
 
     SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = open_guard.relid;
     now_named := session_guard.shown(relid);
+    -- By its OID, where attach has seen it here: a role that was renamed is the same, and one that has its name now is not.
     IF NOT session_guard.trusts(session_guard.owner(), table_owner)
-       OR pg_get_userbyid(table_owner) <> g.table_owner AND NOT pg_has_role(table_owner, session_guard.owner(), 'USAGE') THEN
+       OR NOT pg_has_role(table_owner, session_guard.owner(), 'USAGE')
+          AND coalesce(split_part(session_guard.recorded_state(g.name, '', relid), ' ', 2) <> table_owner::text, pg_get_userbyid(table_owner) <> g.table_owner) THEN
         failure := ARRAY['42501', format('the owner of table %s has not been trusted with its guard', now_named),
             'To read the table runs code of its owner''s choosing.',
             format('If %I is to be trusted, the extension''s owner attaches the table: SELECT session_guard.attach(%L);',
@@ -1450,8 +1452,8 @@ CREATE OR REPLACE FUNCTION session_guard.apply_replicated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE is_applied CONSTANT boolean := current_setting('session_replication_role') = 'replica';
 BEGIN
-    IF TG_TABLE_SCHEMA <> 'session_guard' OR NOT is_applied AND TG_OP = 'UPDATE' THEN
-        RETURN NEW;
+    IF TG_TABLE_SCHEMA <> 'session_guard' OR NOT is_applied AND TG_OP <> 'INSERT' THEN
+        RETURN coalesce(NEW, OLD);
     ELSIF TG_OP = 'UPDATE' THEN
         IF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
             IF NEW.epoch > OLD.epoch THEN
@@ -1461,10 +1463,7 @@ BEGIN
         RETURN NULL;
     ELSIF TG_OP = 'DELETE' THEN
         -- Each server forgets and prunes for itself.
-        IF is_applied THEN
-            RETURN NULL;
-        END IF;
-        RETURN OLD;
+        RETURN NULL;
     ELSIF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
         IF NOT is_applied AND current_query() ~* '(^|[^a-z_])copy([^a-z_]|$)' THEN
             -- Of many keys, in another order than those who stamp them: a deadlock, if each waited for the other's rows. So this
