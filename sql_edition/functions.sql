@@ -9,7 +9,8 @@
 --   administration      the caller's rights, who has to be the extension's owner
 -- What is called often is in PL/pgSQL, which keeps its plans. Every function has a fixed search_path. A table is always written with its schema.
 
--- What went wrong is a text[]: SQLSTATE, message, detail, hint. A check raises it, a trigger warns of it.
+-- What went wrong is a text[]: SQLSTATE, message, detail, hint, and the statement that mends it where there is one, which the hint
+-- has, too. A check raises it, a trigger warns of it, and health() has the statement as its remedy. No text is ever read for it.
 CREATE OR REPLACE FUNCTION session_guard.raise_failure(failure text[]) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -43,6 +44,30 @@ CREATE OR REPLACE FUNCTION session_guard.trusts(reader oid, table_owner oid) RET
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_has_role(table_owner, reader, 'USAGE') OR NOT r.rolsuper FROM pg_roles AS r WHERE r.oid = reader
 $$;
+
+-- Whether row-level security may hide rows of a table from a role: it applies to that role, and no policy shows it all.
+CREATE OR REPLACE FUNCTION session_guard.hides_rows(relid oid, reader oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT (SELECT c.relrowsecurity FROM pg_class AS c WHERE c.oid = relid) THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.oid = reader WHERE c.oid = relid AND NOT r.rolsuper AND NOT r.rolbypassrls
+            AND (c.relforcerowsecurity OR NOT pg_has_role(reader, c.relowner, 'USAGE')))
+       AND NOT (EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND p.polpermissive AND p.polcmd = '*' AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE'))))
+            AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND NOT p.polpermissive
+                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE')))));
+END $$;
+
+-- No statement in the hint is one to run as it stands: each gives that role more to see, and an app may log in by it.
+CREATE OR REPLACE FUNCTION session_guard.row_security_failure(relid oid, reader oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN session_guard.hides_rows(relid, reader) THEN ARRAY['55000', format('row-level security may hide rows of table %s from %I', session_guard.shown(relid), pg_get_userbyid(reader)), NULL,
+        format('The guard reads the table as %1$I, and has to see all rows: let no app log in as that role, and give it BYPASSRLS, or a policy such as CREATE POLICY session_guard ON %2$s TO %1$I USING (true).',
+            pg_get_userbyid(reader), session_guard.shown(relid))] END;
+END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.check_writable(function_name text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -126,6 +151,13 @@ BEGIN
         + CASE WHEN current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN interval '2 s' ELSE interval '0' END;
 END $$;
 
+-- So much later, at the end of time for ever.
+CREATE OR REPLACE FUNCTION session_guard.later(at timestamptz, length interval) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN at < '294276-12-01 00:00:00+00' THEN at + length WHEN at IS NOT NULL THEN 'infinity' END;
+END $$;
+
 -- The second after the clock plus the margin; where that is not later, a millisecond past the old epoch.
 CREATE OR REPLACE FUNCTION session_guard.next_epoch(clock timestamptz, margin interval, old timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -167,6 +199,13 @@ BEGIN
         RETURN id;
     END IF;
     RETURN 'sha256:' || encode(sha256(convert_to(id, getdatabaseencoding())), 'hex');
+END $$;
+
+-- Whether a key may be the digest of an id, so that the id cannot be told from it.
+CREATE OR REPLACE FUNCTION session_guard.is_digest(key text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN octet_length(key) = 71 AND starts_with(key, 'sha256:');
 END $$;
 
 -- Whether a row version that can be seen was written by this transaction, or a savepoint of it that was not undone:
@@ -446,11 +485,11 @@ BEGIN
             'WHEN %1$s IS NOT NULL THEN ''infinity''::pg_catalog.timestamptz END', ref);
     WHEN active_when LIKE '{%' AND (kind = 'e' OR base IN ('text'::regtype, 'varchar'::regtype)) THEN
         listed := active_when::text[];
-        RETURN format('coalesce(pg_catalog.format(''%%s'', %1$s) OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+        RETURN format('coalesce(pg_catalog.format(''%%s'', %1$s) COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
     WHEN active_when LIKE '{%' AND base = 'bpchar'::regtype THEN
         -- Blanks at the end do not count.
         listed := ARRAY(SELECT rtrim(v.value, ' ') FROM unnest(active_when::text[]) AS v (value));
-        RETURN format('coalesce(pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s), '' '') OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
+        RETURN format('coalesce(pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s), '' '') COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) ANY (%2$L::pg_catalog.text[]) AND %1$s IS NOT NULL, false)', ref, listed);
     WHEN active_when LIKE '{%' AND base IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN
         listed := ARRAY(SELECT session_guard.id_in(v.value, base) FROM unnest(active_when::text[]) AS v (value)
                         WHERE session_guard.id_in(v.value, base) IS NOT NULL);
@@ -592,7 +631,7 @@ BEGIN
     WHEN c.relkind = 'f' THEN what := 'a foreign table';
     WHEN (SELECT a.amname FROM pg_am AS a WHERE a.oid = c.relam) <> 'heap' THEN
         RETURN ARRAY['0A000', name || ' is not a heap table, and cannot be guarded', NULL,
-            format('To make it a heap table, run: ALTER TABLE %s SET ACCESS METHOD heap;', name)];
+            format('To make it a heap table, run: ALTER TABLE %s SET ACCESS METHOD heap;', name), format('ALTER TABLE %s SET ACCESS METHOD heap;', name)];
     WHEN c.relispartition THEN
         RETURN ARRAY['0A000', name || ' is a partition, and cannot be guarded', NULL,
             'Take the table out of its partitioned table: ALTER TABLE ... DETACH PARTITION ...;'];
@@ -600,7 +639,7 @@ BEGIN
     WHEN c.relpersistence = 'u' THEN
         RETURN ARRAY['0A000', format('table %s is unlogged', name),
             'A crash empties it without a trigger, and a re-used id would revive a session.',
-            format('To make it permanent, run: ALTER TABLE %s SET LOGGED;', name)];
+            format('To make it permanent, run: ALTER TABLE %s SET LOGGED;', name), format('ALTER TABLE %s SET LOGGED;', name)];
     WHEN c.relpersistence = 't' THEN
         RETURN ARRAY['0A000', format('table %s is temporary', name), NULL, ordinary];
     ELSE RETURN NULL;
@@ -725,7 +764,7 @@ CREATE OR REPLACE FUNCTION session_guard.open_guard(users oid, OUT g session_gua
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     served text; recorded text; table_owner oid; example session_guard.guard; now_named text; column_name name; other oid;
-    replaced name; compared name; old session_guard.guard;
+    replaced name; compared name; old session_guard.guard; statement text;
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
 BEGIN
     problems := '{}';
@@ -765,13 +804,16 @@ BEGIN
     -- The names that table and columns had then are theirs still, and no trigger was touched.
     IF recorded = concat_ws('|', session_guard.state_of(relid, stamp, ARRAY[g.id_column, g.active_column] || g.revoke_on),
                             session_guard.shown(relid), g.table_owner, g.active_when) THEN
+        failure := session_guard.row_security_failure(relid, session_guard.owner());
         RETURN;
     END IF;
 
     SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = open_guard.relid;
     now_named := session_guard.shown(relid);
+    -- By its OID, where attach has seen it here: a role that was renamed is the same, and one that has its name now is not.
     IF NOT session_guard.trusts(session_guard.owner(), table_owner)
-       OR pg_get_userbyid(table_owner) <> g.table_owner AND NOT pg_has_role(table_owner, session_guard.owner(), 'USAGE') THEN
+       OR NOT pg_has_role(table_owner, session_guard.owner(), 'USAGE')
+          AND coalesce(split_part(session_guard.recorded_state(g.name, '', relid), ' ', 2) <> table_owner::text, pg_get_userbyid(table_owner) <> g.table_owner) THEN
         failure := ARRAY['42501', format('the owner of table %s has not been trusted with its guard', now_named),
             'To read the table runs code of its owner''s choosing.',
             format('If %I is to be trusted, the extension''s owner attaches the table: SELECT session_guard.attach(%L);',
@@ -781,7 +823,8 @@ BEGIN
     failure := session_guard.table_failure(relid);
     IF failure IS NULL AND NOT has_table_privilege(session_guard.owner(), relid, 'SELECT') THEN
         failure := ARRAY['42501', format('%I may not read table %s', pg_get_userbyid(session_guard.owner()), now_named), NULL,
-            format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner()))];
+            format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner())),
+            format('GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner()))];
     END IF;
     IF failure IS NOT NULL THEN
         RETURN;
@@ -802,10 +845,10 @@ BEGIN
         old := g;
         g := session_guard.with_current_names(g, relid);
         compared := (ARRAY[g.id_column, g.active_column] || g.revoke_on)[array_position(ARRAY[old.id_column, old.active_column] || old.revoke_on, replaced)];
+        statement := format('SELECT session_guard.attach(%L, id_column => %L, active_column => %L, revoke_on => ARRAY[%s]::pg_catalog.name[]);', now_named, g.id_column, g.active_column,
+            (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)));
         failure := ARRAY['42702', format('column %I of table %s is not the one that its triggers compare', replaced, now_named), format('They compare %I.', compared),
-            format('Name the column that is meant. If it is %I, as the triggers have it, run: SELECT session_guard.attach(%L, id_column => %L, active_column => %L, '
-                'revoke_on => ARRAY[%s]::pg_catalog.name[]);', compared, now_named, g.id_column, g.active_column,
-                (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(g.revoke_on) WITH ORDINALITY AS o (name, n)))];
+            format('Name the column that is meant. If it is %I, as the triggers have it, run: %s', compared, statement), statement];
         -- The triggers go on with the columns that they compare.
         SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
         SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
@@ -814,17 +857,17 @@ BEGIN
     g := session_guard.with_current_names(g, relid);
     FOREACH column_name IN ARRAY ARRAY[g.id_column, g.active_column] || g.revoke_on LOOP
         IF NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) THEN
-            failure := ARRAY['42703', format('guarded column %I of table %s is gone', column_name, now_named), NULL,
-                CASE WHEN column_name = ANY (g.revoke_on) THEN format('To go on without it, run: SELECT session_guard.attach(%L, revoke_on => ARRAY[%s]::pg_catalog.name[]);',
-                    now_named, (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(array_remove(g.revoke_on, column_name)) WITH ORDINALITY AS o (name, n)))
-                ELSE format('Name the column that has taken its place: SELECT session_guard.attach(%L, id_column => ..., active_column => ...);', now_named) END];
+            statement := CASE WHEN column_name = ANY (g.revoke_on) THEN format('SELECT session_guard.attach(%L, revoke_on => ARRAY[%s]::pg_catalog.name[]);',
+                now_named, (SELECT string_agg(quote_literal(o.name), ', ' ORDER BY o.n) FROM unnest(array_remove(g.revoke_on, column_name)) WITH ORDINALITY AS o (name, n))) END;
+            failure := ARRAY['42703', format('guarded column %I of table %s is gone', column_name, now_named), NULL, coalesce('To go on without it, run: ' || statement,
+                format('Name the column that has taken its place: SELECT session_guard.attach(%L, id_column => ..., active_column => ...);', now_named)), statement];
             RETURN;
         END IF;
     END LOOP;
     SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
     failure := coalesce(session_guard.id_column_failure(relid, g.id_column),
-                        session_guard.status_column_failure(relid, g.active_column, g.active_when));
+                        session_guard.status_column_failure(relid, g.active_column, g.active_when), session_guard.row_security_failure(relid, session_guard.owner()));
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
@@ -851,7 +894,8 @@ CREATE OR REPLACE FUNCTION session_guard.replaced_failure(g session_guard.guard,
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ARRAY['55000', format('guarded table %s has been renamed to %s, and another has its name', o.old_name, o.new_name), NULL,
         format('If the guard is to stay where it is, call session_guard.attach(%2$L). To move it to the table that has the name now, '
-            'run: SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name)]
+            'run: SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name),
+        format('SELECT session_guard.detach(%2$L), session_guard.attach(%1$L);', o.old_name, o.new_name)]
     FROM (VALUES (format('%I.%I', g.schema_name, g.table_name), session_guard.shown(relid))) AS o (old_name, new_name)
 $$;
 
@@ -893,7 +937,7 @@ BEGIN
     INTO is_known, is_active, at USING id;
     IF by_time THEN
         is_active := is_known AND session_guard.is_active_at(g.active_when, at, clock_timestamp());
-        since := CASE WHEN g.active_when = 'past' AND at > '-infinity' THEN at + (session_guard.current_policy()).stamp_margin END;
+        since := CASE WHEN g.active_when = 'past' AND at > '-infinity' THEN session_guard.later(at, (session_guard.current_policy()).stamp_margin) END;
     END IF;
 END $$;
 
@@ -1044,7 +1088,12 @@ BEGIN
                 RETURN NULL;
             END IF;
             BEGIN
-                LOCK TABLE session_guard.guard_epoch IN SHARE MODE NOWAIT;
+                BEGIN
+                    LOCK TABLE session_guard.guard_epoch IN SHARE MODE NOWAIT;
+                EXCEPTION WHEN lock_not_available THEN
+                    -- Not to be taken for a wait for the row that has run into lock_timeout.
+                    RAISE EXCEPTION USING ERRCODE = 'SG003';
+                END;
                 given := greatest(session_guard.epoch_by_key((opened.g).name, session_guard.key_of(id)), account.since);
                 given := greatest(given, clock_timestamp());
                 RAISE EXCEPTION USING ERRCODE = 'SG001';
@@ -1053,7 +1102,7 @@ BEGIN
             END;
             PERFORM session_guard.note_login((opened.g).name, session_guard.key_of(id));
             RETURN CASE WHEN session_guard.is_given_out(given, (opened.g).max_session_age, policy.stamp_margin, clock_timestamp()) THEN given END;
-        EXCEPTION WHEN lock_not_available THEN
+        EXCEPTION WHEN SQLSTATE 'SG003' THEN
             NULL;
         END;
         BEGIN
@@ -1137,7 +1186,7 @@ BEGIN
     opened := session_guard.open_guard(users);
     PERFORM session_guard.raise_failure(opened.failure);
     PERFORM session_guard.check_update(opened.relid);
-    RETURN session_guard.stamp_guard((opened.g).name, session_guard.admin_reason(reason));
+    RETURN session_guard.stamp_guard((opened.g).name COLLATE "default", session_guard.admin_reason(reason COLLATE "default"));
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.revoke_tokens(scope text, subject text DEFAULT NULL, reason text DEFAULT NULL) RETURNS timestamptz
@@ -1145,10 +1194,11 @@ CREATE OR REPLACE FUNCTION session_guard.revoke_tokens(scope text, subject text 
 BEGIN
     PERFORM session_guard.check_writable('revoke_tokens()');
     RETURN CASE WHEN scope IS NOT NULL THEN
-        session_guard.stamp_tokens(session_guard.key_of(scope), session_guard.key_of(subject), session_guard.admin_reason(reason)) END;
+        session_guard.stamp_tokens(session_guard.key_of(scope COLLATE "default"), session_guard.key_of(subject COLLATE "default"), session_guard.admin_reason(reason COLLATE "default")) END;
 END $$;
 
--- The overloads: every call has an exact match, so that no function planted beside them is preferred.
+-- The overloads: every call has an exact match, so that no function planted beside them is preferred. A text goes on under the
+-- database's collation: its own may be one that LIKE refuses, that takes two texts for one, or none that can be told.
 CREATE OR REPLACE FUNCTION session_guard.make_app_functions(app_schema text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $do$
 DECLARE id_type text; login_type text; with_table boolean; call text; made text;
@@ -1158,7 +1208,7 @@ BEGIN
     FOREACH id_type IN ARRAY ARRAY['bigint', 'integer', 'smallint', 'uuid', 'text'] LOOP
         FOREACH with_table IN ARRAY ARRAY[false, true] LOOP
             made := CASE WHEN with_table THEN 'users regclass, ' ELSE '' END || 'user_id ' || id_type;
-            call := CASE WHEN with_table THEN 'users' ELSE 'NULL' END || ', user_id::text';
+            call := CASE WHEN with_table THEN 'users' ELSE 'NULL' END || ', user_id::text COLLATE "default"';
             FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
                 EXECUTE format(head, format('%I.session_valid(%s, login_at %s)', app_schema, made, login_type), 'boolean', 'UNSAFE',
                     CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.verdict(%s, %s) = ''valid'';', call,
@@ -1173,18 +1223,18 @@ BEGIN
                 CASE WHEN with_table THEN needs_table ELSE '' END || format('RETURN session_guard.epoch_of_user(%s);', call));
         END LOOP;
         EXECUTE format(head, format('session_guard.revoke_sessions(user_id %s, reason text DEFAULT NULL, users regclass DEFAULT NULL)', id_type),
-            'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text, reason);');
+            'timestamptz', 'UNSAFE', 'RETURN session_guard.revoke_user(users, user_id::text COLLATE "default", reason COLLATE "default");');
         EXECUTE format(replace(head, 'VOLATILE', 'STABLE'), format('session_guard.event_key(user_id %s, users regclass)', id_type), 'text[]', 'UNSAFE',
             'DECLARE opened record := session_guard.open_guard(users); BEGIN PERFORM session_guard.raise_failure(opened.failure); '
-            'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text, opened.id_type))]; END;');
+            'RETURN ARRAY[(opened.g).name, session_guard.key_of(session_guard.id_in(user_id::text COLLATE "default", opened.id_type))]; END;');
         -- With the caller's rights, who may SELECT the record or not.
         EXECUTE format('CREATE OR REPLACE FUNCTION session_guard.history(user_id %s, users regclass DEFAULT NULL) RETURNS SETOF session_guard.event '
             'LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $f$ DECLARE key CONSTANT text[] := session_guard.event_key(user_id, users); BEGIN '
-            'RETURN QUERY SELECT e.* FROM session_guard.event AS e WHERE e.user_id = key[2] AND e.guard = key[1] ORDER BY e.at DESC, e.id DESC; END $f$', id_type);
+            'RETURN QUERY SELECT e.* FROM session_guard.event AS e WHERE e.user_id = key[2] COLLATE "C" AND e.guard = key[1] COLLATE "C" ORDER BY e.at DESC, e.id DESC; END $f$', id_type);
     END LOOP;
     FOREACH login_type IN ARRAY ARRAY['timestamptz', 'timestamp'] LOOP
         EXECUTE format(head, format('%I.token_valid(scope text, subject text, issued_at %s)', app_schema, login_type), 'boolean', 'UNSAFE',
-            format('RETURN session_guard.token_verdict(scope, subject, %s);',
+            format('RETURN session_guard.token_verdict(scope COLLATE "default", subject COLLATE "default", %s);',
                 CASE login_type WHEN 'timestamp' THEN 'issued_at AT TIME ZONE ''UTC''' ELSE 'issued_at' END));
     END LOOP;
     -- A superuser replaces the function of another role, who owns it still and could replace it again.
@@ -1305,7 +1355,7 @@ BEGIN
     IF form IN ('past', 'future') AND was AND is_now THEN
         policy := session_guard.current_policy();
         IF form = 'past' AND was_at > '-infinity' AND coalesce(now_at < was_at, true) THEN
-            PERFORM session_guard.keep_end_of_ban(guard_name, new_key, was_at + policy.stamp_margin);
+            PERFORM session_guard.keep_end_of_ban(guard_name, new_key, session_guard.later(was_at, policy.stamp_margin));
         ELSIF form = 'future' AND was_at < 'infinity' AND coalesce(now_at > was_at, true) THEN
             -- If that time passes before this commits, the account was not active meanwhile.
             INSERT INTO session_guard.pending (guard, user_id, unless_past) VALUES (guard_name, new_key, was_at);
@@ -1374,7 +1424,7 @@ BEGIN
             id := CASE WHEN id_type IS NULL THEN p.user_id ELSE session_guard.id_in(p.user_id, id_type) END;
             IF id IS NOT NULL AND is_free THEN
                 account := session_guard.read_account(opened.g, opened.relid, opened.id_type, opened.status_type, id, false);
-                CONTINUE WHEN NOT account.is_known AND id NOT LIKE 'sha256:%';
+                CONTINUE WHEN NOT account.is_known AND NOT session_guard.is_digest(id);
             END IF;
             IF id IS NOT NULL THEN
                 PERFORM session_guard.stamp_user(p.guard, id, 'related:' || p.related, true);
@@ -1395,6 +1445,121 @@ CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.
     FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
 ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit;
 
+-- Called before a row of the extension's own tables is written, but by this edition's own functions: those are told by their search_path,
+-- which whoever else has it misses this by, and no more. What a dump brings beside rows that are there, or that others are about to commit,
+-- raises them, as COPY would be refused whole at the first; so do rows that logical replication applies. Edits by hand are as they are.
+CREATE OR REPLACE FUNCTION session_guard.apply_replicated() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE is_applied CONSTANT boolean := current_setting('session_replication_role') = 'replica';
+BEGIN
+    IF TG_TABLE_SCHEMA <> 'session_guard' OR NOT is_applied AND TG_OP <> 'INSERT' THEN
+        RETURN coalesce(NEW, OLD);
+    ELSIF TG_OP = 'UPDATE' THEN
+        IF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
+            IF NEW.epoch > OLD.epoch THEN
+                RETURN NEW;
+            END IF;
+        END IF;
+        RETURN NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+        -- Each server forgets and prunes for itself.
+        RETURN NULL;
+    ELSIF TG_TABLE_NAME IN ('epoch', 'guard_epoch', 'token_epoch') THEN
+        IF NOT is_applied AND current_query() ~* '(^|[^a-z_])copy([^a-z_]|$)' THEN
+            -- Of many keys, in another order than those who stamp them: a deadlock, if each waited for the other's rows. So this
+            -- waits for all who have stamped, before its first row.
+            EXECUTE format('LOCK TABLE session_guard.%I IN SHARE ROW EXCLUSIVE MODE', TG_TABLE_NAME);
+        END IF;
+        CASE TG_TABLE_NAME
+        WHEN 'epoch' THEN PERFORM session_guard.raise_user(NEW.guard, NEW.user_id, NEW.epoch, NEW.reason, NEW.stamped_at, NEW.is_related);
+        WHEN 'guard_epoch' THEN PERFORM session_guard.raise_guard(NEW.guard, NEW.epoch, NEW.reason, NEW.stamped_at);
+        ELSE PERFORM session_guard.raise_token(NEW.scope, NEW.subject, NEW.epoch, NEW.reason, NEW.stamped_at);
+        END CASE;
+        RETURN NULL;
+    ELSIF TG_TABLE_NAME = 'guard' THEN
+        IF EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = NEW.name) THEN
+            RETURN NULL;
+        END IF;
+        NEW.is_default := NEW.is_default AND NOT EXISTS (SELECT FROM session_guard.guard AS g WHERE g.is_default);
+    ELSIF TG_TABLE_NAME = 'watch' THEN
+        IF EXISTS (SELECT FROM session_guard.watch AS w WHERE (w.schema_name, w.table_name) = (NEW.schema_name, NEW.table_name)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'store' THEN
+        IF EXISTS (SELECT FROM session_guard.store AS t WHERE (t.schema_name, t.table_name) = (NEW.schema_name, NEW.table_name)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'trigger_state' THEN
+        IF is_applied OR EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE (t.guard, t.relation) = (NEW.guard, NEW.relation)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'timeline' THEN
+        IF is_applied OR EXISTS (SELECT FROM session_guard.timeline AS t WHERE (t.cluster, t.timeline) = (NEW.cluster, NEW.timeline)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'event' AND is_applied THEN
+        -- The row that has the epoch may be another one here, so that its change is not replicated.
+        CASE WHEN NEW.guard IS NOT NULL AND NEW.user_id IS NOT NULL THEN PERFORM session_guard.raise_user(NEW.guard, NEW.user_id, NEW.epoch, NEW.reason, NEW.at, false);
+        WHEN NEW.guard IS NOT NULL THEN PERFORM session_guard.raise_guard(NEW.guard, NEW.epoch, NEW.reason, NEW.at);
+        ELSE PERFORM session_guard.raise_token(NEW.scope, NEW.subject, NEW.epoch, NEW.reason, NEW.at);
+        END CASE;
+        NEW.id := nextval('session_guard.event_id_seq');
+    ELSIF is_applied THEN
+        -- What another cluster's policies and failures are says nothing of this one's.
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_user(of_guard text, key text, to_epoch timestamptz, why text, at timestamptz, related boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related) VALUES (of_guard, key, to_epoch, why, at, related)
+    ON CONFLICT (user_id, guard, is_related) DO UPDATE SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at WHERE e.epoch < EXCLUDED.epoch;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_guard(of_guard text, to_epoch timestamptz, why text, at timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.guard_epoch AS g (guard, epoch, reason, stamped_at) VALUES (of_guard, to_epoch, why, at)
+    ON CONFLICT (guard) DO UPDATE SET epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, stamped_at = EXCLUDED.stamped_at WHERE g.epoch < EXCLUDED.epoch;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.raise_token(of_scope text, of_subject text, to_epoch timestamptz, why text, at timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO session_guard.token_epoch (scope, subject, epoch, reason, stamped_at) VALUES (of_scope, of_subject, to_epoch, why, at) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        UPDATE session_guard.token_epoch AS t SET epoch = to_epoch, reason = why, stamped_at = at
+        WHERE t.scope = of_scope AND t.subject IS NOT DISTINCT FROM of_subject AND t.epoch < to_epoch;
+    END IF;
+END $$;
+
+-- The statements that put that trigger on a table.
+CREATE OR REPLACE FUNCTION session_guard.apply_trigger_sql(table_name name) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('session_guard.%I', table_name)::regclass AND t.tgname = 'session_guard_apply'
+            AND t.tgfoid = 'session_guard.apply_replicated()'::regprocedure AND t.tgtype = 31) THEN '' ELSE format('CREATE OR REPLACE TRIGGER session_guard_apply BEFORE INSERT OR UPDATE OR DELETE ON session_guard.%1$I FOR EACH ROW '
+        'WHEN (pg_catalog.current_setting(''search_path'') OPERATOR(pg_catalog.<>) ''pg_catalog, pg_temp'') EXECUTE FUNCTION session_guard.apply_replicated(); ', table_name) END
+        || format('ALTER TABLE session_guard.%I ENABLE ALWAYS TRIGGER session_guard_apply;', table_name)
+$$;
+
+-- The tables whose rows are merged, and those of them of which that trigger is not in place.
+CREATE OR REPLACE FUNCTION session_guard.tables_without_apply(all_of_them boolean) RETURNS SETOF name
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'session_guard'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('pending', 'invalidation')
+       AND (all_of_them OR NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgname = 'session_guard_apply' AND t.tgenabled = 'A'
+            AND t.tgfoid = 'session_guard.apply_replicated()'::regprocedure AND t.tgtype = 31)) ORDER BY c.relname
+$$;
+
+DO $do$
+DECLARE statement text;
+BEGIN
+    FOR statement IN SELECT session_guard.apply_trigger_sql(t.name) FROM session_guard.tables_without_apply(true) AS t (name) LOOP
+        EXECUTE statement;
+    END LOOP;
+END $do$;
+
 -- Administration: with the rights of who calls, the extension's owner.
 
 -- Refuses to read a table as a superuser for a role that is none.
@@ -1409,6 +1574,8 @@ BEGIN
             DETAIL = 'To read the table runs code of its owner''s choosing, with the rights of a superuser.',
             HINT = 'Install this edition as the role that owns the users table, and attach the table as that role.';
     END IF;
+    PERFORM session_guard.raise_failure(coalesce(session_guard.row_security_failure(relid, session_guard.owner()),
+        session_guard.row_security_failure(relid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user))));
 END $$;
 
 -- The owner's table, or one that the owner may read and put triggers on; and one whose owner may be trusted.
@@ -1564,9 +1731,9 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 <<this>>
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
-    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
-    was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; unknown text;
-    number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
+    known session_guard.guard; wanted session_guard.guard; opened record; name text COLLATE "default"; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
+    was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name name COLLATE "C"; unknown text COLLATE "default";
+    number integer := 2; guard_name text COLLATE "default"; plain_name text COLLATE "default"; clause text COLLATE "default"; may_be_always boolean; default_table text COLLATE "default";
 BEGIN
     PERFORM session_guard.check_writable('attach()');
     PERFORM session_guard.check_read_committed('attach()');
@@ -1593,7 +1760,7 @@ BEGIN
     END LOOP;
     -- What is not told stays as it is.
     SELECT guard_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(attach.id_column, known.id_column, 'id'), coalesce(attach.active_column, known.active_column, 'active'),
-        coalesce(session_guard.form_of(attach.active_when), attach.active_when, session_guard.form_of(known.active_when), known.active_when, 'true'),
+        coalesce(session_guard.form_of(attach.active_when COLLATE "default"), attach.active_when COLLATE "default", session_guard.form_of(known.active_when), known.active_when, 'true'),
         session_guard.each_once(coalesce(attach.revoke_on, known.revoke_on, '{}')),
         CASE WHEN session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age)) BETWEEN 0.000001 AND 3153600000000 - 1
             THEN make_interval(secs => session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age))::double precision) END,
@@ -1667,7 +1834,7 @@ BEGIN
     -- Keys that a column of another type writes otherwise.
     INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at, is_related)
     SELECT o.guard, session_guard.id_in(o.user_id, id_type), max(o.epoch), min(o.reason), max(o.stamped_at), o.is_related FROM session_guard.epoch AS o
-    WHERE o.guard = wanted.name AND session_guard.id_in(o.user_id, id_type) <> o.user_id AND o.user_id NOT LIKE 'sha256:%'
+    WHERE o.guard = wanted.name AND session_guard.id_in(o.user_id, id_type) <> o.user_id AND NOT session_guard.is_digest(o.user_id)
     GROUP BY o.guard, session_guard.id_in(o.user_id, id_type), o.is_related
     ON CONFLICT ON CONSTRAINT epoch_pkey DO UPDATE SET epoch = greatest(e.epoch, EXCLUDED.epoch);
 
@@ -2015,6 +2182,8 @@ BEGIN
         failure := ARRAY['42501', format('the owner of session store %s has not added it', session_guard.shown(relid)), NULL, format('If sessions are to end in it, %I or a superuser calls '
             'session_guard.add_store(%L, %L%s, users => ...).', pg_get_userbyid(c.relowner), session_guard.shown(relid), s.user_id_column,
             ', revoked_at_column => ' || quote_literal(s.revoked_at_column))];
+    ELSIF session_guard.hides_rows(relid, session_guard.owner()) THEN
+        failure := session_guard.row_security_failure(relid, session_guard.owner());
     ELSIF session_guard.shown(relid) <> name AND by_name IS NOT NULL THEN
         failure := ARRAY['55000', format('session store %s has been renamed to %s, and another table has its name', name, session_guard.shown(relid)), NULL,
             format('Call session_guard.add_store with the table in which the app keeps its sessions now. If that is not %s, call session_guard.remove_store(%L) first.',
@@ -2269,7 +2438,7 @@ END $$;
 -- The ids of $1 as a column of that type holds them, as SQL. A query and no array: it is hashed.
 CREATE OR REPLACE FUNCTION session_guard.ids_sql(id_type oid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('SELECT session_guard.id_in(k, %s)::%s FROM pg_catalog.unnest($1) AS k WHERE NOT k OPERATOR(pg_catalog.~~) ''sha256:%%''', id_type,
+    SELECT format('SELECT session_guard.id_in(k, %s)::%s FROM pg_catalog.unnest($1) AS k', id_type,
         CASE id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE id_type::regtype::text END)
 $$;
 
@@ -2287,7 +2456,7 @@ BEGIN
     id := (store.now_named).user_id_column;
     at := (store.now_named).revoked_at_column;
     SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = store.relid AND a.attname = id;
-    -- What the column cannot hold is nobody's there; nor is the digest of an id.
+    -- What the column cannot hold is nobody's there. An id that reads as the digest of a longer one has that one's epoch, and ends.
     ids := session_guard.ids_sql(id_type);
     IF at IS NULL THEN
         IF has_all THEN
@@ -2310,6 +2479,8 @@ BEGIN
         EXECUTE format('SELECT pg_catalog.array_agg(u.%1$I::pg_catalog.text) FROM ONLY %2$s AS u WHERE u.%1$I IS NOT NULL AND %3$s', (opened.g).id_column, session_guard.shown(opened.relid),
             CASE WHEN has_all AND raises_all THEN 'true' ELSE format('u.%I OPERATOR(pg_catalog.=) ANY (%s)', (opened.g).id_column, session_guard.ids_sql(opened.id_type)) END)
             INTO raised USING raised;
+    ELSE
+        raised := ARRAY(SELECT r.key FROM unnest(raised) AS r (key) WHERE NOT session_guard.is_digest(r.key));
     END IF;
     EXECUTE format('INSERT INTO %1$s AS s (%2$I, %3$I) SELECT u.id, %4$s FROM (%5$s) AS u (id) WHERE u.id IS NOT NULL ON CONFLICT (%2$I) DO UPDATE SET %3$I = EXCLUDED.%3$I '
         'WHERE s.%3$I IS NULL OR s.%3$I OPERATOR(pg_catalog.<) EXCLUDED.%3$I', name, id, at, now, ids) USING raised, clock;
@@ -2335,10 +2506,10 @@ BEGIN
     END IF;
     -- To count ctid, no other column is fetched: half of the time goes into setting up what is read.
     RETURN format('to_regclass(%L) = %s
-              AND EXISTS (SELECT FROM pg_class AS seen WHERE seen.oid = %2$s AND seen.relowner = %s AND seen.relkind = %L AND seen.relam = %s)
+              AND EXISTS (SELECT FROM pg_class AS seen WHERE seen.oid = %2$s AND seen.relowner = %s AND seen.relkind = %L AND seen.relam = %s AND seen.relrowsecurity = %L)%s
               AND EXISTS (SELECT FROM session_guard.guard AS seen WHERE seen.name = %L AND seen.detached_at IS NULL AND seen.is_default = %L AND seen.max_session_age IS NOT DISTINCT FROM %L::interval
                 AND seen.schema_name = %L AND seen.table_name = %L AND seen.table_owner = %L AND seen.id_column = %L AND seen.active_column = %L AND seen.active_when = %L AND seen.revoke_on = %L)',
-            session_guard.shown(relid), relid, c.relowner, c.relkind, c.relam, g.name, g.is_default, g.max_session_age,
+            session_guard.shown(relid), relid, c.relowner, c.relkind, c.relam, c.relrowsecurity, CASE WHEN c.relrowsecurity THEN format(' AND NOT session_guard.hides_rows(%s, session_guard.owner())', relid) ELSE '' END, g.name, g.is_default, g.max_session_age,
             g.schema_name, g.table_name, g.table_owner, g.id_column, g.active_column, g.active_when, g.revoke_on)
         || (SELECT format('
               AND (SELECT count(seen.ctid) = %s AND bool_and(%s) FROM pg_trigger AS seen WHERE seen.tgrelid = %s AND seen.tgfoid = %s)',
@@ -2398,7 +2569,7 @@ BEGIN
         CASE WHEN id_type IN ('text'::regtype, 'varchar'::regtype) THEN 'this.id' WHEN id_type = 'uuid'::regtype THEN 'this.id::uuid' ELSE 'this.id::bigint' END,
         g.max_session_age, CASE g.active_when WHEN 'past' THEN '
             is_active := coalesce(at <= clock_timestamp(), true);
-            epoch := greatest(epoch, CASE WHEN at > ''-infinity'' THEN at + policy.stamp_margin END);'
+            epoch := greatest(epoch, CASE WHEN at > ''-infinity'' THEN session_guard.later(at, policy.stamp_margin) END);'
             WHEN 'future' THEN '
             is_active := coalesce(at > clock_timestamp(), true);' ELSE '' END);
 END $$;
@@ -2499,8 +2670,8 @@ BEGIN
         WHERE NOT session_guard.seconds(v.value) BETWEEN 0 AND 86400 LOOP
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be between 0 and 1 day', given.name), HINT = 'Give an interval such as ''10 s''.';
     END LOOP;
-    FOR given IN SELECT * FROM (VALUES ('when_disarmed', when_disarmed, 'live', 'refuse'), ('when_timeline_changed', when_timeline_changed, 'live', 'refuse'),
-            ('revocation_durability', revocation_durability, 'local', 'remote_apply'), ('in_old_snapshot', in_old_snapshot, 'answer', 'raise')) AS v (name, value, one, other)
+    FOR given IN SELECT * FROM (VALUES ('when_disarmed', when_disarmed COLLATE "C", 'live', 'refuse'), ('when_timeline_changed', when_timeline_changed COLLATE "C", 'live', 'refuse'),
+            ('revocation_durability', revocation_durability COLLATE "C", 'local', 'remote_apply'), ('in_old_snapshot', in_old_snapshot COLLATE "C", 'answer', 'raise')) AS v (name, value, one, other)
         WHERE v.value NOT IN (v.one, v.other) LOOP
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('%s must be %s or %s', given.name, given.one, given.other), HINT = format('Give %L or %L.', given.one, given.other);
     END LOOP;
@@ -2605,8 +2776,8 @@ BEGIN
             opened := session_guard.open_guard(coalesce(session_guard.locate(g), 0));
             CONTINUE WHEN opened.failure IS NOT NULL;
             PERFORM session_guard.check_trust(opened.relid);
-            condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT e.user_id ~~ ''sha256:%%''
-                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
+            condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT session_guard.is_digest(e.user_id)
+                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
             EXECUTE format('SELECT pg_catalog.count(*) FROM session_guard.epoch AS e WHERE %s', condition) INTO here USING g.name, before;
             IF NOT dry_run THEN
                 EXECUTE format('DELETE FROM session_guard.epoch AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM session_guard.epoch AS e WHERE %s FOR UPDATE OF e SKIP LOCKED))', condition) USING g.name, before;
@@ -2720,6 +2891,13 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    check_name := 'logical_replication';
+    SELECT string_agg(format('session_guard.%I', t.name), ', ' ORDER BY t.name), string_agg(session_guard.apply_trigger_sql(t.name), ' ' ORDER BY t.name) INTO detail, remedy
+    FROM session_guard.tables_without_apply(false) AS t (name);
+    ok := remedy IS NULL;
+    detail := CASE WHEN ok THEN 'replicated rows raise epochs' ELSE format('replicated rows of %s are not merged with those that are there', detail) END;
+    RETURN NEXT;
+
     -- A call whose arguments fit a function of the same name better is that one's.
     check_name := 'other_functions'; ok := true;
     FOR detail, remedy IN
@@ -2749,7 +2927,7 @@ BEGIN
         problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE coalesce(opened.failure, session_guard.table_failure(relid)) END;
         IF problems IS NOT NULL THEN
             ok := false;
-            remedy := substring(problems[4] FROM '(?:run|by): (.*)$');
+            remedy := problems[5];
             detail := problems[2] || CASE WHEN remedy IS NULL THEN '. ' || problems[4] ELSE '' END;
             RETURN NEXT;
             CONTINUE;
@@ -2802,7 +2980,7 @@ BEGIN
         check_name := 'disabled_accounts'; count := 0; remedy := NULL;
         IF g.active_when <> 'future' THEN
             EXECUTE format('SELECT pg_catalog.count(*) FROM ONLY %s AS u WHERE u.%I IS NOT NULL AND NOT %s AND NOT EXISTS (SELECT FROM session_guard.epoch AS e
-                WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) AND e.guard OPERATOR(pg_catalog.=) $2)',
+                WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) COLLATE pg_catalog."C" AND e.guard OPERATOR(pg_catalog.=) $2)',
                 name, g.id_column, session_guard.active_sql(g.active_when, opened.status_type, format('u.%I', g.active_column))) INTO count USING clock_timestamp(), g.name;
         END IF;
         ok := count = 0; detail := format('disabled accounts without an epoch: %s', count);

@@ -1,0 +1,52 @@
+-- The owner of a guarded table is trusted by attach. A role that was renamed since is the same one; a role that has its name now is not.
+SET client_min_messages = warning;
+CREATE ROLE regress_edition;
+CREATE ROLE regress_bob;
+CREATE ROLE regress_new;
+SELECT format('GRANT CREATE ON DATABASE %I TO regress_edition', current_database()) \gexec
+CREATE SCHEMA app AUTHORIZATION regress_edition;
+GRANT CREATE, USAGE ON SCHEMA app TO regress_bob;
+SET ROLE regress_bob;
+CREATE TABLE app.users (id int PRIMARY KEY, active boolean);
+INSERT INTO app.users VALUES (1, true), (2, false);
+GRANT SELECT, UPDATE, TRIGGER ON app.users TO regress_edition;
+SET ROLE regress_edition;
+CREATE EXTENSION pg_session_guard SCHEMA app;
+SELECT session_guard.attach('app.users');
+SELECT app.session_verdict(1, app.session_start(1));
+RESET ROLE;
+ALTER ROLE regress_bob RENAME TO regress_robert;
+SELECT app.session_verdict(1, app.session_start(1));
+CREATE ROLE regress_bob;
+GRANT CREATE, USAGE ON SCHEMA app TO regress_bob;
+ALTER TABLE app.users OWNER TO regress_bob;
+SELECT app.session_verdict(1, now());
+SELECT app.session_start(1);
+SELECT detail FROM session_guard.health() WHERE check_name = 'table';
+SET ROLE regress_edition;
+SELECT session_guard.attach('app.users');
+SELECT app.session_verdict(1, app.session_start(1));
+-- The edition's own role is renamed, and what it owns is given away: the new owner goes on.
+RESET ROLE;
+ALTER ROLE regress_edition RENAME TO regress_edited;
+SELECT app.session_verdict(1, app.session_start(1));
+SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
+SELECT format('GRANT CREATE ON DATABASE %I TO regress_new', current_database()) \gexec
+GRANT SELECT, UPDATE, TRIGGER ON app.users TO regress_new;
+REASSIGN OWNED BY regress_edited TO regress_new;
+DROP OWNED BY regress_edited;
+DROP ROLE regress_edited;
+SELECT app.session_verdict(1, app.session_start(1));
+UPDATE app.users SET active = NOT active;
+SELECT id, app.session_verdict(id, now() - interval '1 min') FROM app.users ORDER BY id;
+SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
+SET ROLE regress_new;
+SELECT session_guard.attach('app.users');
+SELECT session_guard.grant_access('regress_bob');
+SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
+RESET ROLE;
+SET client_min_messages = warning;
+DROP EXTENSION pg_session_guard CASCADE;
+DROP SCHEMA app CASCADE;
+DROP OWNED BY regress_new, regress_bob, regress_robert;
+DROP ROLE regress_new, regress_bob, regress_robert;
