@@ -114,6 +114,20 @@ def test_two_apps_that_share_a_login_manager_are_both_guarded(adapter, db):
     assert [me(client) for client in clients] == [401, 401]
 
 
+def test_a_login_goes_on_to_a_page_and_not_to_where_a_form_was_sent(adapter, db):
+    app = new_app(db)
+    app.login_manager.login_view = "sign_in"
+    app.get("/sign-in", endpoint="sign_in")(dict)
+    SessionGuard(app, db, User)
+    add_routes(app, db).post("/form", endpoint="form")(login_required(dict))
+    locations = []
+    for method, path in (("GET", "/me"), ("POST", "/form")):
+        client = logged_in(app)
+        end_sessions(adapter)
+        locations.append(client.open(path, method=method).headers["Location"])
+    assert locations == ["/sign-in?next=%2Fme", "/sign-in"]
+
+
 def set_behind(app, db):
     app.login_manager._user_callback = lambda user_id: db.get(User, int(user_id))
 

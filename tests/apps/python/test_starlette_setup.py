@@ -42,7 +42,7 @@ def engine(adapter):
 
 def request(session=None, path="/", **headers):
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "path": path, "query_string": b"", "headers": raw, "session": {} if session is None else session}
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": raw, "session": {} if session is None else session}
     return Request(scope)
 
 
@@ -96,6 +96,8 @@ def test_one_guard_is_asked_of_one_table(adapter, engine):
         ("/static/", ["/static/", "/static/a.css"], ["/static", "/statics", "/"]),
         ("/", ["/"], ["/private", "//private", ""]),
         ("", [""], ["/", "/private"]),
+        ("/health", ["/health/..."], ["/health/../private", "/health/..", "/health/./private", "/health/%2e%2E/private"]),
+        ("/health", ["/health/%20"], ["/health/..\\private", "/health/%5c", "/health/%2Fprivate", "/health/%00", "/health/\0"]),
     ],
 )
 def test_an_open_path_is_a_whole_one(adapter, engine, open_path, opened, closed):
@@ -109,6 +111,36 @@ def test_an_open_path_is_a_whole_one(adapter, engine, open_path, opened, closed)
 
     assert [is_asked(path) for path in opened] == [False] * len(opened)
     assert [is_asked(path) for path in closed] == [True] * len(closed)
+
+
+@pytest.mark.parametrize("raw_path", [b"/health/%2e%2e/private", b"/health/%2fprivate"])
+def test_a_path_that_was_decoded_on_the_way_is_looked_at_as_it_came(adapter, engine, raw_path):
+    middleware = SessionGuardMiddleware(served, SessionGuard(engine), open_paths=("/health",))
+    adapter.set_active(False)
+    session = {"user_id": "1"}
+    run(middleware({**request(session, "/health/private").scope, "raw_path": raw_path}, None, None))
+    assert session.get("user_id") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "location"),
+    [
+        ("GET", "/private", "a=1&b", "/login?next=/private%3Fa%3D1%26b"),
+        ("HEAD", "/", "", "/login?next=/"),
+        ("POST", "/private", "", "/login"),
+        ("GET", "//example.org", "", "/login"),
+        ("GET", "/\\example.org", "", "/login"),
+        ("GET", "/\t/example.org", "", "/login"),
+        ("GET", "", "", "/login"),
+    ],
+)
+def test_a_login_goes_on_to_a_page_of_this_site_alone(adapter, engine, method, path, query, location):
+    asked = request({}, path, Accept="text/html", Host="app.example")
+    asked.scope.update(method=method, query_string=query.encode(), scheme="https")
+    assert refusal(SessionGuard(engine).required(asked)).headers["Location"] == location
+    other = SessionGuard(engine, login_path="/login?lang=en")
+    expected = location.replace("/login", "/login?lang=en").replace("?next", "&next")
+    assert refusal(other.required(asked)).headers["Location"] == expected
 
 
 def test_open_paths_are_not_one_text(adapter, engine):

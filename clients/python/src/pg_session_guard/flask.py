@@ -34,7 +34,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
-from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.answers import (
+    Answer,
+    RouteKind,
+    answer_to,
+    challenge,
+    is_way_back,
+    kind_of_route,
+)
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
@@ -210,7 +217,8 @@ class SessionGuard:
             abort(make_response(jsonify(error="Unauthorized"), 401))
         view = manager.blueprint_login_views.get(request.blueprint, manager.login_view)
         if view and not self.app.config.get("USE_SESSION_FOR_NEXT"):
-            abort(redirect(login_url(view, next_url=request.url)))
+            is_back = is_way_back(request.method, request.script_root + request.path)
+            abort(redirect(login_url(view, next_url=request.url if is_back else None)))
 
     def _after_request(self, response: flask.Response) -> flask.Response:
         ended = g.get("session_guard_ended")

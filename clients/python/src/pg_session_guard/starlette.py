@@ -12,14 +12,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
 from pg_session_guard.core import login_time
-from pg_session_guard.core.answers import Answer, RouteKind, answer_to, challenge, kind_of_route
+from pg_session_guard.core.answers import (
+    Answer,
+    RouteKind,
+    answer_to,
+    challenge,
+    is_way_back,
+    kind_of_route,
+)
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
@@ -206,10 +213,17 @@ class SessionGuard:
         self, request: HTTPConnection, reason: str = SESSION_ENDED, *, bearer: bool
     ) -> HTTPException:
         if not bearer and kind_of_route(request.headers) is RouteKind.HTML:
-            here = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-            return HTTPException(302, headers={"Location": f"{self.login_path}?next={here}"})
+            return HTTPException(302, headers={"Location": self._login_address(request)})
         header = challenge(bearer=bearer, ended=reason == SESSION_ENDED)
         return HTTPException(401, reason, headers={"WWW-Authenticate": header})
+
+    def _login_address(self, request: HTTPConnection) -> str:
+        """A WebSocket has no method."""
+        url = request.url
+        if not is_way_back(request.scope.get("method", ""), unquote(url.path)):
+            return self.login_path
+        here = quote(url.path + (f"?{url.query}" if url.query else ""))
+        return f"{self.login_path}{'&' if '?' in self.login_path else '?'}next={here}"
 
     def _cannot_ask(self, error: Exception) -> None:
         log.error(cannot_ask(error), exc_info=error)

@@ -3,6 +3,7 @@ a session. Inside of SessionMiddleware, so it is added before that one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from pg_session_guard.core.answers import RouteKind, kind_of_route
 from pg_session_guard.starlette import MESSAGE_KEY, SessionGuard
+
+LEADS_ELSEWHERE = re.compile(r"(^|/)\.{1,2}(/|$)|[\\\0]|%(2e|2f|5c|00)", re.IGNORECASE)
 
 
 class SessionGuardMiddleware:
@@ -26,7 +29,7 @@ class SessionGuardMiddleware:
         self.open_paths = tuple(open_paths)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_open(scope["path"]):
+        if scope["type"] in ("http", "websocket") and not self._is_open(scope):
             request = HTTPConnection(scope)
             user_id = request.session.get(self.guard.user_key)
             try:
@@ -42,7 +45,11 @@ class SessionGuardMiddleware:
                 return
         await self.app(scope, receive, send)
 
-    def _is_open(self, path: str) -> bool:
+    def _is_open(self, scope: Any) -> bool:
+        """What may lead elsewhere once somebody resolves it is not open."""
+        path, raw_path = scope["path"], (scope.get("raw_path") or b"").decode("latin1")
+        if LEADS_ELSEWHERE.search(path) or LEADS_ELSEWHERE.search(raw_path):
+            return False
         return any(path == open_path or _is_below(path, open_path) for open_path in self.open_paths)
 
     def _end(self, request: HTTPConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Protocol
 
@@ -47,6 +48,12 @@ def answer_to(valid: bool | None, kind: RouteKind, *, fail_open: bool = False) -
     if valid is None:
         return Answer.UNAVAILABLE
     return Answer.LOG_IN_AGAIN if kind is RouteKind.HTML else Answer.UNAUTHORIZED
+
+
+def is_way_back(method: str, path: str) -> bool:
+    """Whether a login may go on there: to a page of this site alone, as `//example.org` is
+    another's, and not to where a form was sent."""
+    return method in ("GET", "HEAD") and re.match(r"/(?![/\\\0-\x1f])", path) is not None
 
 
 def challenge(*, bearer: bool, ended: bool = True) -> str:
