@@ -197,7 +197,10 @@ class Receiver:
                     INVALID_REQUEST, "the subject is a session, and nobody's that is known"
                 )
             if not found:
-                log.warning("a %s is about nobody known: %a", ending.reason, ending.subjects)
+                # Who it is stays at the provider, which knows the token by its jti.
+                formats = ", ".join(subject.format for subject in ending.subjects)
+                told = (ending.reason, formats or "none", claims["jti"])
+                log.warning("a %s is about nobody known: format %s, jti %a", *told)
             user_ids |= found
         reasons = ", ".join(dict.fromkeys(ending.reason for ending in endings))
         values = {
