@@ -13,6 +13,7 @@ from pg_session_guard.receivers import Receiver
 from pg_session_guard.receivers import flask as flask_receivers
 from pg_session_guard.receivers import starlette as starlette_receivers
 from pg_session_guard.receivers.receiver import MAX_BODY
+from pg_session_guard.receivers.statements import users_statement
 from pg_session_guard.starlette import SessionGuard as StarletteGuard
 from provider import AUDIENCE, KEYCLOAK, Provider, keycloak_logout
 from python_helpers import PYTHON_PACKAGE, databases
@@ -22,6 +23,7 @@ from starlette.routing import Mount
 from test_flask_setup import User, db, new_app  # noqa: F401  (db is a fixture)
 from test_receivers import QUERY, Posted, Sessions
 from test_receivers_mounted import event
+from test_sessions import without
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=["flask"], indirect=True)
 PATH = "/backchannel-logout"
@@ -77,6 +79,17 @@ def test_an_event_that_the_app_has_read_before_is_taken(adapter, app, receiver):
     answer = app.test_client().post(PATH, data=event(), content_type="application/secevent+jwt")
     assert answer.status_code == 202
     assert sessions.count() == {"bob"}
+
+
+@pytest.mark.parametrize("broken", ["the query", "the right to end sessions"])
+def test_an_error_is_logged_without_who_it_is(adapter, app, receiver, caplog, broken):
+    if broken == "the query":
+        receiver.query = users_statement("SELECT nothing FROM users WHERE username = %(sub)s")
+    flask_receivers.receive_logouts(app, PATH, receiver)
+    with without(adapter, "revoke_tokens"):
+        assert app.test_client().post(PATH, data=form()).status_code == 503
+    assert "SQL parameters hidden" in caplog.text
+    assert "alice-sub" not in caplog.text and KEYCLOAK not in caplog.text
 
 
 def test_a_receiver_without_a_guard_is_an_error(adapter, receiver):

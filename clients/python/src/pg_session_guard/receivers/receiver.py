@@ -215,6 +215,7 @@ class Receiver:
         try:
             ended = first_value(end_statement(settings.users), values)
         except Exception as error:  # Each driver has its own.
+            _hide_parameters(error)
             log.exception(cannot_ask(error, privilege=PRIVILEGE))
             raise Unavailable("the database gives no answer") from error
         if ended is None:
@@ -233,6 +234,7 @@ class Receiver:
             except Exception as error:
                 if (sqlstate_of(error) or "").startswith("22"):
                     continue  # Such as a text that is no UUID: nobody has it.
+                _hide_parameters(error)
                 log.exception("cannot look up the user of a security event")
                 raise Unavailable("the user cannot be looked up") from error
             if found:
@@ -252,6 +254,12 @@ class Receiver:
     def _tell(self, error: Refused) -> None:
         """Anybody can send what is refused, so it is no warning."""
         log.info("a token for %s was refused: %s", self.issuer, error.description)
+
+
+def _hide_parameters(error: Exception) -> None:
+    """SQLAlchemy would tell in the log whom it is about."""
+    if hasattr(error, "hide_parameters"):
+        error.hide_parameters = True
 
 
 def _json(status: int, body: Mapping[str, str], more: Mapping[str, str] | None = None) -> Answer:
