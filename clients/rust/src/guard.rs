@@ -34,6 +34,7 @@ pub struct Builder<D: Database> {
     place: Place,
     sessions: SharedSessions,
     loader: Option<Load<D::Row>>,
+    forget: fn(&mut Extensions),
     fail_open: bool,
     lock_timeout: Duration,
     answer_timeout: Duration,
@@ -71,6 +72,7 @@ impl<D: Database> Builder<D> {
     {
         let map = move |row: &D::Row| map(row).map(put).map_err(Into::into);
         self.loader = Some(Load::Query(query.into(), Box::new(map)));
+        self.forget = forget::<U>;
         self
     }
 
@@ -85,6 +87,7 @@ impl<D: Database> Builder<D> {
         E: Into<BoxError>,
         F: Future<Output = Result<Option<(U, bool)>, E>> + Send + 'static,
     {
+        self.forget = forget::<U>;
         self.loader = Some(Load::Function(Box::new(move |id, login_at| {
             let loading = load(id, login_at);
             Box::pin(async move {
@@ -205,6 +208,7 @@ impl<D: Database> Builder<D> {
             )),
             place: self.place,
             sessions: self.sessions,
+            forget: self.forget,
             fail_open: self.fail_open,
             lock_timeout: self.lock_timeout,
             answer_timeout: self.answer_timeout,
@@ -228,6 +232,7 @@ struct Shared {
     asking: Box<dyn Ask>,
     place: Place,
     sessions: SharedSessions,
+    forget: fn(&mut Extensions),
     fail_open: bool,
     lock_timeout: Duration,
     answer_timeout: Duration,
@@ -273,6 +278,7 @@ impl SessionGuard {
             place: Place { schema: "public".to_owned(), users: None },
             sessions: Arc::new(NoSessions),
             loader: None,
+            forget: forget::<Login>,
             fail_open: false,
             lock_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(5),
@@ -474,6 +480,7 @@ impl SessionGuard {
             Some(login) => match self.ask(&mut parts.extensions, &login).await? {
                 true => Verdict::Valid,
                 false => {
+                    (self.0.forget)(&mut parts.extensions);
                     self.tell_of_missing_login_time(&login);
                     let is_page = kind_of_route(&parts.headers) == RouteKind::Page;
                     let message = self.0.message.clone().filter(|_| is_page);
@@ -598,6 +605,12 @@ impl SessionGuard {
         }
         open.await.map_err(|error| CannotAsk(Arc::new(error)))
     }
+}
+
+/// Takes out of a request whose session has ended what a layer of the app's own has put there.
+fn forget<U: Send + Sync + 'static>(extensions: &mut Extensions) {
+    extensions.remove::<Login>();
+    extensions.remove::<U>();
 }
 
 /// PostgreSQL has no such text.

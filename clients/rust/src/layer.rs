@@ -271,6 +271,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_a_session_that_ended_nothing_is_left_in_the_request() {
+        type Name = &'static str;
+        let seen = async |login: Option<Extension<Login>>, name: Option<Extension<Name>>| {
+            format!("{} {}", login.is_some(), name.is_some())
+        };
+        let load = |_, _| async { Ok::<_, DatabaseError>(Some(("alice", false))) };
+        for (builder, expected) in [
+            (says("true").0, "true true"),
+            (says("false").0, "false true"),
+            (says("false").0.user("SELECT 1", |_| Ok::<_, DatabaseError>("alice")), "false false"),
+            (says("false").0.load_user(load), "false false"),
+        ] {
+            let guard = builder.build().unwrap();
+            let app = Router::new().route("/", get(seen)).layer(guard.layer());
+            let mut request = request("/", true);
+            request.extensions_mut().insert::<Name>("of the app's own");
+            let response = app.oneshot(request).await.unwrap();
+            let body = ::axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[tokio::test]
     async fn whatever_is_not_true_ends_the_session() {
         for (answer, expected) in [
             ("true", StatusCode::OK),
