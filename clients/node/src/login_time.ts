@@ -37,9 +37,12 @@ export function loginTimeOf(claims: Readonly<Record<string, unknown>>): string |
   return typeof issued === 'number' ? fromKept(new Date(issued * 1000)) : null;
 }
 
-/** The claims to put into a token beside `sub`. One that is made of a refresh token takes over the time of that. */
+/**
+ * The claims to put into a token beside `sub`. One that is made of another, or of a session, takes over the time of
+ * that. If there is none, as of a session from before the guard, its `iat` would be too late a time.
+ */
 export function loginClaims(loginAt: string | null): Record<string, string> {
-  return loginAt === null ? {} : { [LOGIN_TIME_KEY]: loginAt };
+  return { [LOGIN_TIME_KEY]: loginAt ?? LONG_AGO };
 }
 
 /** By the app's own clock: only where the database cannot be asked, and the app has chosen to go on. */

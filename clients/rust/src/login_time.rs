@@ -120,8 +120,8 @@ fn is_time(text: &str) -> bool {
 /// The name of the login time, in a session and in the claims of a token.
 pub const LOGIN_TIME_KEY: &str = "guard_login_at";
 
-/// The claim to put into a token beside `sub`, by `#[serde(flatten)]`. A token that is made of a
-/// refresh token takes over the claim of that.
+/// The claim to put into a token beside `sub`, by `#[serde(flatten)]`. A token that is made of
+/// another, or of a session, takes over the time of that, by `into()`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LoginClaims {
     /// The login time that the token is as old as.
@@ -132,6 +132,14 @@ pub struct LoginClaims {
 impl From<LoginTime> for LoginClaims {
     fn from(login_at: LoginTime) -> Self {
         Self { guard_login_at: Some(login_at) }
+    }
+}
+
+impl From<Option<LoginTime>> for LoginClaims {
+    /// None, as of a session from before the guard, is long ago: the token's `iat` would be later
+    /// than what may have ended it.
+    fn from(login_at: Option<LoginTime>) -> Self {
+        login_at.unwrap_or_else(|| LoginTime(LONG_AGO.to_owned())).into()
     }
 }
 
@@ -216,5 +224,7 @@ mod tests {
         let claims = LoginClaims::from(LoginTime::from_kept(exact));
         assert_eq!(serde_json::to_value(claims).unwrap(), json!({ "guard_login_at": exact }));
         assert_eq!(serde_json::to_value(LoginClaims::default()).unwrap(), json!({}));
+        let claims = LoginClaims::from(None::<LoginTime>);
+        assert_eq!(serde_json::to_value(claims).unwrap(), json!({ "guard_login_at": LONG_AGO }));
     }
 }
