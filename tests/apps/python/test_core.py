@@ -8,6 +8,7 @@ from pg_session_guard.core.answers import Answer, RouteKind, answer_to, kind_of_
 from pg_session_guard.core.errors import cannot_ask, sqlstate_of
 from pg_session_guard.core.settings import InvalidSetting, Settings
 from pg_session_guard.core.statements import named_parameters, start_statement, valid_statement
+from pg_session_guard.jwt import login_claims, login_time_of
 
 UTC = timezone.utc
 EXACT = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
@@ -33,6 +34,12 @@ def test_a_token_s_own_claim_counts_before_iat():
     assert login_time.of_token({"iat": 1}) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert login_time.of_token({"iat": 1e300}) == login_time.LONG_AGO
     assert login_time.of_token({"iat": "now"}) is login_time.of_token({}) is None
+
+
+@pytest.mark.parametrize("claims", [login_claims(login_time.to_text(EXACT)), {"iat": 1}, {}])
+def test_a_token_that_is_made_of_another_is_as_old_as_that(claims):
+    made = {**login_claims(login_time_of(claims)), "iat": 2e9}
+    assert login_time_of(made) == (login_time_of(claims) or login_time.LONG_AGO)
 
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -7,17 +7,22 @@ else makes a dict of a token that it has verified.
 The first `login_at` is what session_start gave: an adapter's `start` or `begin_login`. The second
 one is for session_valid. It is not put into `iat`: that is cut to seconds, so just after a stamp it
 lies before the epoch; and session_start may be ahead of the clock, which PyJWT refuses of an `iat`.
-A token that is made of another takes over its claim.
+A token that is made of another, or of a session, is as old as that:
+`login_claims(login_time_of(claims))`. What has no time, as a session from before the guard, must
+not get that of the new token's `iat`.
 """
 
 from __future__ import annotations
 
-from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+from datetime import datetime
+
+from pg_session_guard.core.login_time import LOGIN_TIME_KEY, LONG_AGO, to_text
 from pg_session_guard.core.login_time import of_token as login_time_of
 
 
-def login_claims(login_at: str) -> dict[str, str]:
-    return {LOGIN_TIME_KEY: login_at}
+def login_claims(login_at: str | datetime | None) -> dict[str, str]:
+    login_at = login_at or LONG_AGO
+    return {LOGIN_TIME_KEY: login_at if isinstance(login_at, str) else to_text(login_at)}
 
 
 __all__ = ["LOGIN_TIME_KEY", "login_claims", "login_time_of"]
