@@ -210,8 +210,6 @@ def disabling(adapter):
 
 
 def test_a_login_that_meets_a_lock_waits_no_longer_than_its_own_timeout(adapter, disabling, tmp_path):
-    if adapter.name == "fab":
-        pytest.skip("Flask-AppBuilder's own UPDATE waits before: see tests/apps/flask_appbuilder")
     with adapter.serve(tmp_path / "log", **IMPATIENT) as server:
         answer, cookies = server.log_in()
         # The lock is still there.
