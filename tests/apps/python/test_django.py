@@ -267,7 +267,31 @@ def test_a_refresh_token_without_a_time_of_its_own_gets_no_younger(adapter, by_n
         assert post(by_name, "/token/refresh", refresh=unknown).status_code == 401
 
 
-def test_a_token_that_is_made_of_a_token_is_as_old_as_that(adapter):
+def test_a_token_by_a_password_that_is_the_user_s_no_more_is_none(adapter):
+    """As of a backend that does not begin the login before it reads the hash."""
+    done = adapter.run(sys.executable, "-c", OLD_PASSWORD, DJANGO_SETTINGS_MODULE="settings")
+    assert "No active account" in done.stdout.splitlines()[-1], done.stdout
+
+
+OLD_PASSWORD = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from pg_session_guard.jwt.simplejwt import GuardedTokenObtainPairSerializer
+
+user = get_user_model()(username="carol")
+user.save()
+try:
+    GuardedTokenObtainPairSerializer.get_token(user)
+    get_user_model().objects.filter(pk=user.pk).update(password="changed meanwhile")
+    GuardedTokenObtainPairSerializer.get_token(user)
+finally:
+    user.delete()
+"""
+
+
+def test_a_token_that_is_made_of_a_token_is_as_old_as_that(adapter, old_hash):
     done = adapter.run(sys.executable, "-c", MADE_OF, DJANGO_SETTINGS_MODULE="settings")
     assert done.stdout.splitlines()[-1:] == ["True False"], done.stdout
 
@@ -286,6 +310,7 @@ made = GuardedTokenObtainPairSerializer.get_token(user)
 with connection.cursor() as cursor:
     cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(user.pk)])
 user.set_password("a new and better one")
+user.save()
 after = GuardedTokenObtainPairSerializer.get_token(user)
 print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"] == token["guard_login_at"])
 """

@@ -34,7 +34,12 @@ from pg_session_guard.django.asking import (
     session_valid_of_row,
     start,
 )
-from pg_session_guard.django.conf import guard_settings, is_guarded, reading_connection
+from pg_session_guard.django.conf import (
+    guard_settings,
+    is_guarded,
+    reading_connection,
+    writing_connection,
+)
 
 
 class Unavailable(APIException):  # type: ignore[misc]
@@ -107,7 +112,7 @@ class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
         """The access token takes over the claim of the refresh token."""
         token = super().get_token(user)
         if is_guarded(reading_connection()):
-            token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user.pk)
+            token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user)
         return token
 
 
@@ -133,12 +138,17 @@ class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
         return validated
 
 
-def _start(user_id: object) -> str:
+def _start(user: Any) -> str:
+    """Of a backend that has begun no login: the password that it has checked must be the user's
+    still."""
     try:
-        login_at = start(user_id)
+        login_at = start(user.pk)
+        with failing_closed():
+            users: Any = get_user_model()._base_manager.using(writing_connection().alias)
+            password = users.filter(pk=user.pk).values_list("password", flat=True).first()
     except CannotAsk as error:
         raise Unavailable from error
-    if login_at is None:
+    if login_at is None or password != user.password:
         raise AuthenticationFailed("No active account", code="no_active_account")
     return login_at
 
