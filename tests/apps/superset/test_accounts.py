@@ -123,7 +123,7 @@ def test_a_login_that_a_pending_disable_overtakes_gives_no_session(world, server
 
 
 @pytest.mark.parametrize(
-    ("log_in", "status"), [(lambda address: Browser(address).answer, 302), (api_login, 400)]
+    ("log_in", "status"), [(lambda address: Browser(address).answer, 302), (api_login, 401)]
 )
 def test_a_login_that_waited_for_a_disable_gives_no_session(world, log_in, status):
     disable_without_committing(world)
