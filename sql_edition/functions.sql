@@ -1732,7 +1732,7 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
     known session_guard.guard; wanted session_guard.guard; opened record; name text COLLATE "default"; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
-    was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name name; unknown text COLLATE "default";
+    was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name text COLLATE "default"; unknown text COLLATE "default";
     number integer := 2; guard_name text COLLATE "default"; plain_name text COLLATE "default"; clause text COLLATE "default"; may_be_always boolean; default_table text COLLATE "default";
 BEGIN
     PERFORM session_guard.check_writable('attach()');
