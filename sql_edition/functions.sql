@@ -543,12 +543,12 @@ BEGIN
     RETURN CASE array_length(arms, 1) WHEN 1 THEN arms[1] ELSE format('(%s)', array_to_string(arms, ' OR ')) END;
 END $$;
 
--- The first argument of the table's triggers that call this function: which guard they serve.
+-- The first argument of the table's own triggers that call this function: which guard they serve. Those of a partition are its table's.
 CREATE OR REPLACE FUNCTION session_guard.served(relid oid, function regprocedure) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT convert_from(substring(t.tgargs FROM 1 FOR position(E'\\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
-            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 ORDER BY t.tgname LIMIT 1);
+            FROM pg_trigger AS t WHERE t.tgrelid = relid AND t.tgfoid = function AND t.tgnargs > 0 AND t.tgparentid = 0 AND t.tgname <> 'session_guard_partition_truncate' ORDER BY t.tgname LIMIT 1);
 END $$;
 
 -- Table, owner, triggers and columns, as they were when attach looked last. While this is the same, so is all else: what a
@@ -566,7 +566,7 @@ END $$;
 -- Each trigger that is not as it must be: the kinds, their names by that prefix, their arguments, the clause.
 CREATE OR REPLACE FUNCTION session_guard.trigger_problems(relid oid, function regprocedure, prefix text, arguments text[], clause text, may_be_always boolean) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET standard_conforming_strings = on AS $$
-DECLARE kind text; t record; problems text[] := '{}'; problem text; tail text;
+DECLARE kind text; t record; problems text[] := '{}'; problem text; tail text; late oid[];
 BEGIN
     FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete', 'truncate'] LOOP
         SELECT g.oid, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, convert_from(substring(g.tgargs FROM 1 FOR position(E'\\x00'::bytea IN g.tgargs) - 1),
@@ -590,7 +590,60 @@ BEGIN
             problems := problems || format('trigger %s %s', prefix || kind, problem);
         END IF;
     END LOOP;
-    RETURN problems;
+    IF NOT EXISTS (SELECT FROM session_guard.partitions(relid)) THEN
+        RETURN problems;
+    END IF;
+    late := session_guard.late_partitions(arguments[1], relid);
+    RETURN problems || ARRAY(SELECT format('partition %s was attached after the guard', session_guard.shown(l.relid)) FROM unnest(late) AS l (relid) ORDER BY l.relid)
+        || ARRAY(SELECT format('trigger %s %s on partition %s', prefix || k.kind,
+            CASE WHEN g.oid IS NULL THEN 'is missing' WHEN g.tgenabled = 'D' THEN 'is disabled' ELSE 'is not ENABLE ALWAYS' END, session_guard.shown(m.relid))
+        FROM session_guard.partitions(relid) AS m (relid) CROSS JOIN unnest(ARRAY['update', 'insert', 'delete', 'partition_truncate']) WITH ORDINALITY AS k (kind, n)
+        LEFT JOIN pg_trigger AS g ON g.tgrelid = m.relid AND g.tgfoid = function AND g.tgname = prefix || k.kind AND (g.tgparentid = 0) = (k.kind = 'partition_truncate')
+            AND (g.tgparentid <> 0 OR g.tgtype = 32 AND starts_with(encode(g.tgargs, 'hex'), encode(convert_to(arguments[1], getdatabaseencoding()), 'hex') || '00'))
+        WHERE (g.oid IS NULL OR g.tgenabled = 'D' OR g.tgenabled <> 'A' AND may_be_always) AND m.relid <> ALL (late)
+          AND NOT (k.kind = 'partition_truncate' AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = m.relid) = 'p') ORDER BY m.relid, k.n);
+END $$;
+
+-- All partitions below a partitioned table, those in between, too. Without the locks that pg_partition_tree takes.
+CREATE OR REPLACE FUNCTION session_guard.partitions(relid oid) RETURNS SETOF oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE below AS (SELECT i.inhrelid FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent WHERE i.inhparent = relid AND c.relkind = 'p'
+        UNION ALL SELECT i.inhrelid FROM pg_inherits AS i JOIN below AS b ON i.inhparent = b.inhrelid)
+    SELECT b.inhrelid FROM below AS b
+$$;
+
+-- A table in a FROM or LOCK: tables that inherit from it are no part of the guard, and partitions are.
+CREATE OR REPLACE FUNCTION session_guard.rows_of(relid oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN c.relkind <> 'p' THEN 'ONLY ' ELSE '' END || session_guard.shown(c.oid) FROM pg_class AS c WHERE c.oid = relid
+$$;
+
+-- The triggers of partitions, as they are. A partition that comes brings some; one that goes takes them with it.
+CREATE OR REPLACE FUNCTION session_guard.partition_triggers(relid oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ARRAY(SELECT concat_ws('/', t.tgrelid, t.oid, t.xmin, t.tgenabled) FROM session_guard.partitions(relid) AS m (relid)
+        JOIN pg_trigger AS t ON t.tgrelid = m.relid AND t.tgfoid = 'session_guard.stamp()'::regprocedure);
+END $$;
+
+-- Those of which attach has seen no trigger: who is in them may have been disabled elsewhere.
+CREATE OR REPLACE FUNCTION session_guard.late_partitions(of_guard text, relid oid) RETURNS oid[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE recorded CONSTANT text[] := (string_to_array(session_guard.recorded_state(of_guard, 'partitions', relid), ' '))[2:];
+BEGIN
+    IF recorded IS NULL THEN
+        RETURN '{}';
+    END IF;
+    RETURN ARRAY(SELECT m.relid FROM session_guard.partitions(relid) AS m (relid) JOIN pg_class AS c ON c.oid = m.relid AND c.relkind <> 'p'
+        WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = m.relid AND t.tgfoid = 'session_guard.stamp()'::regprocedure AND t.tgparentid <> 0
+            AND EXISTS (SELECT FROM unnest(recorded) AS r (seen) WHERE starts_with(r.seen, concat(t.tgrelid, '/', t.oid, '/')))));
+END $$;
+
+-- Whether one of those that attach has seen is not as it was.
+CREATE OR REPLACE FUNCTION session_guard.has_lost_partitions(of_guard text, relid oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce(NOT (string_to_array(session_guard.recorded_state(of_guard, 'partitions', relid), ' '))[2:] <@ session_guard.partition_triggers(relid), false);
 END $$;
 
 -- The table that a guard is on, without an OID in what is stored: the one of its name if that serves it, else any that
@@ -645,6 +698,45 @@ BEGIN
     ELSE RETURN NULL;
     END CASE;
     RETURN ARRAY['0A000', format('%s is %s, and cannot be guarded', name, what), NULL, ordinary];
+END $$;
+
+-- The same of a users table, which may be partitioned.
+CREATE OR REPLACE FUNCTION session_guard.users_failure(relid oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE c pg_class; m pg_class; name CONSTANT text := session_guard.shown(relid);
+BEGIN
+    SELECT r.* INTO c FROM pg_class AS r WHERE r.oid = relid;
+    IF c.relkind <> 'p' OR c.relispartition OR c.relpersistence <> 'p' THEN
+        RETURN CASE WHEN c.relispartition THEN ARRAY['0A000', name || ' is a partition, and cannot be guarded', NULL,
+            format('Guard its partitioned table, if its unique key is the id, and with it all partitions: SELECT session_guard.attach(%L);', session_guard.shown(pg_partition_root(relid)))]
+            ELSE session_guard.table_failure(relid) END;
+    END IF;
+    FOR m IN SELECT r.* FROM session_guard.partitions(relid) AS p (relid) JOIN pg_class AS r ON r.oid = p.relid ORDER BY r.oid LOOP
+        IF session_guard.served(m.oid, 'session_guard.stamp()') IS NOT NULL THEN
+            RETURN ARRAY['55000', format('partition %s is guarded itself', session_guard.shown(m.oid)), NULL,
+                format('To take its own guard off first, run: SELECT session_guard.detach(%L);', session_guard.shown(m.oid)), format('SELECT session_guard.detach(%L);', session_guard.shown(m.oid))];
+        ELSIF m.relkind <> 'p' AND (m.relkind <> 'r' OR m.relpersistence <> 'p' OR (SELECT a.amname FROM pg_am AS a WHERE a.oid = m.relam) <> 'heap') THEN
+            RETURN ARRAY['0A000', format('partition %s of table %s is %s, and cannot be guarded', session_guard.shown(m.oid), name,
+                    CASE WHEN m.relkind <> 'r' THEN 'a foreign table' WHEN m.relpersistence <> 'p' THEN 'unlogged' ELSE 'not a heap table' END), NULL,
+                'Keep accounts in ordinary partitions: permanent ones of the access method heap.'];
+        ELSIF m.relowner <> c.relowner AND NOT pg_has_role(session_guard.owner(), m.relowner, 'USAGE') OR NOT session_guard.trusts(session_guard.owner(), m.relowner) THEN
+            RETURN ARRAY['42501', format('partition %s of table %s belongs to another role', session_guard.shown(m.oid), name), 'To read it runs code of its owner''s choosing.',
+                format('Give it to the owner of the table: ALTER TABLE %s OWNER TO %I;', session_guard.shown(m.oid), pg_get_userbyid(c.relowner))];
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- Why a partitioned table cannot be guarded by that column, NULL if it can: to find the partition of an id must run PostgreSQL's own code
+-- alone, and an index of each partition must tell the ids of all apart.
+CREATE OR REPLACE FUNCTION session_guard.partition_key_failure(relid oid, id_column name) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN EXISTS (SELECT FROM (SELECT relid UNION ALL SELECT session_guard.partitions(relid)) AS m (member) JOIN pg_partitioned_table AS t ON t.partrelid = m.member
+            WHERE t.partnatts <> 1 OR t.partexprs IS NOT NULL OR t.partclass[0] >= 16384
+               OR NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = m.member AND a.attname = id_column AND a.attnum = t.partattrs[0]))
+        THEN ARRAY['0A000', format('table %s is not partitioned by its id alone', session_guard.shown(relid)), 'Nor may a partition be, or the key have an operator class of somebody''s own.',
+            'Keep ids and status in an ordinary table beside it, by a trigger, and guard that one: see docs/tables.md of pg_session_guard.'] END;
 END $$;
 
 -- A hint that lists a table's columns.
@@ -721,7 +813,9 @@ BEGIN
           AND EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = relid AND t.attname = check_unique.id_column AND t.attnum = ANY (i.indkey::int2[]));
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('column %I of table %s has no unique index of its own', id_column, session_guard.shown(relid)),
             DETAIL = 'An id must name one account. A partial, deferred or multi-column index does not say that.',
-            HINT = CASE WHEN others IS NULL THEN format('If the column tells all accounts apart, run: CREATE UNIQUE INDEX ON %s (%I);', session_guard.shown(relid), id_column)
+            HINT = CASE WHEN (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relid) = 'p'
+                THEN 'Keep ids and status in an ordinary table beside it, by a trigger, and guard that one: see docs/tables.md of pg_session_guard.'
+                WHEN others IS NULL THEN format('If the column tells all accounts apart, run: CREATE UNIQUE INDEX ON %s (%I);', session_guard.shown(relid), id_column)
                 ELSE format('Only together with %s does the column tell all accounts apart. Guard a stored generated column that is made of both: see docs/tables.md of pg_session_guard.', others) END;
     END IF;
 END $$;
@@ -803,7 +897,7 @@ BEGIN
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
     -- The names that table and columns had then are theirs still, and no trigger was touched.
     IF recorded = concat_ws('|', session_guard.state_of(relid, stamp, ARRAY[g.id_column, g.active_column] || g.revoke_on),
-                            session_guard.shown(relid), g.table_owner, g.active_when) THEN
+                            session_guard.shown(relid), g.table_owner, g.active_when) AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = open_guard.relid) <> 'p' THEN
         failure := session_guard.row_security_failure(relid, session_guard.owner());
         RETURN;
     END IF;
@@ -820,7 +914,7 @@ BEGIN
                 pg_get_userbyid(table_owner), now_named)];
         RETURN;
     END IF;
-    failure := session_guard.table_failure(relid);
+    failure := session_guard.users_failure(relid);
     IF failure IS NULL AND NOT has_table_privilege(session_guard.owner(), relid, 'SELECT') THEN
         failure := ARRAY['42501', format('%I may not read table %s', pg_get_userbyid(session_guard.owner()), now_named), NULL,
             format('The table''s owner grants it by: GRANT SELECT ON %s TO %I;', now_named, pg_get_userbyid(session_guard.owner())),
@@ -867,7 +961,7 @@ BEGIN
     SELECT a.atttypid INTO id_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.id_column;
     SELECT a.atttypid INTO status_type FROM pg_attribute AS a WHERE a.attrelid = open_guard.relid AND a.attname = g.active_column;
     failure := coalesce(session_guard.id_column_failure(relid, g.id_column),
-                        session_guard.status_column_failure(relid, g.active_column, g.active_when), session_guard.row_security_failure(relid, session_guard.owner()));
+                        session_guard.status_column_failure(relid, g.active_column, g.active_when), session_guard.partition_key_failure(relid, g.id_column), session_guard.row_security_failure(relid, session_guard.owner()));
     IF failure IS NOT NULL THEN
         RETURN;
     END IF;
@@ -909,7 +1003,8 @@ BEGIN
     END IF;
     SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.detached_at IS NULL AND format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(users);
     IF NOT FOUND THEN
-        RETURN ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL, session_guard.attach_hint(users)];
+        RETURN ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL, CASE WHEN (SELECT c.relispartition FROM pg_class AS c WHERE c.oid = users)
+            THEN format('It is a partition: name its partitioned table, which is %s.', session_guard.shown(pg_partition_root(users))) ELSE session_guard.attach_hint(users) END];
     END IF;
     elsewhere := session_guard.locate(g);
     RETURN CASE WHEN elsewhere IS NULL THEN session_guard.gone_failure(g) ELSE session_guard.replaced_failure(g, elsewhere) END;
@@ -927,11 +1022,11 @@ DECLARE
     at timestamptz;
 BEGIN
     EXECUTE format('SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8, %s FROM '
-            '(SELECT %s AS s FROM ONLY %s WHERE %I OPERATOR(pg_catalog.=) $1::%s%s) AS r',
+            '(SELECT %s AS s FROM %s WHERE %I OPERATOR(pg_catalog.=) $1::%s%s) AS r',
         CASE WHEN NOT by_time THEN 'pg_catalog.bool_and(r.s), NULL::pg_catalog.timestamptz'
              WHEN g.active_when = 'past' THEN 'NULL::pg_catalog.bool, pg_catalog.max(r.s)'
              ELSE 'NULL::pg_catalog.bool, pg_catalog.min(r.s)' END,
-        session_guard.status_sql(g.active_when, status_type, quote_ident(g.active_column)), session_guard.shown(relid), g.id_column,
+        session_guard.status_sql(g.active_when, status_type, quote_ident(g.active_column)), session_guard.rows_of(relid), g.id_column,
         CASE id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE id_type::regtype::text END,
         CASE WHEN for_login THEN ' FOR SHARE' ELSE '' END)
     INTO is_known, is_active, at USING id;
@@ -1104,6 +1199,11 @@ BEGIN
             RETURN CASE WHEN session_guard.is_given_out(given, (opened.g).max_session_age, policy.stamp_margin, clock_timestamp()) THEN given END;
         EXCEPTION WHEN SQLSTATE 'SG003' THEN
             NULL;
+        WHEN serialization_failure THEN
+            -- The row was waited for, and has gone to another partition.
+            IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+                RAISE;
+            END IF;
         END;
         BEGIN
             LOCK TABLE session_guard.guard_epoch IN SHARE MODE;
@@ -1166,8 +1266,8 @@ BEGIN
     PERFORM session_guard.check_update(opened.relid);
     id := session_guard.id_in(user_id, opened.id_type);
     IF id IS NOT NULL THEN
-        EXECUTE format('SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8 FROM (SELECT FROM ONLY %s WHERE %I OPERATOR(pg_catalog.=) $1::%s FOR NO KEY UPDATE) AS r',
-            session_guard.shown(opened.relid), (opened.g).id_column,
+        EXECUTE format('SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8 FROM (SELECT FROM %s WHERE %I OPERATOR(pg_catalog.=) $1::%s FOR NO KEY UPDATE) AS r',
+            session_guard.rows_of(opened.relid), (opened.g).id_column,
             CASE opened.id_type WHEN 'varchar'::regtype THEN 'pg_catalog.text' ELSE opened.id_type::regtype::text END) INTO is_known USING id;
     END IF;
     IF is_known THEN
@@ -1275,6 +1375,8 @@ DECLARE
     guard_name text; form text; old_key text; new_key text; status_changed boolean; changed_column text;
     -- Whether the account was active and is; for a guard that goes by time, the two times.
     was boolean; is_now boolean; was_at timestamptz; now_at timestamptz;
+    -- The table of a partition.
+    root oid := TG_RELID; moved text[];
 BEGIN
     IF TG_WHEN <> 'AFTER' OR (TG_LEVEL = 'ROW') = (TG_OP = 'TRUNCATE') THEN
         RAISE EXCEPTION USING ERRCODE = '39P01', MESSAGE = format('trigger %I of table %s was not made by session_guard.attach', TG_NAME, session_guard.shown(TG_RELID)),
@@ -1282,12 +1384,19 @@ BEGIN
     END IF;
     -- BRANCHES
     IF guard_name IS NULL THEN
-        opened := session_guard.open_guard(TG_RELID);
+        IF session_guard.served(TG_RELID, 'session_guard.stamp()') IS NULL THEN
+            root := pg_partition_root(TG_RELID);
+            IF root IS NULL THEN
+                -- A partition that was detached.
+                RETURN NULL;
+            END IF;
+        END IF;
+        opened := session_guard.open_guard(root);
         g := opened.g;
-        IF opened.failure[1] NOT IN ('42702', '55000') OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(TG_RELID, g.id_column), session_guard.status_column_failure(TG_RELID, g.active_column, g.active_when)) IS NOT NULL THEN
+        IF opened.failure[1] NOT IN ('42702', '55000') OR opened.failure IS NOT NULL AND coalesce(session_guard.id_column_failure(root, g.id_column), session_guard.status_column_failure(root, g.active_column, g.active_when)) IS NOT NULL THEN
             -- While a dump is restored, accounts may come before the guard's row: they have no session yet.
             IF opened.failure[1] <> '42704' OR TG_OP <> 'INSERT' THEN
-                PERFORM session_guard.note_broken(TG_RELID, TG_ARGV[0], opened.failure);
+                PERFORM session_guard.note_broken(root, TG_ARGV[0], opened.failure);
             END IF;
             RETURN NULL;
         END IF;
@@ -1319,6 +1428,14 @@ BEGIN
         PERFORM session_guard.stamp_guard(guard_name, 'truncated');
         RETURN NULL;
     ELSIF TG_OP = 'INSERT' THEN
+        IF root <> TG_RELID THEN
+            -- A row that gets an id of another partition is deleted there and inserted here.
+            moved := string_to_array(current_setting('session_guard.moved', true), ' ');
+            IF moved[1] = pg_current_xact_id()::text AND moved[2] = root::text THEN
+                PERFORM session_guard.stamp_user(guard_name, new_key, 'id_changed', floor => session_guard.epoch_by_key(guard_name, convert_from(decode(moved[3], 'hex'), getdatabaseencoding())));
+                RETURN NULL;
+            END IF;
+        END IF;
         IF EXISTS (SELECT FROM session_guard.epoch AS e WHERE e.user_id = new_key AND e.guard = guard_name) THEN
             PERFORM session_guard.stamp_user(guard_name, new_key, 'recreated');
         END IF;
@@ -1326,6 +1443,9 @@ BEGIN
     ELSIF TG_OP = 'DELETE' THEN
         IF old_key IS NOT NULL THEN
             PERFORM session_guard.stamp_user(guard_name, old_key, 'deleted');
+            IF root <> TG_RELID THEN
+                PERFORM set_config('session_guard.moved', concat_ws(' ', pg_current_xact_id(), root, encode(convert_to(old_key, getdatabaseencoding()), 'hex')), true);
+            END IF;
         END IF;
         RETURN NULL;
     ELSIF old_key IS DISTINCT FROM new_key THEN
@@ -1406,7 +1526,7 @@ BEGIN
                 is_free := relid IS NOT NULL;
                 BEGIN
                     IF is_free THEN
-                        EXECUTE format('LOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE NOWAIT', session_guard.shown(relid));
+                        EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE NOWAIT', session_guard.rows_of(relid));
                     END IF;
                 EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
                     is_free := SQLSTATE = '42501';
@@ -1589,7 +1709,7 @@ BEGIN
         PERFORM session_guard.raise_failure(session_guard.not_guarded_failure(relid));
     END IF;
     IF kind <> 'off' THEN
-        PERFORM session_guard.raise_failure(session_guard.table_failure(relid));
+        PERFORM session_guard.raise_failure(CASE kind WHEN 'users' THEN session_guard.users_failure(relid) ELSE session_guard.table_failure(relid) END);
     END IF;
     SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = relid;
     IF NOT pg_has_role(table_owner, 'USAGE') AND (kind = 'off' OR NOT (has_table_privilege(relid, 'TRIGGER') AND has_table_privilege(relid, 'SELECT'))) THEN
@@ -1628,8 +1748,8 @@ CREATE OR REPLACE FUNCTION session_guard.drop_triggers(relid oid, function regpr
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE t record;
 BEGIN
-    FOR t IN SELECT g.tgname FROM pg_trigger AS g WHERE g.tgrelid = relid AND g.tgfoid = function LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, session_guard.shown(relid));
+    FOR t IN SELECT g.tgname, g.tgrelid FROM pg_trigger AS g WHERE (g.tgrelid = relid OR g.tgrelid IN (SELECT session_guard.partitions(relid))) AND g.tgfoid = function AND g.tgparentid = 0 LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, session_guard.shown(t.tgrelid));
     END LOOP;
 END $$;
 
@@ -1637,7 +1757,7 @@ END $$;
 CREATE OR REPLACE FUNCTION session_guard.create_triggers(relid oid, function regprocedure, prefix text, arguments text[], clause text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    kind text; name CONSTANT text := session_guard.shown(relid); problems text[]; taken text;
+    kind text; name CONSTANT text := session_guard.shown(relid); problems text[]; taken text; partition oid; is_leaf boolean;
     may_be_always CONSTANT boolean := (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relid);
     -- If it was installed as one: database.dev gives it a longer name.
     extension CONSTANT name := (SELECT e.extname FROM pg_extension AS e JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
@@ -1664,6 +1784,24 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+    -- PostgreSQL makes the triggers of partitions, but those for TRUNCATE.
+    FOR partition, is_leaf IN SELECT c.oid, c.relkind <> 'p' FROM session_guard.partitions(relid) AS m (relid) JOIN pg_class AS c ON c.oid = m.relid LOOP
+        IF is_leaf THEN
+            EXECUTE format('CREATE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION session_guard.%I(%s)', prefix || 'partition_truncate', session_guard.shown(partition),
+                (SELECT p.proname FROM pg_proc AS p WHERE p.oid = function), (SELECT string_agg(quote_literal(a.value), ', ' ORDER BY a.n) FROM unnest(arguments) WITH ORDINALITY AS a (value, n)));
+        END IF;
+        IF may_be_always THEN
+            FOREACH kind IN ARRAY ARRAY['update', 'insert', 'delete'] || CASE WHEN is_leaf THEN ARRAY['partition_truncate'] ELSE '{}' END LOOP
+                EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', session_guard.shown(partition), prefix || kind);
+            END LOOP;
+            IF extension IS NOT NULL AND is_leaf THEN
+                EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', prefix || 'partition_truncate', session_guard.shown(partition), extension);
+            END IF;
+        END IF;
+    END LOOP;
+    IF partition IS NOT NULL THEN
+        PERFORM session_guard.record_state(arguments[1], 'partitions', concat_ws(' ', relid, array_to_string(session_guard.partition_triggers(relid), ' ')));
+    END IF;
     problems := session_guard.trigger_problems(relid, function, prefix, arguments, clause, may_be_always);
     IF problems <> '{}' THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('the triggers of table %s are not as they were made: %s', name, array_to_string(problems, ', ')),
@@ -1687,7 +1825,7 @@ DECLARE
     next CONSTANT timestamptz := session_guard.next_epoch(clock, session_guard.margin(), (SELECT e.epoch FROM session_guard.guard_epoch AS e WHERE e.guard = of_guard));
 BEGIN
     PERFORM session_guard.check_trust(relid);
-    EXECUTE format('WITH meant AS MATERIALIZED (SELECT DISTINCT session_guard.key_of(%1$I::pg_catalog.text) COLLATE pg_catalog."C" AS key FROM ONLY %2$s WHERE %1$I IS NOT NULL AND %3$s),
+    EXECUTE format('WITH meant AS MATERIALIZED (SELECT DISTINCT session_guard.key_of(%1$I::pg_catalog.text) COLLATE pg_catalog."C" AS key FROM %2$s WHERE %1$I IS NOT NULL AND %3$s),
         stamped AS (
             INSERT INTO session_guard.epoch AS e (guard, user_id, epoch, reason, stamped_at)
             SELECT $2, m.key, $3, ''backfill'', $1 FROM meant AS m ORDER BY m.key
@@ -1697,7 +1835,7 @@ BEGIN
             RETURNING e.user_id, e.epoch)
         SELECT pg_catalog.count(*) FROM stamped AS s CROSS JOIN LATERAL session_guard.record_event($2, s.user_id, NULL, NULL, s.epoch, ''backfill'') AS r
             CROSS JOIN LATERAL session_guard.note_stored($2, s.user_id, true) AS n',
-        id_column, session_guard.shown(relid), condition)
+        id_column, session_guard.rows_of(relid), condition)
     INTO stamped USING clock, of_guard, next, every;
     RETURN stamped;
 END $$;
@@ -1732,7 +1870,7 @@ CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name D
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
     known session_guard.guard; wanted session_guard.guard; opened record; name text COLLATE "default"; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
-    was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name text COLLATE "default"; unknown text COLLATE "default";
+    late oid[]; partition oid; was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name text COLLATE "default"; unknown text COLLATE "default";
     number integer := 2; guard_name text COLLATE "default"; plain_name text COLLATE "default"; clause text COLLATE "default"; may_be_always boolean; default_table text COLLATE "default";
 BEGIN
     PERFORM session_guard.check_writable('attach()');
@@ -1789,6 +1927,7 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM session_guard.check_unique(users, wanted.id_column);
+    PERFORM session_guard.raise_failure(session_guard.partition_key_failure(users, wanted.id_column));
     IF known.detached_at IS NULL AND known.id_column <> wanted.id_column
        AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = users AND a.attname = known.id_column AND NOT a.attisdropped) THEN
         RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is guarded already, by its column %I', name, known.id_column),
@@ -1801,14 +1940,16 @@ BEGIN
     -- lock, which is taken at once where some must be. Who does not own the table may not lock it: CREATE TRIGGER does.
     is_as_wanted := session_guard.trigger_problems(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause, may_be_always) = '{}';
     IF may_be_always THEN
-        EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', name, CASE WHEN is_as_wanted OR NOT was_here THEN 'SHARE ROW EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END);
+        EXECUTE format('LOCK TABLE %s IN %s MODE', session_guard.rows_of(users), CASE WHEN is_as_wanted OR NOT was_here THEN 'SHARE ROW EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END);
     END IF;
     is_as_wanted := session_guard.trigger_problems(users, stamp, 'session_guard_', ARRAY[wanted.name, wanted.active_when], clause, may_be_always) = '{}';
     opened := session_guard.open_guard(users);
-    was_armed := opened.failure IS NULL AND opened.problems = '{}' OR is_as_wanted AND known.name IS NOT NULL AND known.detached_at IS NULL;
+    late := session_guard.late_partitions(wanted.name, users);
+    -- Partitions that were attached since are a problem, too, and all that is in them is stamped.
+    was_armed := opened.failure IS NULL AND cardinality(opened.problems) = cardinality(late) OR is_as_wanted AND known.name IS NOT NULL AND known.detached_at IS NULL;
     recorded := session_guard.recorded_state(wanted.name, '', users);
     state := session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on);
-    IF known.name IS NOT NULL AND (NOT was_armed OR session_guard.triggers_in(recorded) <> session_guard.triggers_in(state)) THEN
+    IF known.name IS NOT NULL AND (NOT was_armed OR late <> '{}' OR session_guard.triggers_in(recorded) <> session_guard.triggers_in(state) OR session_guard.has_lost_partitions(wanted.name, users)) THEN
         INSERT INTO session_guard.unwatched VALUES (wanted.name, clock_timestamp(), 'the triggers were not all in place');
     END IF;
 
@@ -1826,6 +1967,9 @@ BEGIN
     END IF;
     PERFORM session_guard.record_state(wanted.name, '', concat_ws('|', session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on),
         name, wanted.table_owner, wanted.active_when));
+    IF EXISTS (SELECT FROM session_guard.partitions(users)) THEN
+        PERFORM session_guard.record_state(wanted.name, 'partitions', concat_ws(' ', users::oid, array_to_string(session_guard.partition_triggers(users), ' ')));
+    END IF;
     IF may_be_always AND wanted.table_owner <> pg_get_userbyid(session_guard.owner()) THEN
         -- To restore a dump of the table makes the triggers again.
         EXECUTE format('GRANT USAGE ON SCHEMA session_guard TO %I', wanted.table_owner);
@@ -1840,8 +1984,11 @@ BEGIN
 
     stamped := session_guard.stamp_accounts(wanted.name, users, wanted.id_column,
         format('NOT %s', session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))), NOT was_armed);
+    FOREACH partition IN ARRAY late LOOP
+        stamped := stamped + session_guard.stamp_accounts(wanted.name, partition, wanted.id_column, format('(%s)', session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))), true);
+    END LOOP;
     IF (known.active_column, known.active_when) IS DISTINCT FROM (wanted.active_column, wanted.active_when) THEN
-        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %1$s) AND NOT EXISTS (SELECT FROM ONLY %1$s WHERE %2$s)', name,
+        EXECUTE format('SELECT EXISTS (SELECT FROM %1$s) AND NOT EXISTS (SELECT FROM %1$s WHERE %2$s)', session_guard.rows_of(users),
             session_guard.active_sql(wanted.active_when, status_type, quote_ident(wanted.active_column))) INTO nobody_is_active USING clock_timestamp();
         IF nobody_is_active THEN
             -- The column may say the opposite of what it was taken for.
@@ -1889,7 +2036,7 @@ BEGIN
         PERFORM session_guard.raise_failure(ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL,
             'The guarded tables are listed by: SELECT name, schema_name, table_name FROM session_guard.guard WHERE detached_at IS NULL;']);
     END IF;
-    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(users));
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', session_guard.rows_of(users));
     FOR w IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = g.name LOOP
         PERFORM session_guard.take_watch_off(w);
     END LOOP;
@@ -2309,8 +2456,8 @@ BEGIN
     INSERT INTO session_guard.store VALUES (s.*);
     PERFORM session_guard.record_state(s.guard, session_guard.store_key(s), session_guard.store_state(store, s));
     -- Those who are disabled have no sessions from now on.
-    EXECUTE format('INSERT INTO session_guard.pending (guard, user_id, ends) SELECT $2, session_guard.key_of(%1$I::pg_catalog.text), true FROM ONLY %2$s WHERE %1$I IS NOT NULL AND NOT %3$s',
-        (opened.g).id_column, session_guard.shown(opened.relid),
+    EXECUTE format('INSERT INTO session_guard.pending (guard, user_id, ends) SELECT $2, session_guard.key_of(%1$I::pg_catalog.text), true FROM %2$s WHERE %1$I IS NOT NULL AND NOT %3$s',
+        (opened.g).id_column, session_guard.rows_of(opened.relid),
         session_guard.active_sql((opened.g).active_when, opened.status_type, quote_ident((opened.g).active_column))) USING clock_timestamp(), s.guard;
     PERFORM session_guard.note_stored_since(s.guard, failed);
 END $$;
@@ -2476,7 +2623,7 @@ BEGIN
     -- A row is made for those alone who have an account.
     SELECT g.* INTO opened FROM session_guard.guard AS r CROSS JOIN LATERAL session_guard.open_guard(coalesce(session_guard.locate(r), 0)) AS g WHERE r.name = s.guard AND r.detached_at IS NULL;
     IF opened.relid IS NOT NULL AND opened.failure IS NULL THEN
-        EXECUTE format('SELECT pg_catalog.array_agg(u.%1$I::pg_catalog.text) FROM ONLY %2$s AS u WHERE u.%1$I IS NOT NULL AND %3$s', (opened.g).id_column, session_guard.shown(opened.relid),
+        EXECUTE format('SELECT pg_catalog.array_agg(u.%1$I::pg_catalog.text) FROM %2$s AS u WHERE u.%1$I IS NOT NULL AND %3$s', (opened.g).id_column, session_guard.rows_of(opened.relid),
             CASE WHEN has_all AND raises_all THEN 'true' ELSE format('u.%I OPERATOR(pg_catalog.=) ANY (%s)', (opened.g).id_column, session_guard.ids_sql(opened.id_type)) END)
             INTO raised USING raised;
     ELSE
@@ -2499,7 +2646,7 @@ CREATE OR REPLACE FUNCTION session_guard.unchanged_sql(g session_guard.guard, re
 DECLARE
     c pg_class; stamp CONSTANT regprocedure := 'session_guard.stamp()'; columns CONSTANT name[] := ARRAY[g.id_column, g.active_column] || g.revoke_on;
 BEGIN
-    SELECT r.* INTO c FROM pg_class AS r WHERE r.oid = relid AND EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = ''
+    SELECT r.* INTO c FROM pg_class AS r WHERE r.oid = relid AND r.relkind <> 'p' AND EXISTS (SELECT FROM session_guard.trigger_state AS t WHERE t.guard = g.name AND t.relation = ''
         AND t.state = concat_ws('|', session_guard.state_of(relid, stamp, columns), session_guard.shown(relid), g.table_owner, g.active_when));
     IF NOT FOUND OR (session_guard.open_guard(relid)).failure IS NOT NULL THEN
         RETURN NULL;
@@ -2777,7 +2924,7 @@ BEGIN
             CONTINUE WHEN opened.failure IS NOT NULL;
             PERFORM session_guard.check_trust(opened.relid);
             condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT session_guard.is_digest(e.user_id)
-                AND NOT EXISTS (SELECT FROM ONLY %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.shown(opened.relid), g.id_column);
+                AND NOT EXISTS (SELECT FROM %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.rows_of(opened.relid), g.id_column);
             EXECUTE format('SELECT pg_catalog.count(*) FROM session_guard.epoch AS e WHERE %s', condition) INTO here USING g.name, before;
             IF NOT dry_run THEN
                 EXECUTE format('DELETE FROM session_guard.epoch AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM session_guard.epoch AS e WHERE %s FOR UPDATE OF e SKIP LOCKED))', condition) USING g.name, before;
@@ -2847,7 +2994,7 @@ BEGIN
 
     check_name := 'unknown_guards'; remedy := NULL; ok := true; detail := 'all triggers serve guards that are there';
     FOR relid, name IN SELECT DISTINCT t.tgrelid, s.guard FROM pg_trigger AS t CROSS JOIN LATERAL session_guard.served(t.tgrelid, 'session_guard.stamp()') AS s (guard)
-        WHERE t.tgfoid = 'session_guard.stamp()'::regprocedure AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name = s.guard AND r.detached_at IS NULL) LOOP
+        WHERE t.tgfoid = 'session_guard.stamp()'::regprocedure AND s.guard IS NOT NULL AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name = s.guard AND r.detached_at IS NULL) LOOP
         ok := false; detail := format('the triggers of table %s serve the guard %s, which is not there', session_guard.shown(relid), name);
         RETURN NEXT;
     END LOOP;
@@ -2924,7 +3071,7 @@ BEGIN
         relid := session_guard.locate(g);
         opened := session_guard.open_guard(coalesce(relid, 0));
         check_name := 'table';
-        problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE coalesce(opened.failure, session_guard.table_failure(relid)) END;
+        problems := CASE WHEN relid IS NULL THEN session_guard.gone_failure(g) ELSE coalesce(opened.failure, session_guard.users_failure(relid)) END;
         IF problems IS NOT NULL THEN
             ok := false;
             remedy := problems[5];
@@ -2958,6 +3105,9 @@ BEGIN
         IF session_guard.triggers_in(session_guard.recorded_state(g.name, '', relid)) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}')) THEN
             ok := false; detail := 'triggers were changed, maybe back and forth: accounts that were disabled and enabled again meanwhile may have sessions';
             remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
+        ELSIF session_guard.has_lost_partitions(g.name, relid) THEN
+            ok := false; detail := 'a partition was detached or dropped, or its triggers were changed: accounts that come back under an id of before may have sessions';
+            remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
         ELSIF noticed > coalesce((SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = g.name), '-infinity') THEN
             ok := false; detail := 'accounts that were disabled and enabled again while triggers were missing may have sessions';
             remedy := format('SELECT session_guard.revoke_all_sessions(%L);', name);
@@ -2979,9 +3129,9 @@ BEGIN
 
         check_name := 'disabled_accounts'; count := 0; remedy := NULL;
         IF g.active_when <> 'future' THEN
-            EXECUTE format('SELECT pg_catalog.count(*) FROM ONLY %s AS u WHERE u.%I IS NOT NULL AND NOT %s AND NOT EXISTS (SELECT FROM session_guard.epoch AS e
+            EXECUTE format('SELECT pg_catalog.count(*) FROM %s AS u WHERE u.%I IS NOT NULL AND NOT %s AND NOT EXISTS (SELECT FROM session_guard.epoch AS e
                 WHERE e.user_id OPERATOR(pg_catalog.=) session_guard.key_of(u.%2$I::pg_catalog.text) COLLATE pg_catalog."C" AND e.guard OPERATOR(pg_catalog.=) $2)',
-                name, g.id_column, session_guard.active_sql(g.active_when, opened.status_type, format('u.%I', g.active_column))) INTO count USING clock_timestamp(), g.name;
+                session_guard.rows_of(relid), g.id_column, session_guard.active_sql(g.active_when, opened.status_type, format('u.%I', g.active_column))) INTO count USING clock_timestamp(), g.name;
         END IF;
         ok := count = 0; detail := format('disabled accounts without an epoch: %s', count);
         remedy := CASE WHEN NOT ok THEN format('SELECT session_guard.reconcile(%L);', name) END;

@@ -6,7 +6,7 @@ CREATE FUNCTION last_epoch(id text) RETURNS text LANGUAGE sql AS
 $$ SELECT reason FROM session_guard.epoch WHERE user_id = id AND guard = 'public.users' $$;
 
 -- By range. One partition has its columns in another order and one dropped, one lies in another
--- schema, one belongs to another role, one is partitioned itself.
+-- schema, one is partitioned itself.
 CREATE ROLE regress_partition_owner;
 CREATE SCHEMA other_place;
 CREATE TABLE users (id int PRIMARY KEY, name text, active boolean NOT NULL DEFAULT true)
@@ -19,7 +19,6 @@ CREATE TABLE users_3 PARTITION OF users FOR VALUES FROM (200) TO (300) PARTITION
 CREATE TABLE users_3_few PARTITION OF users_3 FOR VALUES IN (200, 201);
 CREATE TABLE users_3_rest PARTITION OF users_3 DEFAULT;
 CREATE TABLE users_rest PARTITION OF users DEFAULT;
-ALTER TABLE users_rest OWNER TO regress_partition_owner;
 INSERT INTO users (id) SELECT unnest(ARRAY[1, 2, 3, 101, 102, 103, 200, 202, 203, 1000, 1001, 1002]);
 UPDATE users SET active = false WHERE id IN (3, 103, 203, 1002);
 
@@ -224,6 +223,13 @@ DROP TABLE hashed, named, own, plain, mixed, other_key, no_key;
 DROP OPERATOR FAMILY own_ops USING btree;
 DROP FUNCTION compare;
 
+-- A partition of another role's.
+ALTER TABLE users_rest OWNER TO regress_partition_owner;
+INSERT INTO people (id) VALUES (5000);
+SELECT session_start('people', 5000) IS NOT NULL AS is_given;
+UPDATE people SET banned = true WHERE id = 5000;
+SELECT session_verdict('people', 5000, now());
+ALTER TABLE users_rest OWNER TO CURRENT_USER;
 -- After detach nothing of the guard is left on any table.
 SELECT session_guard.detach('people', forget => true);
 SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgrelid::regclass::text !~ '^session_guard[.]' AND tgname LIKE 'session_guard%';
