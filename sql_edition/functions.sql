@@ -1863,17 +1863,15 @@ CREATE OR REPLACE FUNCTION session_guard.each_once(names name[]) RETURNS name[]
         WHERE u.name IS NOT NULL GROUP BY u.name) AS o ORDER BY o.n) END
 $$;
 
-CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT NULL, active_column name DEFAULT NULL,
-    active_when text DEFAULT NULL, revoke_on name[] DEFAULT NULL, max_session_age interval DEFAULT NULL, is_default boolean DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION session_guard.attach_as(users regclass, id_column name, active_column name, active_when text, revoke_on name[], max_session_age interval, is_default boolean) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 <<this>>
 DECLARE
     stamp CONSTANT regprocedure := 'session_guard.stamp()';
-    known session_guard.guard; wanted session_guard.guard; opened record; name text COLLATE "default"; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
-    late oid[]; partition oid; was_armed boolean; is_as_wanted boolean; was_here boolean; state text COLLATE "default"; recorded text COLLATE "default"; stamped bigint; column_name text COLLATE "default"; unknown text COLLATE "default";
-    number integer := 2; guard_name text COLLATE "default"; plain_name text COLLATE "default"; clause text COLLATE "default"; may_be_always boolean; default_table text COLLATE "default";
+    known session_guard.guard; wanted session_guard.guard; opened record; name text; id_type oid; status_type oid; old_type oid; nobody_is_active boolean;
+    late oid[]; partition oid; was_armed boolean; is_as_wanted boolean; was_here boolean; state text; recorded text; stamped bigint; column_name name; unknown text;
+    number integer := 2; guard_name text; plain_name text; clause text; may_be_always boolean; default_table text;
 BEGIN
-    PERFORM session_guard.check_writable('attach()');
     PERFORM session_guard.check_read_committed('attach()');
     PERFORM session_guard.check_table(users, 'users');
     -- Who changes guards takes this lock before those on users tables.
@@ -1897,12 +1895,12 @@ BEGIN
         number := number + 1;
     END LOOP;
     -- What is not told stays as it is.
-    SELECT guard_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(attach.id_column, known.id_column, 'id'), coalesce(attach.active_column, known.active_column, 'active'),
-        coalesce(session_guard.form_of(attach.active_when COLLATE "default"), attach.active_when COLLATE "default", session_guard.form_of(known.active_when), known.active_when, 'true'),
-        session_guard.each_once(coalesce(attach.revoke_on, known.revoke_on, '{}')),
-        CASE WHEN session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age)) BETWEEN 0.000001 AND 3153600000000 - 1
-            THEN make_interval(secs => session_guard.seconds(coalesce(attach.max_session_age, known.max_session_age))::double precision) END,
-        coalesce(attach.is_default, CASE
+    SELECT guard_name, n.nspname, c.relname, pg_get_userbyid(c.relowner), coalesce(attach_as.id_column, known.id_column, 'id'), coalesce(attach_as.active_column, known.active_column, 'active'),
+        coalesce(session_guard.form_of(attach_as.active_when), attach_as.active_when, session_guard.form_of(known.active_when), known.active_when, 'true'),
+        session_guard.each_once(coalesce(attach_as.revoke_on, known.revoke_on, '{}')),
+        CASE WHEN session_guard.seconds(coalesce(attach_as.max_session_age, known.max_session_age)) BETWEEN 0.000001 AND 3153600000000 - 1
+            THEN make_interval(secs => session_guard.seconds(coalesce(attach_as.max_session_age, known.max_session_age))::double precision) END,
+        coalesce(attach_as.is_default, CASE
             WHEN known.is_default AND NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name <> guard_name AND r.detached_at IS NULL AND r.is_default) THEN true
             WHEN known.name IS NOT NULL AND known.detached_at IS NULL THEN false
             ELSE NOT EXISTS (SELECT FROM session_guard.guard AS r WHERE r.name <> guard_name AND r.detached_at IS NULL) END)
@@ -2021,6 +2019,15 @@ BEGIN
     PERFORM session_guard.repair_stores(wanted.name);
     PERFORM session_guard.write_functions();
     RETURN stamped;
+END $$;
+
+CREATE OR REPLACE FUNCTION session_guard.attach(users regclass, id_column name DEFAULT NULL, active_column name DEFAULT NULL,
+    active_when text DEFAULT NULL, revoke_on name[] DEFAULT NULL, max_session_age interval DEFAULT NULL, is_default boolean DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM session_guard.check_writable('attach()');
+    -- Variables have the collation that a call has given to its arguments.
+    RETURN session_guard.attach_as(users, id_column, active_column, active_when COLLATE "default", revoke_on, max_session_age, is_default);
 END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.detach(users regclass, forget boolean DEFAULT false) RETURNS void

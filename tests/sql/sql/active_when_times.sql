@@ -58,11 +58,11 @@ DELETE FROM session_guard.event;
 CREATE TABLE login (name text PRIMARY KEY, at timestamptz);
 INSERT INTO login VALUES ('before', session_start(1));
 SELECT session_verdict(1, at) FROM login;
-UPDATE banned SET banned_until = clock_timestamp() + interval '3 s';
-INSERT INTO login VALUES ('during', clock_timestamp() + interval '2.7 s');
+UPDATE banned SET banned_until = clock_timestamp() + interval '5 s';
+INSERT INTO login SELECT 'during', banned_until - interval '0.1 s' FROM banned;
 SELECT name, session_verdict(1, at) FROM login ORDER BY name;
 SELECT session_start(1);
-SELECT pg_sleep(3.1);
+SELECT pg_sleep_until(banned_until + interval '0.1 s') FROM banned;
 INSERT INTO login VALUES ('after', session_start(1));
 SELECT name, session_verdict(1, at), session_verdict(1, at) FROM login ORDER BY name;
 SELECT reason FROM session_guard.event ORDER BY id;
@@ -99,11 +99,12 @@ SELECT session_guard.configure(stamp_margin => '0');
 
 -- An account that expires: valid until then, and not a moment longer, also where it is known from before.
 CREATE TABLE trials (id int PRIMARY KEY, expires_at timestamptz);
-INSERT INTO trials VALUES (1, clock_timestamp() + interval '2.5 s'), (2, NULL), (3, now() - interval '1 hour');
+INSERT INTO trials VALUES (1, clock_timestamp() + interval '6 s'), (2, NULL), (3, now() - interval '1 hour');
 SELECT session_guard.attach('trials', active_column => 'expires_at', active_when => 'future', is_default => true);
 DELETE FROM login;
 INSERT INTO login VALUES ('trial', session_start(1));
 SELECT session_verdict(1, at), session_verdict(1, at) FROM login;
+SELECT pg_sleep_until(expires_at - interval '1.5 s') FROM trials WHERE id = 1;
 SELECT count(*) FILTER (WHERE session_valid(1, at)) BETWEEN 1 AND 9 AS expires_within_a_statement FROM login, LATERAL (SELECT pg_sleep(0.3) FROM generate_series(1, 10)) AS s;
 SELECT session_verdict(1, at), session_start(1) FROM login;
 -- An extension after that is an enable: the old session stays out.
@@ -121,12 +122,13 @@ SELECT session_verdict(1, at) FROM login;
 SELECT user_id, reason FROM session_guard.event WHERE guard = 'public.trials' ORDER BY id;
 
 -- An extension that commits after the account has expired: it was out meanwhile, and stays so.
-INSERT INTO trials VALUES (4, clock_timestamp() + interval '1.5 s');
+INSERT INTO trials VALUES (4, clock_timestamp() + interval '4 s');
 DELETE FROM login;
 INSERT INTO login VALUES ('late', session_start(4));
+SELECT expires_at FROM trials WHERE id = 4 \gset
 BEGIN;
 UPDATE trials SET expires_at = clock_timestamp() + interval '1 hour' WHERE id = 4;
-SELECT pg_sleep(1.6);
+SELECT pg_sleep_until(:'expires_at'::timestamptz + interval '0.1 s');
 COMMIT;
 SELECT session_verdict(4, at), session_start(4) IS NOT NULL AS can_log_in FROM login;
 SELECT reason FROM session_guard.event WHERE guard = 'public.trials' AND user_id = '4';
