@@ -2,7 +2,7 @@ import { CannotAsk, cannotAsk } from './errors.js';
 import { fromKept, now } from './login_time.js';
 import { DEFAULTS, settingsOf, type LoadUser, type Loaded, type Options } from './settings.js';
 import { nameOf, startStatement, userStatement, validCall, validStatement, VALID_COLUMN, type Where } from './statements.js';
-import { idToText, type UserId } from './user_id.js';
+import { idToText, isNobodys, type UserId } from './user_id.js';
 
 /** What is used of a Pool of pg. */
 export interface Pool {
@@ -48,7 +48,9 @@ export class SessionGuard {
    */
   async start(userId: UserId | null | undefined): Promise<string | null> {
     if (userId === null || userId === undefined) return null;
-    const values = [idToText(userId), this.lockTimeout];
+    const id = idToText(userId);
+    if (isNobodys(id)) return null;
+    const values = [id, this.lockTimeout];
     return this.asked(
       async () => (await this.firstRow(this.startText, values))?.login_at ?? null,
       async () => now(),
@@ -58,6 +60,7 @@ export class SessionGuard {
   /** Whether the session counts; by a query of its own. */
   async isValid(userId: UserId, loginAt: string | Date | null | undefined): Promise<boolean> {
     const [id, kept] = [idToText(userId), fromKept(loginAt)];
+    if (isNobodys(id)) return false;
     return this.asked(
       () => this.answer(id, kept),
       async () => true,

@@ -10,3 +10,8 @@ export function idToText(userId: unknown): string {
   const given = typeof userId === 'number' ? 'number that is not exact' : typeof userId;
   throw new TypeError(`give the user's id, such as user.id, and not a ${given}`);
 }
+
+/** PostgreSQL has no text with a NUL, so nobody has such an id. */
+export function isNobodys(userId: string): boolean {
+  return userId.includes('\0');
+}

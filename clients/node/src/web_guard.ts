@@ -4,7 +4,7 @@ import { fromKept, LOGIN_TIME_KEY, loginTimeOf } from './login_time.js';
 import { isOpen } from './open_paths.js';
 import { SessionGuard, type Pool } from './session_guard.js';
 import { settingsOf, WEB_DEFAULTS, type LoadUser, type WebOptions } from './settings.js';
-import { idToText, type UserId } from './user_id.js';
+import { idToText, isNobodys, type UserId } from './user_id.js';
 
 const MESSAGE_KEY = 'guard_message';
 const SESSION_ENDED = 'The session has ended';
@@ -119,8 +119,7 @@ export class WebGuard<User = any> extends SessionGuard {
   private async ask(userId: string, loginAt: string | null): Promise<State<User>> {
     const ended = { verdict: 'ended', userId } as const;
     const valid = { verdict: 'valid', userId, loginAt } as const;
-    // PostgreSQL has no such text.
-    if (userId.includes('\0')) return ended;
+    if (isNobodys(userId)) return ended;
     if (!this.loadUser) return (await this.isValid(userId, loginAt)) ? valid : ended;
     const load = this.loadUser;
     return this.asked<State<User>>(

@@ -88,7 +88,7 @@ describe('a Pool', () => {
   });
 
   test('nobody has an id that is none', async () => {
-    for (const id of ['nobody', '', '3', '9223372036854775808', "1'; SELECT 1"]) {
+    for (const id of ['nobody', '', '3', '9223372036854775808', "1'; SELECT 1", '1\0']) {
       assert.strictEqual(await db.guard().start(id), null);
       assert.strictEqual(await db.guard().isValid(id, null), false);
       for (const options of [{}, { user: USER }]) {

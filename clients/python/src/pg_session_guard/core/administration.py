@@ -371,7 +371,9 @@ def _one_line(text: str) -> str:
 
 def end_sessions(run: Run, users: str, ids: Sequence[str], reason: str, lock_timeout: str) -> int:
     """Of all or, if it fails, of nobody. Gives of how many: an account may be gone by now."""
-    values = {"users": users, "ids": sorted(ids), "reason": reason, "lock_timeout": lock_timeout}
+    # PostgreSQL has no text with a NUL, so nobody has such an id.
+    known = sorted(user_id for user_id in ids if "\0" not in user_id)
+    values = {"users": users, "ids": known, "reason": reason, "lock_timeout": lock_timeout}
     try:
         return int(run(END_SESSIONS, values)[0][0])
     except Exception as error:
