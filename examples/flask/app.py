@@ -97,10 +97,10 @@ def create_app():
         change = update(User).where(this_user, User.password == old_hash).values(password=generate_password_hash(new))
         if db.session.execute(change).rowcount != 1:
             abort(409)
+        # In the transaction of the change: this session goes on, and what ends sessions later ends it, too.
+        begun = guard.start(current_user.id, db.session)
         db.session.commit()
-        # This session goes on, unless the password has been changed once more in the meantime.
-        still_mine = lambda: check_password_hash(db.session.scalar(select(User.password).where(this_user)), new)
-        return {} if guard.keep_session(still_mine) else abort(401)
+        return {} if guard.keep_session_at(begun) else abort(401)
 
     @app.post("/logout")
     @login_required

@@ -33,6 +33,16 @@ def everybody_is_enabled(request):
 
 
 @pytest.fixture
+def password(adapter):
+    if adapter.password is None:
+        pytest.skip("a new password ends nothing here")
+    read = f"SELECT password FROM {adapter.table} WHERE username = 'alice'"
+    old = adapter.sql(read)
+    yield adapter.password
+    adapter.sql(f"UPDATE {adapter.table} SET password = %s WHERE username = 'alice'", old)
+
+
+@pytest.fixture
 def members(adapter):
     """Guarded beside the default guard's users, under the same ids."""
     adapter.sql('CREATE SCHEMA "Club"', user=OWNER)

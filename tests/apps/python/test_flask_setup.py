@@ -13,7 +13,7 @@ from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
 from pg_session_guard.sqlalchemy import valid_column
 from python_helpers import PYTHON_PACKAGE, databases
-from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select
+from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine, select, text
 from sqlalchemy.orm import aliased, declarative_base, scoped_session, sessionmaker
 from test_sessions import without
 
@@ -438,6 +438,54 @@ def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
         with pytest.raises(TypeError, match=r"user\.id"):
             guard.begin_login(User(id=1))
         assert guard.begin_login(None) is False
+
+
+@pytest.fixture
+def own_page(db, password):
+    """An app whose user changes the own password, while somebody else does `meanwhile`."""
+    app = new_app(db, SESSION_GUARD_END_SINGLE_SESSIONS=True, SESSION_GUARD_FAIL_OPEN=True)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db)
+
+    @app.post("/password")
+    @login_required
+    def change():
+        current_user.password += "."
+        begun = guard.start(current_user.id, db)
+        timeout = db.scalar(text("SHOW lock_timeout"))
+        db.commit()
+        app.meanwhile()
+        return {"kept": guard.keep_session_at(begun), "timeout": timeout}
+
+    @app.post("/without")
+    @login_required
+    def without_a_time():
+        return {"kept": guard.keep_session_at(None)}
+
+    app.meanwhile = lambda: None
+    return app
+
+
+def test_a_session_is_kept_by_the_time_of_its_own_change_and_not_over_another_s(adapter, db, own_page):
+    client, other = logged_in(own_page), logged_in(own_page)
+    assert client.post("/password").json == {"kept": True, "timeout": "0"}
+    assert (me(client), me(other)) == (200, 401)
+    own_page.meanwhile = lambda: end_sessions(adapter)
+    assert client.post("/password").json["kept"] is False
+    assert me(client) == 401
+    client = logged_in(own_page)
+    assert client.post("/without").json["kept"] is False
+    assert me(client) == 401
+
+
+def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_page):
+    client = logged_in(own_page)
+    read = "SELECT password FROM users WHERE username = 'alice'"
+    old = adapter.sql(read)
+    with without(adapter, "session_start"):
+        assert client.post("/password").status_code == 503
+    assert adapter.sql(read) == old
+    assert me(client) == 200
 
 
 def test_a_503_logs_what_is_missing(adapter, db, caplog):

@@ -105,19 +105,9 @@ def test_static_files_and_open_pages_ask_nothing(server):
 # A new password.
 
 
-@pytest.fixture
-def password(adapter):
-    if adapter.password is None:
-        pytest.skip("a new password ends nothing here")
-    read = f"SELECT password FROM {adapter.table} WHERE username = 'alice'"
-    old = adapter.sql(read)
-    yield adapter.password
-    adapter.sql(f"UPDATE {adapter.table} SET password = %s WHERE username = 'alice'", old)
-
-
-def change(server, path, cookies):
+def change(server, path, cookies, **more):
     new = "a new and better one"
-    fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new, **more}
     if server.adapter.name != "django":
         import requests
 
@@ -135,6 +125,34 @@ def test_a_password_change_spares_the_session_that_asks_and_ends_the_others(serv
     assert server.is_served(changed)
     assert not server.is_served(other) and not server.is_served(this)
     assert server.is_served(server.logged_in(password="a new and better one"))
+
+
+@pytest.mark.parametrize("way", [{}, {"plain": "1"}], ids=["at", "plain"])
+def test_a_session_that_is_kept_is_ended_by_what_comes_later(server, password, way):
+    if way and server.adapter.name == "django":
+        pytest.skip("Django keeps it by itself")
+    answer, changed = change(server, password, server.logged_in(), **way)
+    assert answer.status_code == 302 and server.is_served(changed)
+    server.adapter.sql(f"UPDATE {server.adapter.table} SET password = 'none' WHERE username = 'alice'")
+    assert not server.is_served(changed)
+
+
+# By an administrator, after the user's own change is committed and before its session is kept.
+MEANWHILE = [
+    "UPDATE {table} SET password = 'reset' WHERE username = 'alice'",
+    "SELECT session_guard.revoke_sessions({key}::text) FROM {table} WHERE username = 'alice'",
+]
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE, ids=["reset", "revoked"])
+def test_a_session_that_somebody_else_ends_meanwhile_is_not_kept(server, password, meanwhile):
+    adapter = server.adapter
+    if adapter.name == "django":
+        pytest.skip("in test_django.py")
+    statement = meanwhile.format(table=adapter.table, key="id")
+    answer, changed = change(server, password, server.logged_in(), meanwhile=statement)
+    assert answer.status_code == 302, answer.text
+    assert server.is_nobody(changed)
 
 
 def test_a_new_password_by_sql_ends_all(server, password):

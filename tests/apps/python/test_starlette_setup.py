@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
+from datetime import datetime
 from types import SimpleNamespace
 
 import asyncpg
+import psycopg
 import pytest
 from adapters import ADAPTERS, MEMBERS, OWNER
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
 from sqlalchemy import BigInteger, Column, Text, create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +28,7 @@ class User(Base):
     __tablename__ = "users"
     id = Column(BigInteger, primary_key=True)
     username = Column(Text)
+    password = Column(Text)
 
 
 class Member(Base):
@@ -158,6 +163,123 @@ def test_a_login_of_what_is_no_id_is_an_error(adapter, engine, wrong):
 
 def test_a_login_of_nobody_is_none(adapter, engine):
     assert run(SessionGuard(engine).log_in(request(), None)) is False
+
+
+NEW = "UPDATE users SET password = password || '.' WHERE id = 1"
+
+
+@asynccontextmanager
+async def psycopg_async(adapter, _engine):
+    async with await psycopg.AsyncConnection.connect(dbname=adapter.database, user=OWNER) as connection:
+        yield connection, connection.execute, connection.commit
+
+
+@asynccontextmanager
+async def psycopg_sync(adapter, _engine):
+    with psycopg.connect(dbname=adapter.database, user=OWNER) as connection:
+        yield connection, connection.execute, connection.commit
+
+
+@asynccontextmanager
+async def asyncpg_pool(adapter, _engine):
+    options = {"host": os.environ["PGHOST"], "port": int(os.environ["PGPORT"]), "user": OWNER, "min_size": 0}
+    async with asyncpg.create_pool(**options, database=adapter.database) as pool, pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        yield connection, connection.execute, transaction.commit
+
+
+@asynccontextmanager
+async def sqlalchemy_connection(_adapter, engine):
+    with engine.connect() as connection:
+        yield connection, connection.exec_driver_sql, connection.commit
+
+
+@asynccontextmanager
+async def sqlalchemy_session(_adapter, engine):
+    """The change is that of an object, which is not flushed yet."""
+    with Session(engine) as session:
+        user = session.get(User, 1)
+        yield session, lambda _statement: setattr(user, "password", f"{user.password}."), session.commit
+
+
+@asynccontextmanager
+async def sqlalchemy_async_session(adapter, _engine):
+    async_engine = create_async_engine(adapter.environment["DATABASE_URL"])
+    async with AsyncSession(async_engine) as session:
+        user = await session.get(User, 1)
+        yield session, lambda _statement: setattr(user, "password", f"{user.password}."), session.commit
+    await async_engine.dispose()
+
+
+@asynccontextmanager
+async def sqlalchemy_async_connection(adapter, _engine):
+    async_engine = create_async_engine(adapter.environment["DATABASE_URL"])
+    async with async_engine.connect() as connection:
+        yield connection, connection.exec_driver_sql, connection.commit
+    await async_engine.dispose()
+
+
+KINDS = [
+    psycopg_async,
+    psycopg_sync,
+    asyncpg_pool,
+    sqlalchemy_connection,
+    sqlalchemy_session,
+    sqlalchemy_async_connection,
+    sqlalchemy_async_session,
+]
+
+
+async def done(result):
+    return await result if hasattr(result, "__await__") else result
+
+
+@pytest.mark.parametrize("opened", KINDS, ids=lambda kind: kind.__name__)
+def test_a_session_is_kept_by_a_time_of_the_transaction_that_changed_the_password(adapter, engine, password, opened):
+    guard = SessionGuard(engine, settings=Settings(lock_timeout=0.5))
+
+    async def change(connection, execute, commit):
+        await done(execute(NEW))
+        begun = await guard.begin_login(1, connection)
+        await done(commit())
+        return begun
+
+    async def both(session):
+        async with opened(adapter, engine) as of_app:
+            assert await guard.log_in(request(session), 1)
+            old = session["guard_login_at"]
+            begun = await change(*of_app)
+            assert not await guard.ask(1, datetime.fromisoformat(old))
+            assert await guard.keep_session_at(request(session), begun)
+            assert session == {"user_id": "1", "guard_login_at": begun} and begun != old
+            assert await guard.required(request(session)) == "1"
+        async with opened(adapter, engine) as of_app:
+            begun = await change(*of_app)
+            adapter.sql(NEW)  # By somebody else.
+            assert not await guard.keep_session_at(request(session), begun)
+            assert session == {}
+
+    run(both({}))
+
+
+@pytest.mark.parametrize("name", ["a pool", "no answer"])
+def test_a_time_of_the_app_s_own_transaction_is_not_asked_of_a_pool_nor_made_up(adapter, engine, name):
+    guard = SessionGuard(engine, settings=Settings(fail_open=True))
+    if name == "a pool":
+        with pytest.raises(TypeError, match="no connection or session"):
+            run(guard.begin_login(1, engine))
+    else:
+        with without(adapter, "session_start"), engine.connect() as connection:
+            assert refusal(guard.begin_login(1, connection)).status_code == 503
+
+
+def test_without_a_time_no_session_is_kept(adapter, engine):
+    guard, session = SessionGuard(engine), {}
+    assert run(guard.log_in(request(session), 1))
+    assert run(guard.keep_session(request(session))) and session
+    assert not run(guard.keep_session_at(request(session), None))
+    assert session == {}
 
 
 def remedy(caplog):

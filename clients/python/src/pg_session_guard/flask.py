@@ -235,8 +235,11 @@ class SessionGuard:
 
     # --- Logins ---
 
-    def start(self, user_id: object) -> str | None:
-        """The login time to keep, or None for an account that must not log in."""
+    def start(self, user_id: object, db: Any = None) -> str | None:
+        """The login time to keep, or None for an account that must not log in. `db`: in its
+        transaction, for `keep_session_at`."""
+        if db is not None:
+            return self._start_in_transaction(user_id, db)
         try:
             # It locks the user's row, so it has a transaction of its own. The app may have changed
             # that row in the transaction of the request, which it would wait for: so that ends
@@ -247,6 +250,15 @@ class SessionGuard:
         except SQLAlchemyError:
             self._cannot_ask()
             return login_time.to_text(login_time.now())
+
+    def _start_in_transaction(self, user_id: object, db: Any) -> str | None:
+        if hasattr(db, "flush"):  # Its errors are the app's own.
+            db.flush()
+        try:
+            return database.start_in_transaction(db, user_id, self.settings)
+        except SQLAlchemyError:
+            self._cannot_ask()
+            unavailable()  # Also with fail_open: the app's own change is undone.
 
     def begin_login(self, user_id: object) -> bool:
         """To call before the password's hash is read, where a new password ends sessions: so one
@@ -292,17 +304,24 @@ class SessionGuard:
 
     # --- What an app calls ---
 
-    def keep_session(self, still_true: Callable[[], bool] = lambda: True) -> bool:
+    def keep_session(self) -> bool:
         """After a change of the own password, once it is committed: it has ended all sessions of
         the user, and this one begins anew. It ends, and False comes back, where the account must
-        not log in any more, or where what this user has proved is not true any more: a password
-        that was changed again."""
-        login_at = self.start(getattr(current_user, self.query.key_name))
-        if login_at is None or not still_true():
+        not log in any more. It outlives whatever else has ended sessions since that COMMIT: see
+        `keep_session_at`."""
+        return self.keep_session_at(self.start(getattr(current_user, self.query.key_name)))
+
+    def keep_session_at(self, begun: str | None) -> bool:
+        """The same of a time that `start(user_id, db.session)` gave in the transaction of the
+        change, after the change. The user's row is locked until COMMIT, so whatever ends sessions
+        later ends this one, too."""
+        user_id = str(getattr(current_user, self.query.key_name))
+        single = session.get(SESSION_ID_KEY)
+        if begun is None or self.check(user_id, begun, single)[1] is not Answer.SERVE:
             session.clear()
             logout_user()
             return False
-        session[LOGIN_TIME_KEY] = login_at
+        session[LOGIN_TIME_KEY] = begun
         return True
 
     def log_out(self) -> None:

@@ -29,7 +29,12 @@ from sqlalchemy.sql.elements import BindParameter
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.settings import Settings
-from pg_session_guard.core.statements import named_parameters, start_statement, valid_statement
+from pg_session_guard.core.statements import (
+    named_parameters,
+    start_in_transaction_statement,
+    start_statement,
+    valid_statement,
+)
 from pg_session_guard.core.user_id import to_text
 
 SESSION_SCOPE = "session"
@@ -164,10 +169,23 @@ def start(connection: Any, user_id: object, settings: Settings) -> str | None:
     if user_id is None:
         return None
     values = {"user_id": to_text(user_id), "lock_timeout": settings.lock_timeout_text}
+    return _start(connection, start_statement(settings.users), values, settings)
+
+
+def start_in_transaction(db: Any, user_id: object, settings: Settings) -> str | None:
+    """The same in the transaction of a change that ends the user's sessions, after the change. The
+    time counts once that is committed, and whatever ends sessions later ends this one, too. After a
+    rollback it must not be used. `db`: a connection, or a session that has been flushed."""
+    values = {"user_id": to_text(user_id)}
+    return _start(db, start_in_transaction_statement(settings.users), values, settings)
+
+
+def _start(
+    connection: Any, statement: str, values: dict[str, Any], settings: Settings
+) -> str | None:
     if settings.users:
         values["users"] = settings.users
-    statement = text_of(start_statement(settings.users))
-    login_at = connection.execute(statement, values).scalar()
+    login_at = connection.execute(text_of(statement), values).scalar()
     return login_time.to_text(login_at) if login_at else None
 
 

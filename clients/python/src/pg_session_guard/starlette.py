@@ -31,7 +31,13 @@ from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.core.user_id import to_text
-from pg_session_guard.databases import CannotAsk, database_of, is_valid, start
+from pg_session_guard.databases import (
+    CannotAsk,
+    database_of,
+    is_valid,
+    start,
+    start_in_transaction,
+)
 
 log = logging.getLogger("pg_session_guard")
 MESSAGE_KEY = "guard_message"
@@ -66,12 +72,17 @@ class SessionGuard:
         ends sessions, call `begin_login` before its hash is read, and afterwards `log_in_at`."""
         return await self.log_in_at(request, user_id, await self.begin_login(user_id))
 
-    async def begin_login(self, user_id: object) -> str | None:
-        """The login time; None: no login."""
+    async def begin_login(self, user_id: object, db: Any = None) -> str | None:
+        """The login time; None: no login. `db`: in its transaction, for `keep_session_at`; a
+        session or a connection of SQLAlchemy, psycopg or asyncpg."""
         try:
+            if db is not None:
+                return await start_in_transaction(db, user_id, self.settings)
             return await start(self.database, user_id, self.settings)
         except CannotAsk as error:
             self._cannot_ask(error)
+            if db is not None:  # The app's own change is undone.
+                raise HTTPException(503, "Try again later") from error
             return login_time.to_text(login_time.now())
 
     async def log_in_at(self, request: HTTPConnection, user_id: object, begun: str | None) -> bool:
@@ -87,12 +98,20 @@ class SessionGuard:
 
     async def keep_session(self, request: HTTPConnection) -> bool:
         """After a change of the own password, once it is committed: it has ended all sessions of
-        the user, and this one begins anew. False where the account must not log in any more."""
-        login_at = await self.begin_login(request.session[self.user_key])
-        if login_at is None:
+        the user, and this one begins anew. False where the account must not log in any more. It
+        outlives whatever else has ended sessions since that COMMIT: see `keep_session_at`."""
+        begun = await self.begin_login(request.session[self.user_key])
+        return await self.keep_session_at(request, begun)
+
+    async def keep_session_at(self, request: HTTPConnection, begun: str | None) -> bool:
+        """The same of a time that `begin_login(user_id, db)` gave in the transaction of the change,
+        after the change. The user's row is locked until COMMIT, so whatever ends sessions later
+        ends this one, too."""
+        user_id = request.session[self.user_key]
+        if begun is None or not await self.ask(user_id, login_time.from_text(begun)):
             request.session.clear()
             return False
-        request.session[LOGIN_TIME_KEY] = login_at
+        request.session[LOGIN_TIME_KEY] = begun
         return True
 
     def log_out(self, request: HTTPConnection) -> None:

@@ -189,8 +189,15 @@ async def password(request: Request, user=Depends(current_user), db=Depends(get_
     hashed = generate_password_hash(fields["new_password1"], os.environ["QUICK_HASH"])
     user_id = int(request.session["user_id"])
     await db.execute(update(User).where(User.id == user_id).values(password=hashed))
+    begun = await guard.begin_login(user_id, db)
     await db.commit()
-    await guard.keep_session(request)
+    if "meanwhile" in fields:  # Committed by somebody else.
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql(fields["meanwhile"])
+    if "plain" in fields:
+        await guard.keep_session(request)
+    else:
+        await guard.keep_session_at(request, begun)
     return RedirectResponse("/private", 302)
 
 

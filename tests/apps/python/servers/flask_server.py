@@ -87,8 +87,16 @@ def public():
 @login_required
 def password():
     current_user.password = generate_password_hash(request.form["new_password1"], os.environ["QUICK_HASH"])
+    begun = guard.start(current_user.id, db.session)
     db.session.commit()
-    guard.keep_session()
+    meanwhile = request.form.get("meanwhile")
+    if meanwhile:  # Committed by somebody else.
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql(meanwhile)
+    if "plain" in request.form:
+        guard.keep_session()
+    else:
+        guard.keep_session_at(begun)
     return redirect("/private")
 
 

@@ -15,13 +15,19 @@ def start_statement(users: str | None = None) -> str:
     The timeout is set for this transaction alone, in the same round trip, and before the lock is
     asked for: the WHERE is evaluated first.
     """
-    guard = "%(users)s::regclass, " if users else ""
     return (
         "WITH waits AS MATERIALIZED"
         " (SELECT set_config('lock_timeout', %(lock_timeout)s, true) AS at_most)"
-        f" SELECT session_start({guard}%(user_id)s::text) FROM waits"
+        f" {start_in_transaction_statement(users)} FROM waits"
         " WHERE at_most IS NOT NULL"
     )
+
+
+def start_in_transaction_statement(users: str | None = None) -> str:
+    """In a transaction of the app's own that has changed the user's row, after the change; of
+    `user_id`. The row is locked already, and the transaction's timeouts are the app's."""
+    guard = "%(users)s::regclass, " if users else ""
+    return f"SELECT session_start({guard}%(user_id)s::text)"
 
 
 def valid_statement(users: str | None = None) -> str:
