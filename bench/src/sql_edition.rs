@@ -22,9 +22,9 @@ pub fn library_and_edition(extent: &Extent, costs: &mut Vec<Cost>) -> Result<Vec
              INSERT INTO both_user SELECT n, true FROM generate_series(1, {USERS}) AS n;
              SELECT session_guard.attach('both_user', is_default => false);
              UPDATE both_user SET active = false WHERE id % 20 = 0;
-             UPDATE both_user SET active = true WHERE id % 20 = 0;
-             VACUUM ANALYZE both_user;"
+             UPDATE both_user SET active = true WHERE id % 20 = 0;"
         ))?;
+        client.batch_execute("VACUUM ANALYZE both_user")?;
     }
     let check = format!(
         "SELECT count(*) FROM generate_series(1, {CALLS}) AS n
