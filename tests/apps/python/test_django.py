@@ -76,6 +76,132 @@ def test_the_admin_s_own_password_pages_keep_their_session_and_end_the_others(ad
     assert not server.is_served(other)
 
 
+MEANWHILE_MIDDLEWARE = '''
+import os
+
+import psycopg
+from settings import *
+
+MIDDLEWARE = [*MIDDLEWARE, "changed.meanwhile"]
+DATABASES["default"]["ATOMIC_REQUESTS"] = "AUTOCOMMIT" not in os.environ
+
+
+def meanwhile(get_response):
+    """Somebody else's change, after the view and its COMMIT, and before SessionGuardMiddleware keeps the session."""
+
+    def middleware(request):
+        response = get_response(request)
+        if response.status_code == 302 and "meanwhile" in request.POST:
+            with psycopg.connect(dbname=os.environ["PGDATABASE"]) as connection:
+                connection.execute(request.POST["meanwhile"])
+        return response
+
+    return middleware
+'''
+PASSWORD_PAGES = ["/password", "/admin/password_change/", "/admin/people/person/{}/password/"]
+BY_SOMEBODY_ELSE = {
+    "nothing": None,
+    "reset": "UPDATE \"Staff Members\" SET password = 'reset' WHERE username = 'alice'",
+    "revoked": "SELECT session_guard.revoke_sessions(number) FROM \"Staff Members\" WHERE username = 'alice'",
+}
+
+
+@pytest.fixture(scope="module", params=["atomic", "autocommit"])
+def meanwhile(adapter, tmp_path_factory, request):
+    """A server on which somebody else may change the account before the session is kept."""
+    folder = tmp_path_factory.mktemp("meanwhile")
+    (folder / "changed.py").write_text(MEANWHILE_MIDDLEWARE)
+    changed = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": f"{adapter.environment['PYTHONPATH']}:{folder}"}
+    if request.param == "autocommit":
+        changed["AUTOCOMMIT"] = "1"
+    with adapter.serve(folder / "log", **changed) as server:
+        yield server
+
+
+@pytest.mark.parametrize("by_somebody_else", BY_SOMEBODY_ELSE)
+@pytest.mark.parametrize("page", PASSWORD_PAGES)
+def test_a_session_that_somebody_else_ends_meanwhile_is_not_kept(adapter, meanwhile, old_hash, page, by_somebody_else):
+    number = adapter.sql("SELECT number FROM \"Staff Members\" WHERE username = 'alice'")
+    new, statement = "a new and better one", BY_SOMEBODY_ELSE[by_somebody_else]
+    fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new, "password1": new, "password2": new}
+    fields |= {"usable_password": "true", "set-password": "1"}
+    this = meanwhile.logged_in()
+    answer, changed = meanwhile.send(page.format(number), this, **fields, **({"meanwhile": statement} if statement else {}))
+    assert answer.status_code == 302, re.sub("<[^>]+>", "", answer.text)
+    assert meanwhile.is_served(changed) is (statement is None)
+    if statement is None:  # Only what comes later ends it, and that at once.
+        adapter.sql(BY_SOMEBODY_ELSE["revoked"])
+        assert not meanwhile.is_served(changed)
+
+
+def test_a_new_password_stays_though_its_session_cannot_be_kept(adapter, server, old_hash):
+    read = "SELECT password FROM \"Staff Members\" WHERE username = 'alice'"
+    this, old, new = server.logged_in(), adapter.sql(read), "a new and better one"
+    with without(adapter, "session_start"):
+        answer, _ = server.send("/password", this, old_password=PASSWORD, new_password1=new, new_password2=new)
+    assert answer.status_code == 503 and adapter.sql(read) != old
+    assert not server.is_served(this)
+
+
+def test_the_time_of_a_change_is_kept_once_that_is_committed(adapter, old_hash):
+    done = adapter.run(sys.executable, "-c", COMMITTED, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["kept"], done.stdout
+
+
+COMMITTED = """
+import django
+
+django.setup()
+from types import SimpleNamespace
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.db import connection, transaction
+from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+from pg_session_guard.django.asking import is_valid, start
+from pg_session_guard.django.own_password import in_request_of
+from pg_session_guard.django.request_guard import RequestGuard
+
+alice, carol = get_user_model().objects.get(username="alice"), get_user_model()(username="carol")
+carol.save()
+began = start(alice.pk)
+session = {SESSION_KEY: str(alice.pk), HASH_SESSION_KEY: alice.get_session_auth_hash(), LOGIN_TIME_KEY: began}
+guard = RequestGuard(SimpleNamespace(session=session, user=alice))
+guard.user_is_read, guard.login_at, guard.password_hash = True, began, alice.get_session_auth_hash()
+
+
+def change(user, password):
+    user.set_password(password)
+    user.save()
+
+
+with in_request_of(guard):
+    with transaction.atomic():
+        change(alice, "undone")
+        transaction.set_rollback(True)
+    assert guard.begun is None
+    change(carol, "hers")
+    carol.delete()
+    assert guard.begun is None
+    alice.set_password("hers")
+    with transaction.atomic():
+        alice.save()
+        assert guard.begun is None
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)
+    first = guard.begun
+    assert first[0] == alice.get_session_auth_hash() and is_valid(alice.pk, first[1])
+    change(alice, "hers again")
+    assert not is_valid(alice.pk, first[1]) and is_valid(alice.pk, guard.begun[1])
+    guard.password_hash = alice.get_session_auth_hash()
+    begun = guard.begun
+    alice.save()
+    assert guard.begun is begun
+change(alice, "outside of any request")
+assert guard.begun is begun and not is_valid(alice.pk, begun[1])
+print("kept")
+"""
+
+
 @pytest.mark.skipif(django.VERSION < (5, 1), reason="Django 5.1 brought LoginRequiredMiddleware")
 def test_a_provider_need_not_log_in_where_all_others_must(adapter, tmp_path):
     with Provider().serving() as provider:
@@ -129,6 +255,9 @@ class Private(TestCase):
         for log_in in (lambda: self.client.force_login(carol), lambda: self.client.login(username="carol", password="hers")):
             log_in()
             self.assertEqual(self.client.get("/private").status_code, 200)
+        new = {"old_password": "hers", "new_password1": "a better one", "new_password2": "a better one"}
+        self.assertEqual(self.client.post("/password", new).status_code, 302)
+        self.assertEqual(self.client.get("/private").status_code, 200)
         get_user_model().objects.filter(pk=carol.pk).update(is_active=False)
         self.assertEqual(self.client.get("/private").status_code, 302)
 """)

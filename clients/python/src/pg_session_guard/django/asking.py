@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,11 @@ from django.db.models import BooleanField, F, Func, TextField, Value
 from django.db.models.expressions import RawSQL
 
 from pg_session_guard.core import login_time
-from pg_session_guard.core.statements import start_statement, valid_statement
+from pg_session_guard.core.statements import (
+    start_in_transaction_statement,
+    start_statement,
+    valid_statement,
+)
 from pg_session_guard.django.conf import (
     guard_settings,
     reading_connection,
@@ -84,11 +88,21 @@ def start(user_id: object, *, in_this_transaction: bool = False) -> str | None:
             other.close()
 
 
-def _start(connection: BaseDatabaseWrapper, user_id: object) -> str | None:
+def start_after_change(user_id: object) -> str | None:
+    """In the transaction that has written the user's row."""
+    with failing_closed():
+        return _start(writing_connection(), user_id, start_in_transaction_statement)
+
+
+def _start(
+    connection: BaseDatabaseWrapper,
+    user_id: object,
+    statement: Callable[[str], str] = start_statement,
+) -> str | None:
     users = users_table_name(connection)
     timeout = guard_settings().lock_timeout_text
     values = {"users": users, "user_id": str(user_id), "lock_timeout": timeout}
-    login_at = _ask(connection, start_statement(users), values)
+    login_at = _ask(connection, statement(users), values)
     return login_time.to_text(login_at) if login_at else None
 
 

@@ -18,6 +18,7 @@ from pg_session_guard.core.answers import RouteKind, challenge
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.django.asking import CannotAsk
 from pg_session_guard.django.conf import require_app
+from pg_session_guard.django.own_password import in_request_of
 from pg_session_guard.django.request_guard import RequestGuard, log
 
 UNAVAILABLE_PAGE = (
@@ -41,10 +42,13 @@ class SessionGuardMiddleware:
         guard = self._begin(request)
         if self.is_async:
             return self._acall(request, guard)
-        return _finish(guard, self.get_response(request))
+        with in_request_of(guard):
+            response = self.get_response(request)
+        return _finish(guard, response)
 
     async def _acall(self, request: HttpRequest, guard: RequestGuard) -> HttpResponseBase:
-        response = await self.get_response(request)
+        with in_request_of(guard):
+            response = await self.get_response(request)
         return await sync_to_async(_finish)(guard, response)
 
     def _begin(self, request: Any) -> RequestGuard:

@@ -15,8 +15,19 @@ from django.http import HttpRequest
 from pg_session_guard.core.answers import RouteKind, kind_of_route
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
-from pg_session_guard.django.asking import CannotAsk, failing_closed, is_valid, start
-from pg_session_guard.django.conf import guard_settings, is_guarded, reading_connection
+from pg_session_guard.django.asking import (
+    CannotAsk,
+    failing_closed,
+    is_valid,
+    start,
+    start_after_change,
+)
+from pg_session_guard.django.conf import (
+    guard_settings,
+    is_guarded,
+    reading_connection,
+    writing_connection,
+)
 from pg_session_guard.django.question import Question, asked
 
 log = logging.getLogger("pg_session_guard")
@@ -33,6 +44,8 @@ class RequestGuard:
         self.failed = False
         self.login_at: str | None = None
         self.password_hash: str | None = None
+        # The hash of the own new password, and the login time of the transaction that wrote it.
+        self.begun: tuple[str, str | None] | None = None
         self._user: Any = None
 
     @property
@@ -90,17 +103,44 @@ class RequestGuard:
             messages.warning(self.request, message, fail_silently=True)
         return AnonymousUser()
 
+    def has_new_password(self, user: Any) -> bool:
+        """Of this session's own user, about to be saved."""
+        if not self._may_be_kept() or not hasattr(user, "get_session_auth_hash"):
+            return False
+        if self.request.session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
+            return False
+        return bool(user.get_session_auth_hash() != self.password_hash)
+
+    def begin(self, user: Any) -> None:
+        """In the transaction that has written the password. After a rollback its time would be one
+        that a later stamp might not end."""
+        alias = writing_connection().alias
+        try:
+            with transaction.atomic(using=alias):  # An error leaves the new password as it is.
+                begun = user.get_session_auth_hash(), start_after_change(user.pk)
+        except CannotAsk as error:
+            log.exception(cannot_ask(error))
+            return
+        transaction.on_commit(lambda: setattr(self, "begun", begun), using=alias)
+
+    def _may_be_kept(self) -> bool:
+        return self.user_is_read and not self.ended and self.login_at is not None
+
     def keep_session(self) -> None:
         """After update_session_auth_hash, by which a view says that the session outlives the new
         password: as Django's own page for it does, and the admin's. The new password has ended all
         sessions, so this one begins anew."""
-        if not self.user_is_read or self.ended or self.login_at is None:
+        if not self._may_be_kept():
             return
         session = self.request.session
-        changed = session.get(HASH_SESSION_KEY) not in (None, self.password_hash)
+        new_hash = session.get(HASH_SESSION_KEY)
+        changed = new_hash not in (None, self.password_hash)
         if not changed or session.get(LOGIN_TIME_KEY) != self.login_at:
             return
-        login_at = start(session[SESSION_KEY])
+        if self.begun and self.begun[0] == new_hash:
+            login_at = self.begun[1]
+        else:  # Written by another way than save().
+            login_at = start(session[SESSION_KEY])
         if login_at is None:
             session.flush()
         else:
