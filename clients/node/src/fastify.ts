@@ -79,10 +79,19 @@ export class SessionGuard<User = any> extends WebGuard<User> {
 
   /**
    * After a change of the own password, once it is committed: it has ended all sessions of the user, and this one begins
-   * anew. False where the account must not log in any more.
+   * anew. False where the account must not log in any more. It outlives whatever else has ended sessions since that COMMIT:
+   * see `keepSessionAt`.
    */
   keepSession(request: FastifyRequestLike): Promise<boolean> {
     return this.goOn(exchangeOf(request));
+  }
+
+  /**
+   * The same of a time that `start(userId, client)` gave in the transaction of the change, after the change. The user's row
+   * is locked until COMMIT, so whatever ends sessions later ends this one, too.
+   */
+  keepSessionAt(request: FastifyRequestLike, begun: string | null): Promise<boolean> {
+    return this.goOnAt(exchangeOf(request), begun);
   }
 
   logOut(request: FastifyRequestLike): Promise<void> {

@@ -1,3 +1,3 @@
 // One copy of each class, also where an app imports and requires.
 export { CannotAsk, LOGIN_TIME_KEY, loginClaims, loginTimeOf, SessionGuard, sessionStart, sessionValid } from './index.js';
-export type { Log, Options, Pool, UserId } from './index.js';
+export type { Client, Log, Options, Pool, UserId } from './index.js';

@@ -24,6 +24,6 @@ export function sessionValid(
 
 export { CannotAsk } from './errors.js';
 export { LOGIN_TIME_KEY, loginClaims, loginTimeOf } from './login_time.js';
-export { SessionGuard, type Pool } from './session_guard.js';
+export { SessionGuard, type Client, type Pool } from './session_guard.js';
 export type { Log, Options } from './settings.js';
 export type { UserId } from './user_id.js';

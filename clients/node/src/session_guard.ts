@@ -1,13 +1,25 @@
 import { CannotAsk, cannotAsk } from './errors.js';
 import { fromKept, now } from './login_time.js';
 import { DEFAULTS, settingsOf, type LoadUser, type Loaded, type Options } from './settings.js';
-import { nameOf, startStatement, userStatement, validCall, validStatement, VALID_COLUMN, type Where } from './statements.js';
+import {
+  nameOf,
+  startInTransactionStatement,
+  startStatement,
+  userStatement,
+  validCall,
+  validStatement,
+  VALID_COLUMN,
+  type Where,
+} from './statements.js';
 import { idToText, isNobodys, type UserId } from './user_id.js';
 
 /** What is used of a Pool of pg. */
 export interface Pool {
   query(query: { text: string; values: unknown[]; name?: string }): Promise<{ rows: any[] }>;
 }
+
+/** What is used of a Client of pg, or of one of a Pool. */
+export type Client = Pool;
 
 /** Asks the guard, through a Pool of pg. It knows no framework. */
 export class SessionGuard {
@@ -45,16 +57,33 @@ export class SessionGuard {
   /**
    * The login time to keep, as it is, or null for an account that must not log in. To be called before the hash of the
    * password is read, where a new password ends sessions. It locks the user's row in a transaction of its own.
+   *
+   * `client`: in its transaction, which has changed the user's row, for `keepSessionAt`. The time counts once that is
+   * committed. After a rollback it must not be used: what ends sessions later might not end its session.
    */
-  async start(userId: UserId | null | undefined): Promise<string | null> {
+  async start(userId: UserId | null | undefined, client?: Client): Promise<string | null> {
+    // Another connection of the Pool would wait for the change that is not committed.
+    if (client && 'totalCount' in client) throw new TypeError('give the client that has made the change, and not the Pool');
     if (userId === null || userId === undefined) return null;
     const id = idToText(userId);
     if (isNobodys(id)) return null;
+    if (client) return this.startIn(client, id);
     const values = [id, this.lockTimeout];
     return this.asked(
       async () => (await this.firstRow(this.startText, values))?.login_at ?? null,
       async () => now(),
     );
+  }
+
+  /** An error has undone the app's own change, so `failOpen` does not pass it over. */
+  private async startIn(client: Client, id: string): Promise<string | null> {
+    try {
+      const { rows } = await client.query({ text: startInTransactionStatement(this.where), values: [id] });
+      return rows[0]?.login_at ?? null;
+    } catch (error) {
+      this.log(cannotAsk(error, this.where), error);
+      throw new CannotAsk(error);
+    }
   }
 
   /** Whether the session counts; by a query of its own. */

@@ -35,13 +35,20 @@ export const VALID_COLUMN = 'pg_session_guard_valid';
  * lock is asked for: the WHERE is evaluated first. The time is formatted here, as text in the way of any DateStyle.
  */
 export function startStatement(where: Where): string {
-  const start = call(where, 'session_start', ['$1::pg_catalog.text']);
-  const inUtc = `pg_catalog.timezone('UTC'::pg_catalog.text, ${start})`;
   return (
     "WITH waits AS MATERIALIZED (SELECT pg_catalog.set_config('lock_timeout', $2::pg_catalog.text, true) AS at_most)" +
-    ` SELECT pg_catalog.to_char(${inUtc}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS login_at` +
-    ' FROM waits WHERE at_most IS NOT NULL'
+    ` ${startInTransactionStatement(where)} FROM waits WHERE at_most IS NOT NULL`
   );
+}
+
+/**
+ * In a transaction of the app's own that has changed the user's row, after the change; of the id. The row is locked
+ * already, and the transaction's timeouts are the app's.
+ */
+export function startInTransactionStatement(where: Where): string {
+  const start = call(where, 'session_start', ['$1::pg_catalog.text']);
+  const inUtc = `pg_catalog.timezone('UTC'::pg_catalog.text, ${start})`;
+  return `SELECT pg_catalog.to_char(${inUtc}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS login_at`;
 }
 
 const names = new Map<string, string>();

@@ -200,16 +200,20 @@ export class WebGuard<User = any> extends SessionGuard {
   }
 
   protected async goOn(exchange: Exchange): Promise<boolean> {
+    return this.goOnAt(exchange, await this.start(sessionOf(exchange.request)?.[this.userKey]));
+  }
+
+  protected async goOnAt(exchange: Exchange, begun: string | null): Promise<boolean> {
     const session = sessionOf(exchange.request);
     const userId = session?.[this.userKey];
-    const loginAt = await this.start(userId);
-    if (loginAt === null) {
+    const isNobody = userId === null || userId === undefined;
+    if (isNobody || begun === null || !(await this.isValid(userId, begun))) {
       await this.end(exchange);
       return false;
     }
-    session[LOGIN_TIME_KEY] = loginAt;
+    session[LOGIN_TIME_KEY] = begun;
     const known = this.states.get(exchange.request);
-    this.keep(exchange, { ...known, verdict: 'valid', userId: idToText(userId), loginAt });
+    this.keep(exchange, { ...known, verdict: 'valid', userId: idToText(userId), loginAt: begun });
     return true;
   }
 

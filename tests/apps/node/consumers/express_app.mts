@@ -33,6 +33,9 @@ app.get('/private', guard.required, (req, res) => {
 app.post('/login', async (req, res) => {
   const begun: string | null = await guard.start(7n);
   const isIn: boolean = (await guard.logIn(req, 7)) && (await guard.logInAt(req, '7', begun)) && (await guard.keepSession(req));
+  const client = await pool.connect();
+  const later: boolean = await guard.keepSessionAt(req, await guard.start(7, client));
+  client.release(later);
   await guard.logOut(req);
   res.json({ isIn, claims: loginClaims(begun), key: LOGIN_TIME_KEY });
 });
@@ -49,6 +52,8 @@ export const isUnavailable = (error: unknown): boolean => error instanceof Canno
 new SessionGuard(pool, { failopen: true });
 // @ts-expect-error not the user, but the id
 void guard.start({ id: 7 });
+// @ts-expect-error the login time is missing
+void guard.keepSessionAt({});
 // @ts-expect-error a query has to be a text
 new SessionGuard(pool, { user: 7 });
 // @ts-expect-error the Pool is missing

@@ -24,6 +24,7 @@ app.post('/login', async (request, reply) => {
   const begun: string | null = await guard.start('7');
   const isIn: boolean = (await guard.logIn(request, 7)) && (await guard.logInAt(request, 7, begun));
   await guard.keepSession(request);
+  await guard.keepSessionAt(request, await guard.start(7, new pg.Client()));
   await guard.logOut(request);
   return isIn ? reply.redirect('/private') : reply.code(401).send();
 });

@@ -39,8 +39,20 @@ async function passwordOf(id) {
   return (await pool.query('SELECT password FROM users WHERE id = $1', [id])).rows[0]?.password;
 }
 
-async function setPassword(id, password) {
-  await pool.query('UPDATE users SET password = $2 WHERE id = $1', [id, password]);
+/** Gives what `start` gives, of the client, in the transaction of the change. Then somebody else does `meanwhile`. */
+async function setPassword(id, password, start, meanwhile) {
+  const client = await pool.connect();
+  let begun;
+  try {
+    await client.query('BEGIN');
+    await client.query('UPDATE users SET password = $2 WHERE id = $1', [id, password]);
+    begun = await start(client);
+    await client.query('COMMIT');
+  } finally {
+    client.release(true);
+  }
+  if (meanwhile) await pool.query(meanwhile);
+  return begun;
 }
 
 async function setActive(active) {

@@ -61,8 +61,9 @@ app.get('/public', (req, res) => res.send(`nobody: ${req.session.user_id === und
 app.get('/statements', (_req, res) => res.json(count()));
 
 app.post('/password', required, express.urlencoded({ extended: false }), handled(async (req, res) => {
-  await setPassword(req.session.user_id, req.body.new);
-  res.json(await guard.keepSession(req));
+  const { user_id: id } = req.session;
+  const begun = await setPassword(id, req.body.new, (client) => guard.start(id, client), req.body.meanwhile);
+  res.json(await (req.body.plain ? guard.keepSession(req) : guard.keepSessionAt(req, begun)));
 }));
 
 app.get('/by-orm/:active', handled(async (req, res) => {

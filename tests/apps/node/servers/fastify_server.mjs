@@ -56,8 +56,9 @@ app.after(() => {
   app.get('/public', async (request) => `nobody: ${request.session.user_id === undefined}`);
   app.get('/statements', async () => count());
   app.post('/password', { onRequest: required }, async (request) => {
-    await setPassword(request.session.user_id, request.body.new);
-    return guard.keepSession(request);
+    const { session: { user_id: id }, body } = request;
+    const begun = await setPassword(id, body.new, (client) => guard.start(id, client), body.meanwhile);
+    return body.plain ? guard.keepSession(request) : guard.keepSessionAt(request, begun);
   });
   app.get('/by-orm/:active', async (request) => {
     await setActive(request.params.active === '1');

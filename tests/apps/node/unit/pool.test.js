@@ -187,6 +187,45 @@ describe('a Pool', () => {
     await db.sql('UPDATE users SET active = true WHERE id = 1');
   });
 
+  test('a session is kept by a time of the transaction that changed its user', async () => {
+    const guard = db.web({ failOpen: true });
+    const request = (loginAt) => ({ session: { user_id: '1', guard_login_at: loginAt, cart: 1 }, headers: {} });
+    const client = new Client({ database: db.name });
+    await client.connect();
+    try {
+      const change = async () => {
+        await client.query('BEGIN');
+        await client.query('SELECT session_guard.revoke_sessions(1)');
+        const begun = await guard.start(1, client);
+        assert.match(begun, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+        // The app's own timeout is as it was.
+        assert.strictEqual((await client.query('SHOW lock_timeout')).rows[0].lock_timeout, '0');
+        await client.query('COMMIT');
+        return begun;
+      };
+      const [before, begun] = [await guard.start(1), await change()];
+      const kept = request(before);
+      assert.strictEqual(await guard.isValid(1, before), false);
+      assert.strictEqual(await guard.keepSessionAt(kept, begun), true);
+      assert.deepStrictEqual(kept.session, { user_id: '1', guard_login_at: begun, cart: 1 });
+      assert.deepStrictEqual([guard.userId(kept), guard.loginAt(kept)], ['1', begun]);
+
+      const late = await change();
+      await db.sql('SELECT session_guard.revoke_sessions(1)');
+      assert.deepStrictEqual([await guard.keepSessionAt(kept, late), kept.session], [false, {}]);
+      const none = request(before);
+      assert.deepStrictEqual([await guard.keepSessionAt(none, null), none.session], [false, {}]);
+      assert.strictEqual(await guard.keepSessionAt({ session: {}, headers: {} }, late), false);
+
+      await assert.rejects(guard.start(1, db.pool), /not the Pool/);
+      await client.query('BEGIN');
+      await client.query('SELECT 1 / 0').catch(() => {});
+      await assert.rejects(guard.start(1, client), CannotAsk);
+    } finally {
+      await client.end();
+    }
+  });
+
   test('nobody logs in without an id or a begun login', async () => {
     for (const [id, begun] of [[undefined, 'x'], [null, 'x'], [2, null]]) {
       const login = { session: { user_id: '2' }, headers: {} };
