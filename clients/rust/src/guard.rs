@@ -301,6 +301,17 @@ impl SessionGuard {
         self.0.place.valid_call(user_id, login_at)
     }
 
+    /// To select in a transaction of the app's own, after a change that ends the user's sessions, in
+    /// a statement of its own: `format!("SELECT {}", guard.start_sql("$1::text"))`. It gives a text,
+    /// or NULL for an account that must not log in. [`LoginTime::from_kept`] makes of it what
+    /// [`keep_session_at`](Self::keep_session_at) takes.
+    ///
+    /// The time counts once the transaction is committed. After a rollback it must not be used: what
+    /// ends sessions later might not end its session.
+    pub fn start_sql(&self, user_id: &str) -> String {
+        self.0.place.start_call(user_id)
+    }
+
     // Layers
 
     /// Asks at each request with a session. One that counts no more is ended, and the request goes
@@ -421,9 +432,28 @@ impl SessionGuard {
     /// After a change of the own password, once it is committed: it has ended all sessions of the
     /// user, and this one goes on. Add the headers to the response. None where the account must not
     /// log in any more.
+    ///
+    /// The session outlives whatever else has ended sessions since that COMMIT: see
+    /// [`keep_session_at`](Self::keep_session_at).
     pub async fn keep_session(&self, parts: &Parts) -> Result<Option<HeaderMap>, CannotAsk> {
         let Some(login) = self.read(parts).await?.login else { return Ok(None) };
-        let Some(begun) = self.start(&login.user_id).await? else { return Ok(None) };
+        let begun = self.start(&login.user_id).await?;
+        self.keep_session_at(parts, begun).await
+    }
+
+    /// The same of a time that [`start_sql`](Self::start_sql) gave in the transaction of the change,
+    /// after the change. The user's row is locked until COMMIT, so whatever ends sessions later ends
+    /// this one, too.
+    pub async fn keep_session_at(
+        &self,
+        parts: &Parts,
+        begun: Option<LoginTime>,
+    ) -> Result<Option<HeaderMap>, CannotAsk> {
+        let Some(begun) = begun else { return Ok(None) };
+        let Some(login) = self.read(parts).await?.login else { return Ok(None) };
+        if !self.is_valid(&login.user_id, Some(&begun)).await? {
+            return Ok(None);
+        }
         let login = Some(Login::new(login.user_id, Some(begun)));
         self.renew(parts, Kept { login, message: None }, Renewal::InPlace).await.map(Some)
     }

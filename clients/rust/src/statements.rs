@@ -93,6 +93,8 @@ pub(crate) struct Place {
 
 pub(crate) const ANSWER: &str = "pg_session_guard_answer";
 
+const END_OF_START: &str = "::pg_catalog.text)), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+
 impl Place {
     /// To select beside the user; of expressions of SQL.
     pub(crate) fn valid_call(&self, user_id: &str, login_at: &str) -> String {
@@ -135,23 +137,28 @@ impl Place {
     }
 
     /// At a login; of the id and the timeout. It is set for this transaction alone, in the same
-    /// round trip, and before the lock is asked for: the WHERE is evaluated first. The time is
-    /// formatted here, as text in the way of any DateStyle.
+    /// round trip, and before the lock is asked for: the WHERE is evaluated first.
     pub(crate) fn start(&self) -> Template {
+        let begin = self.begin_of_start();
         Template::of(vec![
             sql("WITH waits AS MATERIALIZED (SELECT pg_catalog.set_config('lock_timeout', "),
             Piece::Value(1),
-            sql(format!(
-                "::pg_catalog.text, true) AS at_most) SELECT pg_catalog.to_char(\
-                 pg_catalog.timezone('UTC'::pg_catalog.text, {}",
-                self.call("session_start")
-            )),
+            sql(format!("::pg_catalog.text, true) AS at_most) SELECT {begin}")),
             Piece::Value(0),
-            sql(format!(
-                "::pg_catalog.text)), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS {ANSWER} \
-                 FROM waits WHERE at_most IS NOT NULL"
-            )),
+            sql(format!("{END_OF_START} AS {ANSWER} FROM waits WHERE at_most IS NOT NULL")),
         ])
+    }
+
+    /// In a transaction of the app's own that has changed the user's row; of an expression of SQL.
+    /// The row is locked already, and the transaction's timeouts are the app's.
+    pub(crate) fn start_call(&self, user_id: &str) -> String {
+        format!("{}({user_id}){END_OF_START}", self.begin_of_start())
+    }
+
+    /// The time is formatted in SQL, as text in the way of any DateStyle.
+    fn begin_of_start(&self) -> String {
+        let call = self.call("session_start");
+        format!("pg_catalog.to_char(pg_catalog.timezone('UTC'::pg_catalog.text, {call}")
     }
 
     fn call(&self, name: &str) -> String {

@@ -149,14 +149,34 @@ def password(adapter):
     adapter.sql("UPDATE users SET password = %s WHERE username = 'alice'", PASSWORD)
 
 
-def test_a_password_change_spares_the_session_that_asks_and_ends_the_others(server, password):
+@pytest.mark.parametrize("way", [{}, {"plain": "1"}], ids=["at", "plain"])
+def test_a_password_change_spares_the_session_that_asks_and_ends_the_others(server, password, way):
     this, other = server.logged_in(), server.logged_in()
-    answer = server.ask("POST", "/password", this, {"new": "a new and better one"})
+    answer = server.ask("POST", "/password", this, {"new": "a new and better one", **way})
     assert (answer.status_code, answer.json()) == (200, True)
-    assert server.is_served(after(this, answer))
+    kept = after(this, answer)
+    assert server.is_served(kept)
     assert not server.is_served(other)
     assert server.log_in()[0].status_code == 401
     assert server.is_served(server.logged_in(password="a new and better one"))
+    # What comes later ends it, and that at once.
+    server.adapter.sql("UPDATE users SET password = 'none' WHERE username = 'alice'")
+    assert not server.is_served(kept)
+
+
+# By an administrator, after the user's own change is committed and before its session is kept.
+MEANWHILE = [
+    "UPDATE users SET password = 'reset' WHERE username = 'alice'",
+    "SELECT session_guard.revoke_sessions(id)::text FROM users WHERE username = 'alice'",
+]
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE, ids=["reset", "revoked"])
+def test_a_session_that_somebody_else_ends_meanwhile_is_not_kept(server, password, meanwhile):
+    this = server.logged_in()
+    answer = server.ask("POST", "/password", this, {"new": "a new and better one", "meanwhile": meanwhile})
+    assert (answer.status_code, answer.json()) == (200, False)
+    assert not server.is_served(this) and not server.is_served(after(this, answer))
 
 
 def test_a_new_password_by_sql_ends_all(server, password):

@@ -87,25 +87,45 @@ impl Pool {
         statement: &str,
         values: &[&str],
     ) -> Result<Option<String>, DatabaseError> {
-        STATEMENTS.fetch_add(1, Ordering::Relaxed);
+        self.fields(&[(statement, values)]).await
+    }
+
+    /// Of the last statement. Together they are a transaction.
+    pub async fn fields(
+        &self,
+        statements: &[(&str, &[&str])],
+    ) -> Result<Option<String>, DatabaseError> {
+        let mut field = None;
         match self {
             Self::Deadpool(pool) => {
-                let client = pool.get().await.map_err(DatabaseError::other)?;
-                let typed: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
-                    values.iter().map(|value| (value as _, Type::TEXT)).collect();
-                let rows = client.query_typed(statement, &typed).await?;
-                rows.first().map_or(Ok(None), |row| Ok(row.try_get(0)?))
+                let mut client = pool.get().await.map_err(DatabaseError::other)?;
+                let transaction = client.transaction().await?;
+                for (statement, values) in statements {
+                    STATEMENTS.fetch_add(1, Ordering::Relaxed);
+                    let typed: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
+                        values.iter().map(|value| (value as _, Type::TEXT)).collect();
+                    let rows = transaction.query_typed(statement, &typed).await?;
+                    field = rows.first().map_or(Ok(None), |row| row.try_get(0))?;
+                }
+                transaction.commit().await?;
             }
             // By the simple protocol, which any pooler passes on. The tests have no quotes in their
             // values.
             Self::Sqlx(pool) => {
-                let mut text = statement.to_owned();
-                for (number, value) in values.iter().enumerate() {
-                    text = text.replace(&format!("${}", number + 1), &format!("'{value}'"));
+                let mut transaction = pool.begin().await?;
+                for (statement, values) in statements {
+                    STATEMENTS.fetch_add(1, Ordering::Relaxed);
+                    let mut text = (*statement).to_owned();
+                    for (number, value) in values.iter().enumerate() {
+                        text = text.replace(&format!("${}", number + 1), &format!("'{value}'"));
+                    }
+                    let query = sqlx::raw_sql(AssertSqlSafe(text));
+                    let row = query.fetch_optional(&mut *transaction).await?;
+                    field = row.map_or(Ok(None), |row| row.try_get(0))?;
                 }
-                let row = sqlx::raw_sql(AssertSqlSafe(text)).fetch_optional(pool).await?;
-                row.map_or(Ok(None), |row| Ok(row.try_get(0)?))
+                transaction.commit().await?;
             }
         }
+        Ok(field)
     }
 }

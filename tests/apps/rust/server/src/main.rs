@@ -286,10 +286,19 @@ async fn password(
     Form(form): Form<std::collections::HashMap<String, String>>,
 ) -> Result<Response, Failure> {
     let login: &Login = parts.extensions.get().ok_or(Failure::Own)?;
-    let new = form.get("new").map_or("", String::as_str);
+    let (id, new) = (login.user_id.as_str(), form.get("new").map_or("", String::as_str));
     let change = "UPDATE users SET password = $2 WHERE id = $1::text::bigint";
-    app.pool.field(change, &[&login.user_id, new]).await?;
-    let kept = app.guard.keep_session(&parts).await?;
+    let start = format!("SELECT {}", app.guard.start_sql("$1::text"));
+    let begun = app.pool.fields(&[(change, &[id, new]), (&start, &[id])]).await?;
+    // Committed by somebody else.
+    if let Some(meanwhile) = form.get("meanwhile") {
+        app.pool.field(meanwhile, &[]).await?;
+    }
+    let begun = begun.as_deref().map(LoginTime::from_kept);
+    let kept = match form.contains_key("plain") {
+        true => app.guard.keep_session(&parts).await?,
+        false => app.guard.keep_session_at(&parts, begun).await?,
+    };
     Ok((kept.clone().unwrap_or_default(), Json(kept.is_some())).into_response())
 }
 
