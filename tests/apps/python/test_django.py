@@ -160,7 +160,8 @@ from pg_session_guard.django.asking import is_valid, start
 from pg_session_guard.django.own_password import in_request_of
 from pg_session_guard.django.request_guard import RequestGuard
 
-alice, bob = (get_user_model().objects.get(username=name) for name in ("alice", "bob"))
+alice, carol = get_user_model().objects.get(username="alice"), get_user_model()(username="carol")
+carol.save()
 began = start(alice.pk)
 session = {SESSION_KEY: str(alice.pk), HASH_SESSION_KEY: alice.get_session_auth_hash(), LOGIN_TIME_KEY: began}
 guard = RequestGuard(SimpleNamespace(session=session, user=alice))
@@ -177,11 +178,9 @@ with in_request_of(guard):
         change(alice, "undone")
         transaction.set_rollback(True)
     assert guard.begun is None
-    old, bob.password = bob.password, "another's"
-    bob.save()
+    change(carol, "hers")
+    carol.delete()
     assert guard.begun is None
-    bob.password = old
-    bob.save()
     alice.set_password("hers")
     with transaction.atomic():
         alice.save()
@@ -256,6 +255,9 @@ class Private(TestCase):
         for log_in in (lambda: self.client.force_login(carol), lambda: self.client.login(username="carol", password="hers")):
             log_in()
             self.assertEqual(self.client.get("/private").status_code, 200)
+        new = {"old_password": "hers", "new_password1": "a better one", "new_password2": "a better one"}
+        self.assertEqual(self.client.post("/password", new).status_code, 302)
+        self.assertEqual(self.client.get("/private").status_code, 200)
         get_user_model().objects.filter(pk=carol.pk).update(is_active=False)
         self.assertEqual(self.client.get("/private").status_code, 302)
 """)
