@@ -1,7 +1,7 @@
 //! Workers that change accounts, roles and tokens as planned, and record what they stamped.
 
 use crate::event::{Stamp, Subject, Time, Whose};
-use crate::form::Form;
+use crate::form::{ChangeByItself, Form};
 use crate::plan::{Action, End, Plan, Planner, Step};
 use postgres::Client;
 use postgres::error::SqlState;
@@ -64,13 +64,14 @@ pub fn transact(
 ) -> Result<Option<Vec<Stamp>>, postgres::Error> {
     client.batch_execute(&format!("BEGIN ISOLATION LEVEL {}", plan.isolation))?;
     let mut stamps = Vec::new();
+    let is_prepared = matches!(plan.end, End::CommitPrepared(_) | End::RollbackPrepared(_));
     for step in &plan.steps {
         match *step {
             Step::Sleep(pause) => sleep(pause),
-            Step::Do(action) => stamps.extend(change(client, form, action)?),
+            Step::Do(action) => stamps.extend(change(client, form, action, is_prepared)?),
             Step::DoAndUndo(action) => {
                 client.batch_execute("SAVEPOINT here")?;
-                change(client, form, action)?;
+                change(client, form, action, is_prepared)?;
                 client.batch_execute("ROLLBACK TO here")?;
             }
         }
@@ -100,8 +101,21 @@ pub fn transact(
     Ok(is_committed.then_some(stamps))
 }
 
-fn change(client: &mut Client, form: &Form, action: Action) -> Result<Vec<Stamp>, postgres::Error> {
-    let (what, sql, stamped) = statement(form, action);
+fn change(
+    client: &mut Client,
+    form: &Form,
+    action: Action,
+    is_prepared: bool,
+) -> Result<Vec<Stamp>, postgres::Error> {
+    let (what, sql, mut stamped) = statement(form, action);
+    // Another time may be a later one. Nobody knows when it will be committed: the account may have
+    // expired by then.
+    if let Action::Restate(id, _) = action
+        && is_prepared
+        && form.change_by_itself == Some(ChangeByItself::Expires)
+    {
+        stamped.push(Whose::One(Subject::User(id)));
+    }
     let began = Time::now();
     let mut stamps = Vec::new();
     for &whose in &stamped {
@@ -219,7 +233,7 @@ fn stamps_at_end(action: Action) -> bool {
 /// Whether it must stamp if it writes a row.
 fn is_certain(client: &mut Client, action: Action, whose: Whose) -> Result<bool, postgres::Error> {
     match (action, whose) {
-        (Action::Insert(_), _) => Ok(false),
+        (Action::Insert(_) | Action::Restate(..), _) => Ok(false),
         (
             Action::GrantRole(_)
             | Action::TakeRole(_)
