@@ -30,7 +30,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash, generate_password_hash
 
 db = SQLAlchemy()
-# Compared where there is no such user, so that the time taken does not tell who there is.
+# Compared where there is no such user, so that the comparison takes as long.
 NOBODYS_PASSWORD = generate_password_hash(secrets.token_hex())
 
 
