@@ -63,8 +63,8 @@ fn apply(call: &TriggerCall) -> ReturnedRow {
 }
 
 /// A dump that is restored beside rows of the same key raises them, too: COPY would be refused
-/// whole at the first. Others that write them may not have committed yet, as where several jobs
-/// restore, and the accounts of one are stamped meanwhile.
+/// whole at the first. Another transaction may have written such a row and not committed yet: where
+/// several jobs restore, the triggers of one job's accounts stamp while another restores epochs.
 fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     let table = call.extension_table().unwrap_or_default();
     if table == "store" {
@@ -75,10 +75,11 @@ fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     };
     let raises = match table.as_str() {
         "epoch" | "guard_epoch" | "token_epoch" if is_copy() => {
-            // Of many keys, in another order than those who stamp them: a deadlock, if each waited
-            // for the other's rows. So this waits for all who have stamped, before its first row.
+            // COPY writes many keys, and transactions that stamp write them in another order. If
+            // each waited for the other's rows, that would be a deadlock. So COPY waits for all
+            // transactions that have stamped before it writes its first row.
             drop(Relation::open(call.relid(), Lock::KeepWritersAway));
-            is_there(&table, &row)
+            has_epoch(&table, &row)
         }
         "epoch" | "guard_epoch" | "token_epoch" | "guard" | "watch" => true,
         _ => false,
@@ -89,8 +90,8 @@ fn insert_by_hand(call: &TriggerCall) -> ReturnedRow {
     }
 }
 
-/// Whether there is an epoch of the row's subject.
-fn is_there(table: &str, row: &Tuple) -> bool {
+/// Whether the subject of this row has an epoch already.
+fn has_epoch(table: &str, row: &Tuple) -> bool {
     let relations = guard_cache::relations();
     match table {
         "epoch" => {
