@@ -90,8 +90,9 @@ def is_guarded(connection: BaseDatabaseWrapper) -> bool:
 
 
 def is_installed(cursor: Any) -> bool:
-    """The SQL edition is there without an extension. Who made its schema can do all that its
-    functions do, so it must be somebody whose rights the role has, or who has all of them here."""
+    """The extension, or the SQL edition, which is a schema and no extension. The schema's owner
+    chooses the code that the caller runs. So it must be a superuser, the owner of the database, or
+    a role whose rights the caller has."""
     cursor.execute("""
         SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner
         JOIN pg_database ON datname = current_database() WHERE nspname = 'session_guard'
