@@ -54,10 +54,8 @@ BEGIN
     END IF;
     RETURN EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS r ON r.oid = reader WHERE c.oid = relid AND NOT r.rolsuper AND NOT r.rolbypassrls
             AND (c.relforcerowsecurity OR NOT pg_has_role(reader, c.relowner, 'USAGE')))
-       AND NOT (EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND p.polpermissive AND p.polcmd = '*' AND pg_get_expr(p.polqual, p.polrelid) = 'true'
-                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE'))))
-            AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = relid AND NOT p.polpermissive
-                    AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE')))));
+       AND NOT coalesce((SELECT bool_and(p.polpermissive) AND bool_or(p.polcmd = '*' AND pg_get_expr(p.polqual, p.polrelid) = 'true') FROM pg_policy AS p WHERE p.polrelid = relid
+            AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS u (role) WHERE pg_has_role(reader, u.role, 'USAGE')))), false);
 END $$;
 
 -- No statement in the hint is one to run as it stands: each gives that role more to see, and an app may log in by it.
@@ -151,7 +149,7 @@ BEGIN
         + CASE WHEN current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN interval '2 s' ELSE interval '0' END;
 END $$;
 
--- So much later, at the end of time for ever.
+-- The sum, and infinity where that would be past the last timestamp.
 CREATE OR REPLACE FUNCTION session_guard.later(at timestamptz, length interval) RETURNS timestamptz
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
