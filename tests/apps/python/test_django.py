@@ -322,6 +322,20 @@ def test_the_system_checks_say_what_is_wrong(adapter, tmp_path, change, found):
     assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ([found] if found else []), output
 
 
+def test_session_pages_that_come_after_the_urls_are_told(adapter, tmp_path):
+    (tmp_path / "late_urls.py").write_text("""from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
+from django.urls import path
+from pg_session_guard.django.pages import add_session_pages
+admin.site.register(get_user_model(), UserAdmin)
+urlpatterns = [path("admin/", admin.site.urls)]
+add_session_pages(admin.site)
+""")
+    output = check(adapter, tmp_path, "ROOT_URLCONF = 'late_urls'").stdout
+    assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ["E010"], output
+
+
 @pytest.mark.parametrize("installed", ["", "pg_session_guard"])
 @pytest.mark.parametrize("part", ["MIDDLEWARE", "AUTHENTICATION_BACKENDS"])
 def test_without_its_app_the_middleware_and_the_backend_say_which_line_is_missing(adapter, tmp_path, installed, part):

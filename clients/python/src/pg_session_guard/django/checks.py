@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as DatabaseError
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from pg_session_guard.core.errors import INSUFFICIENT_PRIVILEGE, sqlstate_of
@@ -28,6 +30,7 @@ from pg_session_guard.django.conf import (
     users_table_name,
     writing_connection,
 )
+from pg_session_guard.django.models import Event
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 MIDDLEWARE = "pg_session_guard.django.middleware.SessionGuardMiddleware"
@@ -68,6 +71,34 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(Tags.urls)
+def check_pages(**_: Any) -> list[CheckMessage]:
+    """An admin's URLs are made where `urlpatterns` has them, of what is registered by then."""
+    if not apps.is_installed("django.contrib.admin") or not settings.ROOT_URLCONF:
+        return []
+    from django.contrib.admin.sites import all_sites
+
+    return [
+        Error(
+            f"each page of the admin {site.name!r} fails: its URLs were made before its session pages",
+            hint="Call add_session_pages before `urlpatterns` in urls.py.",
+            id="pg_session_guard.E010",
+        )
+        for site in all_sites
+        if site.is_registered(Event)
+        and _has_url(f"{site.name}:index")
+        and not _has_url(f"{site.name}:{Event._meta.app_label}_{Event._meta.model_name}_changelist")
+    ]
+
+
+def _has_url(name: str) -> bool:
+    try:
+        reverse(name)
+    except NoReverseMatch:
+        return False
+    return True
 
 
 @register(Tags.database)
