@@ -9,7 +9,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from './answers.js';
 import { CannotAsk } from './errors.js';
-import type { UserId } from './user_id.js';
 import { WebGuard, type Decode, type Exchange } from './web_guard.js';
 
 export type { Claims, Decode } from './web_guard.js';
@@ -25,20 +24,20 @@ export type Next = (error?: any) => void;
 export type Handler = (request: ExpressRequest, response: ServerResponse, next: Next) => void;
 export type ErrorHandler = (error: any, request: ExpressRequest, response: ServerResponse, next: Next) => void;
 
-export class SessionGuard<User = any> extends WebGuard<User> {
+export class SessionGuard<User = any> extends WebGuard<User, ExpressRequest> {
   /** Asks at each request with a session. One that counts no more is ended, and the request goes on as nobody's. */
   readonly middleware: Handler = (request, response, next) => {
-    pass(this.atRequest(exchangeOf(request)), response, next);
+    pass(this.atRequest(request), response, next);
   };
 
   /** For routes that need a login: 401, or redirects to the login page. Also without `middleware`. */
   readonly required: Handler = (request, response, next) => {
-    pass(this.require(exchangeOf(request)), response, next);
+    pass(this.require(request), response, next);
   };
 
   /** For routes that need a token: 401 without one that counts. Its claims are in `request.auth`. */
   bearer(decode: Decode): Handler {
-    return (request, response, next) => pass(this.requireToken(exchangeOf(request), decode), response, next);
+    return (request, response, next) => pass(this.requireToken(request, decode), response, next);
   }
 
   /** Makes a 503 of what a login throws where the database gives no answer. After all routes: `app.use`. */
@@ -47,38 +46,8 @@ export class SessionGuard<User = any> extends WebGuard<User> {
     send(response, this.unavailable(exchangeOf(request), error));
   };
 
-  /**
-   * After the password was checked: a new session of this user. False: no login. Where a new password ends sessions, call
-   * `start` before its hash is read, and afterwards `logInAt`.
-   */
-  async logIn(request: ExpressRequest, userId: UserId): Promise<boolean> {
-    return this.logInAt(request, userId, await this.start(userId));
-  }
-
-  /** Of a login that has begun: `begun` is what `start` gave. */
-  logInAt(request: ExpressRequest, userId: UserId, begun: string | null): Promise<boolean> {
-    return this.begin(exchangeOf(request), userId, begun);
-  }
-
-  /**
-   * After a change of the own password, once it is committed: it has ended all sessions of the user, and this one begins
-   * anew. False where the account must not log in any more. It outlives whatever else has ended sessions since that COMMIT:
-   * see `keepSessionAt`.
-   */
-  keepSession(request: ExpressRequest): Promise<boolean> {
-    return this.goOn(exchangeOf(request));
-  }
-
-  /**
-   * The same of a time that `start(userId, client)` gave in the transaction of the change, after the change. The user's row
-   * is locked until COMMIT, so whatever ends sessions later ends this one, too.
-   */
-  keepSessionAt(request: ExpressRequest, begun: string | null): Promise<boolean> {
-    return this.goOnAt(exchangeOf(request), begun);
-  }
-
-  logOut(request: ExpressRequest): Promise<void> {
-    return this.end(exchangeOf(request));
+  protected exchangeOf(request: ExpressRequest): Exchange {
+    return exchangeOf(request);
   }
 }
 

@@ -7,7 +7,6 @@
  *     await guard.logIn(request, user.id)             // at the login
  */
 import type { Answer } from './answers.js';
-import type { UserId } from './user_id.js';
 import { WebGuard, type Decode, type Exchange } from './web_guard.js';
 import type { Pool } from './session_guard.js';
 import type { WebOptions } from './settings.js';
@@ -33,7 +32,7 @@ export interface FastifyLike {
 export type Hook = (request: FastifyRequestLike, reply: FastifyReplyLike) => Promise<unknown>;
 export type Plugin = (fastify: any, options: object) => Promise<void>;
 
-export class SessionGuard<User = any> extends WebGuard<User> {
+export class SessionGuard<User = any> extends WebGuard<User, FastifyRequestLike> {
   /**
    * Asks at each request with a session, in all of the app. One that counts no more is ended, and the request goes on as
    * nobody's. Errors are told to the log of Fastify.
@@ -46,7 +45,7 @@ export class SessionGuard<User = any> extends WebGuard<User> {
       if (options.log === undefined) {
         this.log = (message, error) => (error === undefined ? fastify.log.error(message) : fastify.log.error({ err: error }, message));
       }
-      fastify.addHook('onRequest', (request, reply) => sent(this.atRequest(exchangeOf(request)), reply));
+      fastify.addHook('onRequest', (request, reply) => sent(this.atRequest(request), reply));
     };
     // As fastify-plugin does: the hook counts outside of the plugin, too.
     Object.assign(this.plugin, {
@@ -57,45 +56,15 @@ export class SessionGuard<User = any> extends WebGuard<User> {
   }
 
   /** A hook of routes that need a login: 401, or redirects to the login page. Also without `plugin`. */
-  readonly required: Hook = (request, reply) => sent(this.require(exchangeOf(request)), reply);
+  readonly required: Hook = (request, reply) => sent(this.require(request), reply);
 
   /** A hook of routes that need a token: 401 without one that counts. */
   bearer(decode: Decode): Hook {
-    return (request, reply) => sent(this.requireToken(exchangeOf(request), decode), reply);
+    return (request, reply) => sent(this.requireToken(request, decode), reply);
   }
 
-  /**
-   * After the password was checked: a new session of this user. False: no login. Where a new password ends sessions, call
-   * `start` before its hash is read, and afterwards `logInAt`.
-   */
-  async logIn(request: FastifyRequestLike, userId: UserId): Promise<boolean> {
-    return this.logInAt(request, userId, await this.start(userId));
-  }
-
-  /** Of a login that has begun: `begun` is what `start` gave. */
-  logInAt(request: FastifyRequestLike, userId: UserId, begun: string | null): Promise<boolean> {
-    return this.begin(exchangeOf(request), userId, begun);
-  }
-
-  /**
-   * After a change of the own password, once it is committed: it has ended all sessions of the user, and this one begins
-   * anew. False where the account must not log in any more. It outlives whatever else has ended sessions since that COMMIT:
-   * see `keepSessionAt`.
-   */
-  keepSession(request: FastifyRequestLike): Promise<boolean> {
-    return this.goOn(exchangeOf(request));
-  }
-
-  /**
-   * The same of a time that `start(userId, client)` gave in the transaction of the change, after the change. The user's row
-   * is locked until COMMIT, so whatever ends sessions later ends this one, too.
-   */
-  keepSessionAt(request: FastifyRequestLike, begun: string | null): Promise<boolean> {
-    return this.goOnAt(exchangeOf(request), begun);
-  }
-
-  logOut(request: FastifyRequestLike): Promise<void> {
-    return this.end(exchangeOf(request));
+  protected exchangeOf(request: FastifyRequestLike): Exchange {
+    return exchangeOf(request);
   }
 }
 

@@ -37,7 +37,7 @@ interface State<User> {
 }
 
 /** What Express and Fastify have in common. An `Answer` is what a request gets in place of the app's own. */
-export class WebGuard<User = any> extends SessionGuard {
+export abstract class WebGuard<User, Request extends object> extends SessionGuard {
   private readonly states = new WeakMap<object, State<User>>();
   private readonly loadUser: LoadUser<User> | undefined;
   private readonly query: string | undefined;
@@ -61,10 +61,13 @@ export class WebGuard<User = any> extends SessionGuard {
     this.errorPage = errorPage ?? ((status, text) => plainPage(String(status), text));
   }
 
+  protected abstract exchangeOf(request: Request): Exchange;
+
   // Each request
 
   /** Asks, and ends a session that counts no more; the request goes on as nobody's. Gives a 503 where it cannot ask. */
-  protected async atRequest(exchange: Exchange): Promise<Answer | undefined> {
+  protected async atRequest(request: Request): Promise<Answer | undefined> {
+    const exchange = this.exchangeOf(request);
     if (isOpen(exchange.path, this.openPaths)) return undefined;
     return this.answered(exchange, async () => {
       await this.check(exchange);
@@ -73,7 +76,8 @@ export class WebGuard<User = any> extends SessionGuard {
   }
 
   /** Refuses a request that has no session which counts. */
-  protected async require(exchange: Exchange): Promise<Answer | undefined> {
+  protected async require(request: Request): Promise<Answer | undefined> {
+    const exchange = this.exchangeOf(request);
     return this.answered(exchange, async () => {
       const { verdict } = await this.check(exchange);
       return verdict === 'valid' ? undefined : this.refusal(exchange, 'cookie', verdict === 'ended');
@@ -81,7 +85,8 @@ export class WebGuard<User = any> extends SessionGuard {
   }
 
   /** Refuses a request that has no token which counts. */
-  protected async requireToken(exchange: Exchange, decode: Decode): Promise<Answer | undefined> {
+  protected async requireToken(request: Request, decode: Decode): Promise<Answer | undefined> {
+    const exchange = this.exchangeOf(request);
     return this.answered(exchange, async () => {
       const [, token] = /^bearer +(\S+) *$/i.exec(exchange.header('authorization')) ?? [];
       if (!token) return this.refusal(exchange, 'bearer', /^bearer\b/i.test(exchange.header('authorization')));
@@ -186,7 +191,17 @@ export class WebGuard<User = any> extends SessionGuard {
 
   // Logins
 
-  protected async begin(exchange: Exchange, userId: UserId, begun: string | null): Promise<boolean> {
+  /**
+   * After the password was checked: a new session of this user. False: no login. Where a new password ends sessions, call
+   * `start` before its hash is read, and afterwards `logInAt`.
+   */
+  async logIn(request: Request, userId: UserId): Promise<boolean> {
+    return this.logInAt(request, userId, await this.start(userId));
+  }
+
+  /** Of a login that has begun: `begun` is what `start` gave. */
+  async logInAt(request: Request, userId: UserId, begun: string | null): Promise<boolean> {
+    const exchange = this.exchangeOf(request);
     const isNobody = userId === null || userId === undefined;
     const keptId = isNobody ? '' : idToText(userId);
     // What has changed since the login began counts, too.
@@ -199,12 +214,22 @@ export class WebGuard<User = any> extends SessionGuard {
     return true;
   }
 
-  protected async goOn(exchange: Exchange): Promise<boolean> {
-    return this.goOnAt(exchange, await this.start(sessionOf(exchange.request)?.[this.userKey]));
+  /**
+   * After a change of the own password, once it is committed: it has ended all sessions of the user, and this one begins
+   * anew. False where the account must not log in any more. It outlives whatever else has ended sessions since that COMMIT:
+   * see `keepSessionAt`.
+   */
+  async keepSession(request: Request): Promise<boolean> {
+    return this.keepSessionAt(request, await this.start(sessionOf(request)?.[this.userKey]));
   }
 
-  protected async goOnAt(exchange: Exchange, begun: string | null): Promise<boolean> {
-    const session = sessionOf(exchange.request);
+  /**
+   * The same of a time that `start(userId, client)` gave in the transaction of the change, after the change. The user's row
+   * is locked until COMMIT, so whatever ends sessions later ends this one, too.
+   */
+  async keepSessionAt(request: Request, begun: string | null): Promise<boolean> {
+    const exchange = this.exchangeOf(request);
+    const session = sessionOf(request);
     const userId = session?.[this.userKey];
     const isNobody = userId === null || userId === undefined;
     if (isNobody || begun === null || !(await this.isValid(userId, begun))) {
@@ -212,12 +237,16 @@ export class WebGuard<User = any> extends SessionGuard {
       return false;
     }
     session[LOGIN_TIME_KEY] = begun;
-    const known = this.states.get(exchange.request);
+    const known = this.states.get(request);
     this.keep(exchange, { ...known, verdict: 'valid', userId: idToText(userId), loginAt: begun });
     return true;
   }
 
-  protected async end(exchange: Exchange): Promise<void> {
+  logOut(request: Request): Promise<void> {
+    return this.end(this.exchangeOf(request));
+  }
+
+  private async end(exchange: Exchange): Promise<void> {
     await this.renew(exchange, {});
     this.keep(exchange, { verdict: 'nobody' });
   }
