@@ -63,6 +63,8 @@ pub struct OpenStore {
     revoked_at: Option<(Column, Instants)>,
 }
 
+/// The owner's name in a row that was replicated: no role has it.
+pub const NOBODY: &str = "";
 /// The number of the column `table_owner` in sql/tables.sql, as of those below.
 pub const TABLE_OWNER: i16 = 4;
 

@@ -80,11 +80,11 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
     pending::note_stamp();
     stored_sessions::note_many(&open.guard.name);
     let tables = AccountTables::all(open, Lock::Read);
-    let (are_some, are_some_active) = (Cell::new(false), Cell::new(false));
+    let (has_accounts, has_active) = (Cell::new(false), Cell::new(false));
     let is_active = |of: AccountTable, row: &Tuple| {
         let is_active = of.columns.status.account(row, || now).is_active();
-        are_some.set(true);
-        are_some_active.set(is_active || are_some_active.get());
+        has_accounts.set(true);
+        has_active.set(is_active || has_active.get());
         is_active
     };
     let stamped = stamp_accounts(&tables, now, all, |of, row| !is_active(of, row));
@@ -92,7 +92,7 @@ pub fn stamp_disabled(open: &OpenGuard, all: bool, before: Option<&StatusColumn>
         return stamped;
     }
     // Where nobody can log in, the column may say the opposite of what it was taken for.
-    if are_some.get() && !are_some_active.get() {
+    if has_accounts.get() && !has_active.get() {
         nobody_is_active(open).warn();
     }
     let Some(before) = before else { return stamped };

@@ -3,7 +3,9 @@
 pub mod at_commit;
 pub mod audit;
 pub mod backfill;
+pub mod by_hand;
 pub mod logical_replication;
+pub mod merge;
 pub mod own_tables_trigger;
 pub mod pending;
 pub mod progress;

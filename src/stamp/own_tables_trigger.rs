@@ -1,10 +1,14 @@
-//! SQL: edits of the extension's own tables, by hand or by a restore, which count at once.
+//! SQL: what is written into the extension's own tables, by stamps, by hand, by a restore or by
+//! logical replication. It counts at once.
 
 use super::users_trigger::not_a_trigger;
+use super::{by_hand, logical_replication};
 use crate::cache::generations::{self, Bucket};
 use crate::cache::{guard_cache, stamped};
+use crate::pg::call_args::CALLED_BY_CALL_INFO;
+use crate::pg::server::is_replica_role;
 use crate::pg::spi;
-use crate::pg::trigger_call::TriggerCall;
+use crate::pg::trigger_call::{ReturnedRow, TriggerCall};
 use pgrx::prelude::*;
 
 /// Called when guards, policies or timelines change: has every backend read them again.
@@ -36,4 +40,32 @@ fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
     for key in rows.iter().flatten().filter_map(|row| row.text(USER_ID)) {
         generations::invalidate_user(Bucket::of(key), relations.invalidation);
     }
+}
+
+/// Called before a row is written or deleted: which row it is to be.
+fn row_to_write(call: &TriggerCall) -> ReturnedRow {
+    if spi::is_running() {
+        // What this server itself writes is as it should be.
+        call.unchanged()
+    } else if is_replica_role() {
+        logical_replication::apply(call)
+    } else {
+        by_hand::write(call)
+    }
+}
+
+#[unsafe(no_mangle)]
+#[pg_guard]
+unsafe extern "C-unwind" fn apply_replicated_wrapper(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: PostgreSQL calls with this.
+    let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
+    row_to_write(&call).into_datum()
+}
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+extern "C-unwind" fn pg_finfo_apply_replicated_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    &CALLED_BY_CALL_INFO
 }
