@@ -1,4 +1,4 @@
-//! What is written into the extension's own tables by hand, which is mostly a dump that is restored.
+//! What is written into the extension's own tables by hand: mostly a dump that is restored.
 
 use super::merge::merge;
 use crate::cache::guard_cache;
