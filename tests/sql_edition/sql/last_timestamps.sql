@@ -17,7 +17,7 @@ CREATE TABLE c_future AS TABLE c_past;
 CREATE TABLE role (guarded text, user_id int);
 CREATE TABLE role_a AS TABLE role;
 CREATE VIEW guarded AS SELECT oid::regclass AS users, relname, substring(relname FROM '_(.*)') AS form FROM pg_class WHERE relname ~ '^[abc]_(past|future)$';
-SELECT format('ALTER TABLE %s ADD PRIMARY KEY (id)', users) FROM guarded \gexec
+SELECT format('ALTER TABLE %s ADD PRIMARY KEY (id)', users) FROM guarded ORDER BY relname \gexec
 SELECT users, session_guard.attach(users, active_column => 'until', active_when => form, revoke_on => '{touched}') FROM guarded ORDER BY relname;
 SELECT session_guard.watch('role', 'user_id', users => 'a_past'), session_guard.watch('role_a', 'user_id', users => 'c_past');
 -- Each check, with the branch that attach has written and without it.
