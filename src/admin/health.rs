@@ -15,6 +15,7 @@ use crate::core::verdict::FAR_AHEAD;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
+use crate::pg::partitions::{above, is_keyed_by};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::recorded_name;
 use crate::pg::server::{clock, is_standby, setting};
@@ -244,11 +245,34 @@ fn store(row: &StoreRow, users: &RelationName) -> Finding {
 fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {
     const CHECK: &str = "table";
     if let Err(error) = guard::check_kind(&open.users).and_then(|()| check_names(open)) {
-        return Finding::of_error(CHECK, error);
+        return match above_partition(open) {
+            Some(root) => Finding::wrong(CHECK, error.message, instead_of_partition(open, &root)),
+            None => Finding::of_error(CHECK, error),
+        };
     }
     match renamed(row, open) {
         Some(detail) => Finding::wrong(CHECK, detail, hints::reconcile(name)),
         None => Finding::ok(CHECK, format!("guarding {}", name.shown())),
+    }
+}
+
+/// The table of which the guarded one has become a partition.
+fn above_partition(open: &OpenGuard) -> Option<Relation> {
+    let root = above(open.users.oid()).pop()?;
+    Relation::open(root, Lock::Read)
+}
+
+/// The guard can only go on there if one account has each id, and is found by it.
+fn instead_of_partition(open: &OpenGuard, root: &Relation) -> Hint {
+    let id = open.guard.columns.id;
+    let column = root.column_named(&open.users.column_name(id.attno));
+    let is_unique = column.is_some_and(|column| {
+        is_keyed_by(root.oid(), column.attno)
+            && root.unique_index(column.attno, id.id_type).is_some()
+    });
+    match is_unique {
+        true => hints::guard_whole_table_instead(&open.users.name(), &root.name()),
+        false => hints::table_beside_partitions(),
     }
 }
 
