@@ -60,7 +60,7 @@ fn health() -> TableIterator<
     findings.push(timeline_changed(&rows));
     findings.push(token_epochs_ahead());
     findings.push(health_privileges::owners());
-    findings.push(health_privileges::privileges());
+    findings.extend(health_privileges::privileges());
     findings.extend(health_privileges::writers());
     findings.extend(health_privileges::other_functions());
     for row in &rows {
