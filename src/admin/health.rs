@@ -119,15 +119,7 @@ fn unknown_guards() -> Vec<Finding> {
 fn replica() -> Finding {
     let policy = guard_cache::policy();
     if is_standby() && is_upstream_silent_for(policy.max_standby_staleness) {
-        let detail = "while the upstream server is idle, its messages are further apart than \
-                      max_standby_staleness";
-        let millis = policy.max_standby_staleness / 1000;
-        let statement = format!(
-            "ALTER SYSTEM SET wal_receiver_timeout = '{millis} ms'; \
-             SELECT pg_catalog.pg_reload_conf();"
-        );
-        let sentence = "To have this server ask for a message in half that time, run";
-        return Finding::wrong("standby", detail, Hint::run(sentence, statement));
+        return silent_upstream(policy.max_standby_staleness / 1000);
     }
     if is_standby() {
         return match freshness::is_stale(policy.max_standby_staleness) {
@@ -158,6 +150,24 @@ fn replica() -> Finding {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
     }
+}
+
+/// ALTER SYSTEM has to be a statement of its own, and so has to be loaded by another.
+fn silent_upstream(max_staleness_millis: i64) -> Finding {
+    const IS_SET: &str = "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_file_settings
+                          WHERE name = 'wal_receiver_timeout' AND setting = $1";
+    let detail = "while the upstream server is idle, its messages are further apart than \
+                  max_standby_staleness";
+    let setting = format!("{max_staleness_millis} ms");
+    let is_set = as_tables_owner(|| query_one::<bool>(IS_SET, &[Value::Utf8(&setting)]));
+    if is_set == Some(true) {
+        let detail = format!("{detail}: wal_receiver_timeout is set, and not loaded yet");
+        let hint = Hint::run("To load it, run", "SELECT pg_catalog.pg_reload_conf();");
+        return Finding::wrong("standby", detail, hint);
+    }
+    let sentence = "To have this server ask for a message in half that time, run";
+    let statement = format!("ALTER SYSTEM SET wal_receiver_timeout = '{setting}';");
+    Finding::wrong("standby", detail, Hint::run(sentence, statement))
 }
 
 /// Whether an idle upstream server may be silent for longer: a WAL receiver asks for a message when
