@@ -670,7 +670,7 @@ CREATE OR REPLACE FUNCTION session_guard.table_failure(relid oid) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c pg_class; name CONSTANT text := session_guard.shown(relid); what text;
-    ordinary CONSTANT text := 'Guard an ordinary table: a permanent one of the access method heap, neither partitioned nor a partition. For a view, guard the table that it reads.';
+    ordinary CONSTANT text := 'Guard an ordinary table: a permanent one of the access method heap, or a partitioned one, but no partition. For a view, guard the table that it reads.';
 BEGIN
     SELECT * INTO c FROM pg_class AS r WHERE r.oid = relid;
     CASE
@@ -1002,7 +1002,9 @@ BEGIN
     SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.detached_at IS NULL AND format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(users);
     IF NOT FOUND THEN
         RETURN ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL, CASE WHEN (SELECT c.relispartition FROM pg_class AS c WHERE c.oid = users)
-            THEN format('It is a partition: name its partitioned table, which is %s.', session_guard.shown(pg_partition_root(users))) ELSE session_guard.attach_hint(users) END];
+            THEN format('It is a partition: name its partitioned table, which is %s.', session_guard.shown(pg_partition_root(users)))
+            WHEN (SELECT c.relkind NOT IN ('r', 'p', 'f') OR c.oid < 16384 FROM pg_class AS c WHERE c.oid = users) THEN (session_guard.table_failure(users))[4]
+            ELSE session_guard.attach_hint(users) END];
     END IF;
     elsewhere := session_guard.locate(g);
     RETURN CASE WHEN elsewhere IS NULL THEN session_guard.gone_failure(g) ELSE session_guard.replaced_failure(g, elsewhere) END;
