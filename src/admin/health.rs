@@ -7,7 +7,7 @@ use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::store::StoreRow;
 use crate::catalog::store_failure;
-use crate::catalog::triggers::{are_of_partition, served_guard};
+use crate::catalog::triggers::{USERS_TRIGGERS, are_of_partition, compared_columns, served_guard};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
 use crate::core::epoch::{Epoch, Instant};
@@ -106,12 +106,32 @@ fn unknown_guards() -> Vec<Finding> {
             "the triggers of table {} serve the guard {served}, which is not there",
             name.shown()
         );
-        findings.push(Finding::wrong(CHECK, detail, hints::attach_table(&name)));
+        findings.push(Finding::wrong(CHECK, detail, attach_as_triggers_say(&table)));
     }
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, "all triggers serve guards that are there"));
     }
     findings
+}
+
+/// By the columns that the update trigger compares, as it was told to read them.
+fn attach_as_triggers_say(table: &Relation) -> Hint {
+    let stamp = guard_cache::relations().stamp;
+    let compared = compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+    let columns: Vec<String> = compared.iter().map(|attno| table.column_name(*attno)).collect();
+    match (columns.as_slice(), guard::agreed_active_when(table, stamp)) {
+        ([id, status, revoke_on @ ..], Some(active_when)) if !columns.contains(&String::new()) => {
+            let options = [
+                format!("id_column => {}", quote_literal(id)),
+                format!("active_column => {}", quote_literal(status)),
+                format!("active_when => {}", quote_literal(&active_when.to_string())),
+                hints::revoke_on_option(revoke_on),
+            ];
+            let sentence = "To guard it by the columns that its triggers compare, run";
+            hints::attach_with(sentence, &table.name(), &options)
+        }
+        _ => hints::attach_table(&table.name()),
+    }
 }
 
 /// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether
