@@ -670,7 +670,7 @@ CREATE OR REPLACE FUNCTION session_guard.table_failure(relid oid) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c pg_class; name CONSTANT text := session_guard.shown(relid); what text;
-    ordinary CONSTANT text := 'Guard an ordinary table: a permanent one of the access method heap, neither partitioned nor a partition. For a view, guard the table that it reads.';
+    ordinary CONSTANT text := 'Guard an ordinary table: a permanent one of the access method heap, or a partitioned one, but no partition. For a view, guard the table that it reads.';
 BEGIN
     SELECT * INTO c FROM pg_class AS r WHERE r.oid = relid;
     CASE
@@ -1002,7 +1002,9 @@ BEGIN
     SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.detached_at IS NULL AND format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(users);
     IF NOT FOUND THEN
         RETURN ARRAY['42704', format('table %s is not guarded', session_guard.shown(users)), NULL, CASE WHEN (SELECT c.relispartition FROM pg_class AS c WHERE c.oid = users)
-            THEN format('It is a partition: name its partitioned table, which is %s.', session_guard.shown(pg_partition_root(users))) ELSE session_guard.attach_hint(users) END];
+            THEN format('It is a partition: name its partitioned table, which is %s.', session_guard.shown(pg_partition_root(users)))
+            WHEN (SELECT c.relkind NOT IN ('r', 'p', 'f') OR c.oid < 16384 FROM pg_class AS c WHERE c.oid = users) THEN (session_guard.table_failure(users))[4]
+            ELSE session_guard.attach_hint(users) END];
     END IF;
     elsewhere := session_guard.locate(g);
     RETURN CASE WHEN elsewhere IS NULL THEN session_guard.gone_failure(g) ELSE session_guard.replaced_failure(g, elsewhere) END;
@@ -1852,8 +1854,19 @@ BEGIN
                 session_guard.shown(elsewhere)), (session_guard.replaced_failure(g, elsewhere))[4]]);
         END IF;
     END IF;
+    -- The one that a table had before it became a partition of this one, if just one had: its epochs are of ids that this one has.
+    IF g.name IS NULL THEN
+        SELECT ((array_agg(o))[1]).* INTO g FROM session_guard.guards_of_partitions(guard_of.relid) AS o HAVING count(*) = 1;
+    END IF;
     RETURN g;
 END $$;
+
+-- Those that tables had before they became partitions of this one.
+CREATE OR REPLACE FUNCTION session_guard.guards_of_partitions(relid oid) RETURNS SETOF session_guard.guard
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT g.* FROM session_guard.guard AS g
+    WHERE g.detached_at IS NOT NULL AND session_guard.locate(g) IN (SELECT p.relid FROM session_guard.partitions(guards_of_partitions.relid) AS p (relid))
+$$;
 
 CREATE OR REPLACE FUNCTION session_guard.each_once(names name[]) RETURNS name[]
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -1947,6 +1960,8 @@ BEGIN
     state := session_guard.state_of(users, stamp, ARRAY[wanted.id_column, wanted.active_column] || wanted.revoke_on);
     IF known.name IS NOT NULL AND (NOT was_armed OR late <> '{}' OR session_guard.triggers_in(recorded) <> session_guard.triggers_in(state) OR session_guard.has_lost_partitions(wanted.name, users)) THEN
         INSERT INTO session_guard.unwatched VALUES (wanted.name, clock_timestamp(), 'the triggers were not all in place');
+    ELSIF known.name IS NULL AND EXISTS (SELECT FROM session_guard.guards_of_partitions(users)) THEN
+        INSERT INTO session_guard.unwatched VALUES (wanted.name, clock_timestamp(), 'its partitions had guards of their own');
     END IF;
 
     IF wanted.is_default THEN

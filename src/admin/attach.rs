@@ -115,6 +115,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     if let Some(known) = known.as_ref().filter(|known| !known.is_detached) {
         check_id_column(&table, known, &row)?;
     }
+    let were_guarded = !inherit::guards_of_partitions(&table).is_empty();
     drop(table);
     if request.is_default == Some(true) {
         check_may_be_default(&row.name)?;
@@ -123,6 +124,8 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     if was_here && known.is_none() {
         // Restored with its triggers, but without the guard's row, and so without its epochs.
         as_tables_owner(|| unwatched::note(&row.name, "the guard's epochs were not restored"));
+    } else if were_guarded && known.is_none() {
+        as_tables_owner(|| unwatched::note(&row.name, "its partitions had guards of their own"));
     }
     let is_new = known.is_none();
     if known.is_some_and(|known| known.is_detached || known.table != row.table || !was_here) {

@@ -7,7 +7,7 @@ use crate::catalog::guard::{self, GuardRow, OpenGuard};
 use crate::catalog::privileges::as_tables_owner;
 use crate::catalog::store::StoreRow;
 use crate::catalog::store_failure;
-use crate::catalog::triggers::{are_of_partition, served_guard};
+use crate::catalog::triggers::{USERS_TRIGGERS, are_of_partition, compared_columns, served_guard};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::catalog::{epochs, hints, related, unique_index};
 use crate::core::epoch::{Epoch, Instant};
@@ -15,6 +15,7 @@ use crate::core::verdict::FAR_AHEAD;
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
+use crate::pg::partitions::{above, is_keyed_by};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::recorded_name;
 use crate::pg::server::{clock, is_standby, setting};
@@ -59,7 +60,7 @@ fn health() -> TableIterator<
     findings.push(timeline_changed(&rows));
     findings.push(token_epochs_ahead());
     findings.push(health_privileges::owners());
-    findings.push(health_privileges::privileges());
+    findings.extend(health_privileges::privileges());
     findings.extend(health_privileges::writers());
     findings.extend(health_privileges::other_functions());
     for row in &rows {
@@ -105,7 +106,7 @@ fn unknown_guards() -> Vec<Finding> {
             "the triggers of table {} serve the guard {served}, which is not there",
             name.shown()
         );
-        findings.push(Finding::wrong(CHECK, detail, hints::attach_table(&name)));
+        findings.push(Finding::wrong(CHECK, detail, attach_as_triggers_say(&table)));
     }
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, "all triggers serve guards that are there"));
@@ -113,20 +114,32 @@ fn unknown_guards() -> Vec<Finding> {
     findings
 }
 
+/// By the columns that the update trigger compares, as it was told to read them.
+fn attach_as_triggers_say(table: &Relation) -> Hint {
+    let stamp = guard_cache::relations().stamp;
+    let compared = compared_columns(table, &USERS_TRIGGERS, stamp).unwrap_or_default();
+    let columns: Vec<String> = compared.iter().map(|attno| table.column_name(*attno)).collect();
+    match (columns.as_slice(), guard::agreed_active_when(table, stamp)) {
+        ([id, status, revoke_on @ ..], Some(active_when)) if !columns.contains(&String::new()) => {
+            let options = [
+                format!("id_column => {}", quote_literal(id)),
+                format!("active_column => {}", quote_literal(status)),
+                format!("active_when => {}", quote_literal(&active_when.to_string())),
+                hints::revoke_on_option(revoke_on),
+            ];
+            let sentence = "To guard it by the columns that its triggers compare, run";
+            hints::attach_with(sentence, &table.name(), &options)
+        }
+        _ => hints::attach_table(&table.name()),
+    }
+}
+
 /// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether
 /// there are any to wait for.
 fn replica() -> Finding {
     let policy = guard_cache::policy();
     if is_standby() && is_upstream_silent_for(policy.max_standby_staleness) {
-        let detail = "while the upstream server is idle, its messages are further apart than \
-                      max_standby_staleness";
-        let millis = policy.max_standby_staleness / 1000;
-        let statement = format!(
-            "ALTER SYSTEM SET wal_receiver_timeout = '{millis} ms'; \
-             SELECT pg_catalog.pg_reload_conf();"
-        );
-        let sentence = "To have this server ask for a message in half that time, run";
-        return Finding::wrong("standby", detail, Hint::run(sentence, statement));
+        return silent_upstream(policy.max_standby_staleness / 1000);
     }
     if is_standby() {
         return match freshness::is_stale(policy.max_standby_staleness) {
@@ -157,6 +170,24 @@ fn replica() -> Finding {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
     }
+}
+
+/// ALTER SYSTEM has to be a statement of its own, and so has to be loaded by another.
+fn silent_upstream(max_staleness_millis: i64) -> Finding {
+    const IS_SET: &str = "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_file_settings
+                          WHERE name = 'wal_receiver_timeout' AND setting = $1";
+    let detail = "while the upstream server is idle, its messages are further apart than \
+                  max_standby_staleness";
+    let setting = format!("{max_staleness_millis} ms");
+    let is_set = as_tables_owner(|| query_one::<bool>(IS_SET, &[Value::Utf8(&setting)]));
+    if is_set == Some(true) {
+        let detail = format!("{detail}: wal_receiver_timeout is set, and not loaded yet");
+        let hint = Hint::run("To load it, run", "SELECT pg_catalog.pg_reload_conf();");
+        return Finding::wrong("standby", detail, hint);
+    }
+    let sentence = "To have this server ask for a message in half that time, run";
+    let statement = format!("ALTER SYSTEM SET wal_receiver_timeout = '{setting}';");
+    Finding::wrong("standby", detail, Hint::run(sentence, statement))
 }
 
 /// Whether an idle upstream server may be silent for longer: a WAL receiver asks for a message when
@@ -244,11 +275,34 @@ fn store(row: &StoreRow, users: &RelationName) -> Finding {
 fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {
     const CHECK: &str = "table";
     if let Err(error) = guard::check_kind(&open.users).and_then(|()| check_names(open)) {
-        return Finding::of_error(CHECK, error);
+        return match above_partition(open) {
+            Some(root) => Finding::wrong(CHECK, error.message, instead_of_partition(open, &root)),
+            None => Finding::of_error(CHECK, error),
+        };
     }
     match renamed(row, open) {
         Some(detail) => Finding::wrong(CHECK, detail, hints::reconcile(name)),
         None => Finding::ok(CHECK, format!("guarding {}", name.shown())),
+    }
+}
+
+/// The table of which the guarded one has become a partition.
+fn above_partition(open: &OpenGuard) -> Option<Relation> {
+    let root = above(open.users.oid()).pop()?;
+    Relation::open(root, Lock::Read)
+}
+
+/// The guard can only go on there if one account has each id, and is found by it.
+fn instead_of_partition(open: &OpenGuard, root: &Relation) -> Hint {
+    let id = open.guard.columns.id;
+    let column = root.column_named(&open.users.column_name(id.attno));
+    let is_unique = column.is_some_and(|column| {
+        is_keyed_by(root.oid(), column.attno)
+            && root.unique_index(column.attno, id.id_type).is_some()
+    });
+    match is_unique {
+        true => hints::guard_whole_table_instead(&open.users.name(), &root.name()),
+        false => hints::table_beside_partitions(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::health_finding::Finding;
 use crate::cache::guard_cache;
+use crate::catalog::extension;
 use crate::error::Hint;
-use crate::pg::names::extension_relation;
+use crate::pg::names::{extension_function, extension_relation};
 use crate::pg::spi::{query, string};
 use std::ffi::CStr;
 
@@ -77,18 +78,29 @@ pub fn missing() -> Option<Finding> {
         c"trigger_state",
         c"invalidation",
     ];
-    let missing: Vec<String> = NAMES
-        .into_iter()
-        .filter(|name| extension_relation(name).is_none())
-        .map(|name| format!("session_guard.{}", name.to_string_lossy()))
-        .collect();
+    const FUNCTIONS: [&CStr; 5] =
+        [c"stamp", c"stamp_related", c"guard_changed", c"epoch_changed", c"apply_replicated"];
+    if extension::owner().is_none() {
+        let hint = Hint::advice(
+            "A superuser restores that row, or drops the schema session_guard and creates the \
+             extension again.",
+        );
+        return Some(Finding::wrong(CHECK, "pg_extension has no row of pg_session_guard", hint));
+    }
+    let tables = NAMES.into_iter().filter(|name| extension_relation(name).is_none());
+    let functions = FUNCTIONS.into_iter().filter(|name| extension_function(name).is_none());
+    let missing = tables
+        .map(|name| (name, ""))
+        .chain(functions.map(|name| (name, "()")))
+        .map(|(name, arguments)| format!("session_guard.{}{arguments}", name.to_string_lossy()))
+        .collect::<Vec<_>>();
     if missing.is_empty() {
-        let error = guard_cache::try_relations().err()?;
-        return Some(Finding::of_error(CHECK, error));
+        return None;
     }
     let detail = format!("{} cannot be found", missing.join(", "));
     let hint = Hint::advice(
-        "If they have other names, give them these again: ALTER TABLE ... RENAME TO ...;",
+        "If they have other names, give them these again: ALTER TABLE or ALTER FUNCTION ... \
+         RENAME TO ...;",
     );
     Some(Finding::wrong(CHECK, detail, hint))
 }

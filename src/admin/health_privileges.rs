@@ -3,7 +3,6 @@
 use super::health_finding::Finding;
 use crate::catalog::extension;
 use crate::catalog::guard::{GuardRow, OpenGuard};
-use crate::catalog::hints;
 use crate::catalog::privileges::as_tables_owner;
 use crate::error::Hint;
 use crate::pg::datum::Value;
@@ -141,11 +140,9 @@ pub fn owners() -> Finding {
 
 /// The extension's owner administers it, dumps it and restores it, which takes rights that DROP
 /// OWNED takes away.
-pub fn privileges() -> Finding {
+pub fn privileges() -> Option<Finding> {
     const CHECK: &str = "privileges";
-    let Some(owner) = extension::owner() else {
-        return Finding::wrong(CHECK, "the extension has no owner", hints::list_guards());
-    };
+    let owner = extension::owner()?;
     let owner_value = [Value::Oid(owner)];
     let lacked = format!(
         "SELECT 'USAGE on schema session_guard'
@@ -185,7 +182,7 @@ pub fn privileges() -> Finding {
     }
     let role = shown_role(owner);
     if lacks.is_empty() {
-        return Finding::ok(CHECK, format!("{role} administers the extension"));
+        return Some(Finding::ok(CHECK, format!("{role} administers the extension")));
     }
     let detail = format!(
         "{role}, who owns the extension, lacks rights to administer it: {}",
@@ -201,7 +198,7 @@ pub fn privileges() -> Finding {
          GRANT DELETE ON session_guard.guard, session_guard.watch, session_guard.store TO {role}; \
          GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA session_guard TO {role};{functions}"
     );
-    Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement))
+    Some(Finding::wrong(CHECK, detail, Hint::run("As a superuser, run", statement)))
 }
 
 /// Who writes the extension's tables, or puts triggers on them, decides who is let in.

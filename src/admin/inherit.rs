@@ -6,7 +6,7 @@ use crate::catalog::epochs::{self, EpochRow};
 use crate::catalog::extension::ExtensionRelations;
 use crate::catalog::guard::GuardRow;
 use crate::catalog::privileges::is_extension_owner;
-use crate::catalog::{hints, location};
+use crate::catalog::{hints, location, partitions};
 use crate::core::user_id::{IdType, UserId, is_digest};
 use crate::error::{ErrorKind, GuardError};
 use crate::pg::datum::Value;
@@ -29,6 +29,7 @@ pub fn guard_of(
     }
     let name = table.name();
     let owner = recorded_name(table.owner());
+    let may_take = |row: &GuardRow| row.table_owner == owner || is_extension_owner();
     for row in rows.into_iter().filter(|row| row.table == name) {
         let elsewhere = location::locate(&row, relations).filter(|relid| *relid != table.oid());
         if let Some(other) = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read)) {
@@ -40,11 +41,23 @@ pub fn guard_of(
             )
             .detail(format!("Table {} was renamed to {}.", name.shown(), now.shown())));
         }
-        if row.table_owner == owner || is_extension_owner() {
+        if may_take(&row) {
             return Ok(Some(row));
         }
     }
-    Ok(None)
+    // Its epochs are of ids that this table has.
+    let of_partitions = guards_of_partitions(table);
+    let only = if of_partitions.len() == 1 { of_partitions.first() } else { None };
+    Ok(only.filter(|row| may_take(row)).cloned())
+}
+
+/// The guards that tables had before they became partitions of this one.
+pub fn guards_of_partitions(table: &Relation) -> Vec<GuardRow> {
+    let partitions = partitions::below(table.oid());
+    let is_partition = |row: &GuardRow| {
+        row.is_detached && row.table.find().is_some_and(|relid| partitions.contains(&relid))
+    };
+    guard_cache::all_rows().into_iter().filter(is_partition).collect()
 }
 
 /// The name of a new guard: the table's, with a number if another has that.

@@ -77,11 +77,11 @@ fn remove_store(store: Option<RegClass>) {
     let relid = store.map(|store| store.0).ok_or_else(null_table).or_raise();
     let name = open_own(relid).or_raise().name();
     lock_guards();
-    let is_it = |row: &&StoreRow| {
-        row.table == name || row.open().is_ok_and(|store| store.row.table == name)
-    };
+    // Also one that was renamed while another table has its name.
     let rows = guard_cache::stores();
-    let Some(row) = rows.iter().find(is_it) else { store::not_a_store(&name).raise() };
+    let row = rows.iter().find(|row| row.locate() == Some(relid));
+    let row = row.or_else(|| rows.iter().find(|row| row.table == name));
+    let Some(row) = row else { store::not_a_store(&name).raise() };
     as_tables_owner(|| forget(row));
 }
 

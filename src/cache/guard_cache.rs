@@ -11,7 +11,7 @@ use crate::catalog::timeline::{self, Timeline};
 use crate::catalog::{hints, triggers};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{RelationName, extension_relation};
-use crate::pg::relation::{FreeLocks, Lock, Relation};
+use crate::pg::relation::{FreeLocks, Lock, Relation, RelationKind};
 use crate::pg::report::OrRaise;
 use crate::pg::roles;
 use crate::pg::{invalidation, server};
@@ -423,12 +423,12 @@ fn not_guarded(relid: Oid, catalog: &Catalog) -> GuardError {
     };
     let attached = catalog.rows.iter().find(|row| row.table == name && !row.is_detached);
     let Some(row) = attached else {
-        let root = Relation::open(relid, Lock::Read)
-            .filter(Relation::is_partition)
-            .and_then(|_| crate::pg::partitions::above(relid).pop());
-        let hint = match root {
+        let relation = Relation::open(relid, Lock::Read);
+        let is_storage = relation.is_some_and(|table| table.kind() != RelationKind::Other);
+        let hint = match crate::pg::partitions::above(relid).pop() {
             Some(root) => hints::name_whole_table(root),
-            None => hints::attach_table(&name),
+            None if is_storage => hints::attach_table(&name),
+            None => hints::ordinary_table(),
         };
         return not_guarded_error(&name, hint);
     };

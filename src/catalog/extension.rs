@@ -160,8 +160,11 @@ pub fn owner() -> Option<Oid> {
 /// where it was.
 pub fn gone() -> GuardError {
     if owner().is_some() {
-        let message = "a table of extension pg_session_guard is gone, or has another name";
-        let hint = Hint::advice("Give the tables of the schema session_guard their names back.");
+        let message =
+            "a table or function of extension pg_session_guard is gone, or has another name";
+        let hint = Hint::advice(
+            "Give the tables and functions of the schema session_guard their names back.",
+        );
         return GuardError::new(ErrorKind::NoGuard, message, hint);
     }
     let hint = Hint::run("To create the extension, run", "CREATE EXTENSION pg_session_guard;");

@@ -42,8 +42,21 @@ pub fn guard_whole_table(root: Option<&pgrx::pg_sys::Oid>) -> Hint {
              SELECT session_guard.attach({});",
             root.literal()
         )),
-        None => Hint::advice("Guard its partitioned table, and with it all partitions."),
+        // It is none any more.
+        None => ordinary_table(),
     }
+}
+
+/// A guarded table has become a partition: its guard moves to the table above.
+pub fn guard_whole_table_instead(partition: &RelationName, root: &RelationName) -> Hint {
+    Hint::run(
+        "To guard its partitioned table instead, and with it all partitions, run",
+        format!(
+            "SELECT session_guard.detach({}), session_guard.attach({});",
+            partition.literal(),
+            root.literal()
+        ),
+    )
 }
 
 /// A partition is asked about with all others.

@@ -42,6 +42,23 @@ CALL change_each('{by_false}', 'banned', $${true, false, "NULL"}$$);
 CALL change_each('{by_null}', 'deleted_at', $${now(), 'infinity', "NULL"}$$);
 SELECT users, old_value, new_value, reason, verdict FROM change ORDER BY n;
 
+-- A domain over boolean is read as a boolean, also one over another domain.
+CREATE DOMAIN flag AS boolean;
+CREATE DOMAIN strict_flag AS flag NOT NULL DEFAULT false;
+CREATE TABLE by_domain (id int PRIMARY KEY, active flag, banned strict_flag);
+INSERT INTO by_domain VALUES (1, true, false), (2, false, true), (3, NULL, false);
+SELECT session_guard.attach('by_domain');
+SELECT user_id, reason FROM session_guard.epoch WHERE guard = 'public.by_domain' ORDER BY user_id;
+SELECT id, session_verdict('by_domain', id, now()), session_start('by_domain', id) IS NULL AS is_out FROM by_domain ORDER BY id;
+TRUNCATE change;
+CALL change_each('{by_domain}', 'active', $${true, false, "NULL"}$$);
+SELECT old_value, new_value, reason, verdict FROM change ORDER BY n;
+SELECT session_guard.attach('by_domain', active_column => 'banned', active_when => 'false');
+SELECT id, session_verdict('by_domain', id, now() + interval '5 s') FROM by_domain ORDER BY id;
+TRUNCATE change;
+CALL change_each('{by_domain}', 'banned', $${true, false}$$);
+SELECT old_value, new_value, reason, verdict FROM change ORDER BY n;
+
 -- A column of any type can be read by whether it is NULL.
 CREATE TYPE pair AS (a int, b int);
 CREATE TABLE odd (id int PRIMARY KEY, j json, p point, c pair, a int[], t text);
@@ -84,7 +101,8 @@ SELECT session_verdict('by_true', 1, now());
 UPDATE by_true SET active = NOT active WHERE id = 4;
 
 DROP EXTENSION pg_session_guard;
-DROP TABLE by_true, by_false, by_null, odd;
+DROP TABLE by_true, by_false, by_null, by_domain, odd;
+DROP DOMAIN strict_flag, flag;
 DROP TYPE pair;
 DROP TABLE change;
 DROP PROCEDURE change_each;

@@ -75,5 +75,14 @@ SELECT session_guard.configure(stamp_margin => '0');
 SELECT session_guard.attach('users', max_session_age => '0');
 SELECT session_start(8) = :'ahead' AS is_given, session_verdict(8, :'ahead');
 
+-- A session that began at an epoch ahead of the clock expires by its login time, as any other does.
+SELECT session_guard.configure(stamp_margin => '1 s');
+SELECT session_guard.attach('users', max_session_age => '1 s');
+SELECT session_guard.revoke_sessions(5) IS NOT NULL AS is_revoked;
+SELECT session_verdict(5, session_start(5)), session_start(5) >= session_guard.epoch_of(5) AS is_past_the_epoch;
+SELECT session_start(5) AS login \gset
+SELECT session_guard.configure(stamp_margin => '0');
+SELECT session_verdict(5, :'login') FROM pg_sleep(extract(epoch FROM :'login'::timestamptz - clock_timestamp()) + 1.1);
+
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;

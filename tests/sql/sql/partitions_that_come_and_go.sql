@@ -131,4 +131,30 @@ DROP TABLE users, other, guarded_itself;
 DROP FOREIGN TABLE far;
 DROP SERVER nowhere;
 DROP FOREIGN DATA WRAPPER nowhere;
+
+-- A guarded table that becomes a partition: its guard goes on with the whole table, with its epochs and options.
+CREATE TABLE members (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true);
+INSERT INTO members VALUES (1), (2);
+SELECT session_guard.attach('members', max_session_age => '1 day');
+DELETE FROM login;
+INSERT INTO login SELECT id, session_start('members', id) FROM members;
+UPDATE members SET active = false WHERE id = 1;
+UPDATE members SET active = true WHERE id = 1;
+CREATE TABLE everybody (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true) PARTITION BY RANGE (id);
+ALTER TABLE everybody ATTACH PARTITION members FOR VALUES FROM (0) TO (10);
+SELECT session_guard.detach('members'), session_guard.attach('everybody');
+SELECT name, table_name, max_session_age, is_default FROM session_guard.guard;
+:verdicts
+SELECT check_name, detail FROM session_guard.health() WHERE guard = 'public.members' AND NOT ok;
+-- Of two such guards neither is taken.
+CREATE TABLE staff_1 (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true);
+CREATE TABLE staff_2 (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true);
+SELECT session_guard.attach('staff_1'), session_guard.attach('staff_2'), session_guard.detach('staff_1'), session_guard.detach('staff_2');
+CREATE TABLE staff (id int PRIMARY KEY, active boolean NOT NULL DEFAULT true) PARTITION BY RANGE (id);
+ALTER TABLE staff ATTACH PARTITION staff_1 FOR VALUES FROM (0) TO (10);
+ALTER TABLE staff ATTACH PARTITION staff_2 FOR VALUES FROM (10) TO (20);
+SELECT session_guard.attach('staff');
+SELECT name, detached_at IS NOT NULL AS is_detached FROM session_guard.guard ORDER BY name;
+SELECT check_name, detail FROM session_guard.health() WHERE guard = 'public.staff' AND NOT ok;
+DROP TABLE everybody, staff;
 DROP EXTENSION pg_session_guard;
