@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import asyncpg
 import psycopg
+import psycopg_pool
 import pytest
 from adapters import ADAPTERS, MEMBERS, OWNER
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
+from psycopg.rows import dict_row, namedtuple_row, scalar_row
 from sqlalchemy import BigInteger, Column, Text, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
@@ -348,6 +350,28 @@ def test_a_pool_may_come_later_and_be_another(adapter, caplog):
             return await guard.required(request(session))
 
     assert [run(live()) for _ in range(2)] == ["1", "1"]
+
+
+@pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row, scalar_row])
+def test_rows_of_a_pool_or_a_connection_are_as_the_app_has_chosen(adapter, password, row_factory):
+    connect = {"dbname": adapter.database, "user": OWNER, "row_factory": row_factory}
+
+    async def both(guard, connection, execute, commit):
+        session = {}
+        assert await guard.log_in(request(session), 1)
+        assert await guard.required(request(session)) == "1"
+        await done(execute(NEW))
+        begun = await guard.begin_login(1, connection)
+        await done(commit())
+        assert await guard.keep_session_at(request(session), begun)
+
+    async def asynchronously():
+        async with psycopg_pool.AsyncConnectionPool(kwargs=connect, open=False) as pool, pool.connection() as connection:
+            await both(SessionGuard(pool), connection, connection.execute, connection.commit)
+
+    run(asynchronously())
+    with psycopg_pool.ConnectionPool(kwargs=connect, open=True) as pool, pool.connection() as connection:
+        run(both(SessionGuard(pool), connection, connection.execute, connection.commit))
 
 
 @pytest.mark.parametrize("wrong", [None, "postgresql://", object(), SessionGuard])
