@@ -495,6 +495,47 @@ print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"]
 """
 
 
+def test_one_authenticator_serves_several_requests_at_once(adapter):
+    done = adapter.run(sys.executable, "-c", AT_ONCE, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["alice: ended, bob"], done.stdout
+
+
+AT_ONCE = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt.simplejwt import GuardedAuthentication, GuardedTokenObtainPairSerializer
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.tokens import AccessToken
+
+authentication = GuardedAuthentication()
+
+
+def access(name):
+    return GuardedTokenObtainPairSerializer.get_token(get_user_model().objects.get(username=name)).access_token
+
+
+class InBetween(AccessToken):
+    '''While its user is read, another thread has begun to read that of its own token.'''
+
+    def __getitem__(self, claim):
+        if claim == "user_id":
+            seen.append(authentication.get_user(access("bob")).username)
+        return super().__getitem__(claim)
+
+
+old, seen = InBetween(str(access("alice"))), []
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [super(InBetween, old).__getitem__("user_id")])
+try:
+    authentication.get_user(old)
+except AuthenticationFailed as error:
+    print("alice: ended,", *seen)
+"""
+
+
 READ_BEFORE = """
 from settings import *
 

@@ -13,6 +13,7 @@ simplejwt's own.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -89,17 +90,14 @@ class GuardedAuthentication(JWTAuthentication):
         connection = reading_connection()
         if not is_guarded(connection):
             return super().get_user(validated_token)
-        model, kept = self.user_model, _kept(validated_token)
-        self.user_model = _AskedUsers(model, connection, kept)
+        asking = copy(self)  # Other threads may have this one.
+        asking.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
         try:
-            user: Any = super().get_user(validated_token)
+            user: Any = super(GuardedAuthentication, asking).get_user(validated_token)
         except DatabaseError as error:
             if not guard_settings().fail_open:
                 raise Unavailable from error
-            self.user_model = model
             return super().get_user(validated_token)
-        finally:
-            self.user_model = model
         if not user.session_guard_valid:
             raise AuthenticationFailed("The session has ended", code="session_ended")
         user.session_guard_token = (_time_to_pass_on(validated_token), user.password)
