@@ -495,6 +495,66 @@ print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"]
 """
 
 
+def test_a_sliding_token_gets_no_younger_by_a_refresh(adapter):
+    """Whoever refreshes it: simplejwt's own serializer gives it another `iat`, and asks nobody."""
+    done = adapter.run(sys.executable, "-c", SLIDING, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["as old as the login"], done.stdout
+
+
+SLIDING = """
+import django
+
+django.setup()
+from datetime import timedelta
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt import simplejwt as guarded
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt import serializers as stock
+from rest_framework_simplejwt.tokens import SlidingToken
+
+alice = get_user_model().objects.get(username="alice")
+
+
+def refreshed(token, by):
+    made = SlidingToken(by().validate({"token": str(token)})["token"])
+    made.set_iat(at_time=made.current_time + timedelta(seconds=5))  # As of a refresh that comes later.
+    return made
+
+
+def is_served(token):
+    try:
+        return guarded.GuardedAuthentication().get_user(token) == alice
+    except AuthenticationFailed:
+        return False
+
+
+def log_in():
+    return guarded.GuardedTokenObtainSlidingSerializer.get_token(alice)
+
+
+def revoke():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(alice.pk)])
+
+
+revoke()
+kept = refreshed(log_in(), guarded.GuardedTokenRefreshSlidingSerializer)
+assert is_served(kept) and not is_served(SlidingToken.for_user(alice))
+other, plain = log_in(), SlidingToken.for_user(alice)
+revoke()
+assert not any(map(is_served, [kept, *(refreshed(token, stock.TokenRefreshSlidingSerializer) for token in (other, plain))]))
+for token in (other, plain):
+    try:
+        refreshed(token, guarded.GuardedTokenRefreshSlidingSerializer)
+        raise AssertionError("refreshed")
+    except AuthenticationFailed:
+        pass
+assert is_served(log_in())
+print("as old as the login")
+"""
+
+
 def test_one_authenticator_serves_several_requests_at_once(adapter):
     done = adapter.run(sys.executable, "-c", AT_ONCE, DJANGO_SETTINGS_MODULE="settings")
     assert done.stdout.splitlines()[-1:] == ["alice: ended, bob"], done.stdout

@@ -7,6 +7,11 @@ SIMPLE_JWT = {
     "TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSerializer",
 }
 
+Of sliding tokens, the settings are these, with AUTH_TOKEN_CLASSES of simplejwt's:
+
+    "SLIDING_TOKEN_OBTAIN_SERIALIZER": f"{TOKENS}TokenObtainSlidingSerializer",
+    "SLIDING_TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSlidingSerializer",
+
 The check rides on the query by which simplejwt reads the token's user. A request's 401 is
 simplejwt's own.
 """
@@ -22,8 +27,15 @@ from django.db import Error as DatabaseError
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.serializers import (
+    TokenObtainPairSerializer,
+    TokenObtainSerializer,
+    TokenObtainSlidingSerializer,
+    TokenRefreshSerializer,
+    TokenRefreshSlidingSerializer,
+)
 from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import SlidingToken
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
@@ -50,6 +62,8 @@ class Unavailable(APIException):  # type: ignore[misc]
 
 def _kept(token: Any) -> str | None:
     login_at = login_time.of_token(token.payload)
+    if isinstance(token, SlidingToken) and token.get(LOGIN_TIME_KEY) is None:
+        login_at = login_time.LONG_AGO  # Each refresh gives it another `iat`.
     return login_time.to_text(login_at) if login_at else None
 
 
@@ -104,7 +118,7 @@ class GuardedAuthentication(JWTAuthentication):
         return user
 
 
-class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
+class _ObtainSerializer(TokenObtainSerializer):
     @classmethod
     def get_token(cls, user: Any) -> Any:
         """The access token takes over the claim of the refresh token."""
@@ -112,6 +126,14 @@ class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
         if is_guarded(reading_connection()):
             token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user)
         return token
+
+
+class GuardedTokenObtainPairSerializer(_ObtainSerializer, TokenObtainPairSerializer):
+    pass
+
+
+class GuardedTokenObtainSlidingSerializer(_ObtainSerializer, TokenObtainSlidingSerializer):
+    pass
 
 
 def _begun_or_made_of(user: Any) -> str | None:
@@ -132,6 +154,14 @@ class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
                 # Rotation gives it another `iat`, which is not the time of its login.
                 refresh[LOGIN_TIME_KEY] = _time_to_pass_on(refresh)
                 attrs = {**attrs, "refresh": str(refresh)}
+        validated: dict[str, str] = super().validate(attrs)
+        return validated
+
+
+class GuardedTokenRefreshSlidingSerializer(TokenRefreshSlidingSerializer):
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        if is_guarded(reading_connection()) and not _is_valid(self.token_class(attrs["token"])):
+            raise InvalidToken("The session has ended")
         validated: dict[str, str] = super().validate(attrs)
         return validated
 
