@@ -659,6 +659,49 @@ def test_a_503_logs_what_is_missing(adapter, tmp_path):
     assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()
 
 
+SWALLOWED = """
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.template import engines
+from django.urls import path
+
+from urls import *
+
+PAGE = "{% if not user.is_authenticated %}Log in{% else %}For those who have{% endif %}"
+
+
+def by_template(request):
+    return HttpResponse(engines["django"].from_string(PAGE).render({}, request))
+
+
+def by_exception(request):
+    try:
+        return HttpResponse("Log in" if request.user.is_anonymous else "For those who have")
+    except Exception:
+        return HttpResponse("For those who have")
+
+
+urlpatterns += [path("by-template", by_template), path("by-exception", by_exception)]
+"""
+
+
+@pytest.mark.parametrize("path", ["/by-template", "/by-exception"])
+def test_an_error_that_a_page_swallows_is_a_503_all_the_same(adapter, tmp_path, path):
+    """Django's template tag `if` takes any error for false."""
+    (tmp_path / "swallowing.py").write_text(SWALLOWED)
+    (tmp_path / "changed.py").write_text("from settings import *\nROOT_URLCONF = 'swallowing'\n")
+    changed = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": f"{adapter.environment['PYTHONPATH']}:{tmp_path}"}
+    with adapter.serve(tmp_path / "log", **changed) as server:
+        alice = server.logged_in()
+        assert server.get(path, alice).text == "For those who have"
+        assert server.get(path).text == "Log in"
+        with without(adapter, "session_valid"):
+            refused = server.get(path, alice)
+            assert refused.status_code == 503 and "For those" not in refused.text
+            assert server.get(path).text == "Log in"
+        assert server.is_served(alice)
+
+
 READ = """
 import django
 
