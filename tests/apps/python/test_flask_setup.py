@@ -431,6 +431,23 @@ def test_the_grants_of_the_readme_are_what_ending_sessions_takes(adapter, role):
     engine.dispose()
 
 
+@pytest.mark.parametrize("kept", ["session", "remember_token"])
+def test_a_logout_ends_copies_of_its_cookies_also_where_nobody_has_asked_who_it_is(adapter, db, kept):
+    app = new_app(db, SESSION_GUARD_END_SINGLE_SESSIONS=True)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db).post("/logout", endpoint="logout")(lambda: guard.log_out() or {})
+    client, other = logged_in(app), logged_in(app)
+    names = {"session": ["session"], "remember_token": ["remember_token", "remember_token_guard"]}[kept]
+    copy = app.test_client()
+    for name in ("session", "remember_token", "remember_token_guard"):
+        if name in names:
+            copy.set_cookie(name, client.get_cookie(name).value)
+        else:
+            client.delete_cookie(name)
+    assert client.post("/logout").status_code == 200
+    assert (me(client), me(copy), me(other)) == (401, 401, 200)
+
+
 def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
     app = new_app(db)
     guard = SessionGuard(app, db, User)

@@ -327,6 +327,8 @@ class SessionGuard:
     def log_out(self) -> None:
         """Ends this session, and each copy of its cookie; with
         SESSION_GUARD_END_SINGLE_SESSIONS."""
+        if self.settings.end_single_sessions:
+            _ = current_user.is_authenticated  # Takes what is remembered into the session.
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))
