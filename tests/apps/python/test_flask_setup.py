@@ -495,6 +495,19 @@ def test_a_session_is_kept_by_the_time_of_its_own_change_and_not_over_another_s(
     assert me(client) == 401
 
 
+def test_a_session_from_before_the_guard_is_kept_as_well(adapter, db, own_page):
+    adapter.sql("SELECT session_guard.detach('users', forget => true)")
+    adapter.sql(f"SELECT session_guard.{ATTACH}")
+    client = own_page.test_client()
+    with client.session_transaction() as session:
+        session.update(_user_id=str(adapter.sql("SELECT id FROM users WHERE username = 'alice'")), _fresh=True)
+    assert me(client) == 200
+    assert client.post("/password").json["kept"] is True
+    assert me(client) == 200
+    end_sessions(adapter)
+    assert me(client) == 401
+
+
 def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_page):
     client = logged_in(own_page)
     read = "SELECT password FROM users WHERE username = 'alice'"

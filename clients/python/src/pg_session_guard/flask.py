@@ -321,7 +321,8 @@ class SessionGuard:
             session.clear()
             logout_user()
             return False
-        session[LOGIN_TIME_KEY] = begun
+        # One from before the guard has nothing of this yet.
+        self._keep(begun, single, str(session.get("_user_id")), user_id)
         return True
 
     def log_out(self) -> None:
