@@ -518,6 +518,30 @@ def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_pa
     assert me(client) == 200
 
 
+class ActiveUser(User):
+    @property
+    def is_active(self):
+        return self.active
+
+
+def test_an_app_that_fails_open_serves_no_account_that_is_disabled_or_gone(adapter, db):
+    app = new_app(db, SESSION_GUARD_FAIL_OPEN=True, JWT_SECRET_KEY="a secret of the tests, longer than 32 bytes")
+    protect_tokens(JWTManager(app), SessionGuard(app, db, ActiveUser))
+    add_routes(app, db, ActiveUser).get("/by-token", endpoint="by_token")(jwt_required()(dict))
+    adapter.sql("INSERT INTO users (username, active) VALUES ('carol', true)")
+    clients = [logged_in(app, name) for name in ("alice", "bob", "carol")]
+    with app.test_request_context():
+        names = db.execute(select(User.id).order_by(User.id))
+        tokens = [create_access_token(str(number)) for (number,) in names.fetchall()]
+    with without(adapter, "session_valid"):
+        adapter.set_active(False)
+        adapter.sql("DELETE FROM users WHERE username = 'carol'")
+        assert [me(client) for client in clients] == [401, 200, 401]
+        assert [by_token(app.test_client(), token) for token in tokens] == [401, 200, 401]
+    adapter.set_active(True)
+    assert [me(client) for client in clients] == [401, 200, 401]
+
+
 def test_a_503_logs_what_is_missing(adapter, db, caplog):
     app = new_app(db)
     SessionGuard(app, db, User)

@@ -15,7 +15,7 @@ from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
 from psycopg.rows import dict_row, namedtuple_row, scalar_row
-from sqlalchemy import BigInteger, Column, Text, create_engine
+from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
 from starlette.exceptions import HTTPException
@@ -303,6 +303,20 @@ def test_a_503_logs_what_is_missing(adapter, engine, caplog):
     assert refusal(SessionGuard(nowhere).required(asked)).status_code == 503
     assert "CREATE EXTENSION pg_session_guard" in remedy(caplog)
     nowhere.dispose()
+
+
+def test_an_app_that_fails_open_serves_no_account_that_is_gone_or_disabled(adapter, engine):
+    class Person(User):
+        is_active = Column("active", Boolean)
+
+    guard = SessionGuard(engine, settings=Settings(fail_open=True))
+    load = guard.load(Person, lambda: None)
+    with without(adapter, "session_valid"), Session(engine) as db:
+        assert run(load(request({"user_id": "1"}, **JSON), db)).username == "alice"
+        adapter.set_active(False)
+        db.rollback()
+        for user_id in ("1", "999"):
+            assert refusal(load(request({"user_id": user_id}, **JSON), db)).status_code == 401
 
 
 def test_who_never_logged_in_is_not_told_of_a_session_that_ended(adapter, engine):

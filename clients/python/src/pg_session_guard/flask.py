@@ -180,6 +180,7 @@ class SessionGuard:
         except SQLAlchemyError:
             self._cannot_ask()
             user = self._user_without_guard(user_id)
+            valid = None if getattr(user, "is_active", user is not None) else False
         # SQLAlchemy forgets what nobody holds. As long as this does, `session.get` finds the user.
         g.session_guard_user = user
         kind = kind_of_route(request.headers)

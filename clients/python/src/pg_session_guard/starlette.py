@@ -192,7 +192,8 @@ class SessionGuard:
             except Exception as error:
                 self._cannot_ask(error)
                 await _maybe(db.rollback())
-                return await _maybe(db.get(user_class, query.key_type(user_id)))
+                user = await _maybe(db.get(user_class, query.key_type(user_id)))
+                valid = bool(getattr(user, "is_active", user is not None))
             self.require(request, valid)
             return user
 
