@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta, timezone
 
+import psycopg
 import pytest
 from adapters import ADAPTERS, ATTACH, MEMBERS, OWNER
 from flask import Flask
@@ -516,6 +517,25 @@ def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_pa
         assert client.post("/password").status_code == 503
     assert adapter.sql(read) == old
     assert me(client) == 200
+
+
+@pytest.mark.parametrize("timeout", ["lock_timeout", "statement_timeout"])
+def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter, password, timeout):
+    """Otherwise one by an old password would outlive the new one, which began to end sessions before it."""
+    url = f"{adapter.environment['DATABASE_URL']}?options=-c%20statement_timeout%3D300"
+    engine = create_engine(url if timeout == "statement_timeout" else adapter.environment["DATABASE_URL"])
+    db = scoped_session(sessionmaker(engine))
+    app = new_app(db, SESSION_GUARD_FAIL_OPEN=True, SESSION_GUARD_LOCK_TIMEOUT=600 if "?" in str(engine.url) else 0.3)
+    SessionGuard(app, db, User)
+    client = add_routes(app, db).test_client()
+    with psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute("UPDATE users SET password = 'new' WHERE username = 'alice'")
+        assert client.post("/login/alice").status_code == 503
+    assert me(client) == 401
+    with without(adapter, "session_start"):
+        assert client.post("/login/alice").status_code == 200
+    assert me(client) == 200
+    engine.dispose()
 
 
 class ActiveUser(User):

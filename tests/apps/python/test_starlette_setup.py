@@ -305,6 +305,16 @@ def test_a_503_logs_what_is_missing(adapter, engine, caplog):
     nowhere.dispose()
 
 
+def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter, engine):
+    guard = SessionGuard(engine, settings=Settings(fail_open=True, lock_timeout=0.3))
+    with psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute("UPDATE users SET active = false WHERE username = 'alice'")
+        assert refusal(guard.log_in(request(), 1)).status_code == 503
+        changing.rollback()
+    with without(adapter, "session_start"):
+        assert run(guard.log_in(request(), 1))
+
+
 def test_an_app_that_fails_open_serves_no_account_that_is_gone_or_disabled(adapter, engine):
     class Person(User):
         is_active = Column("active", Boolean)

@@ -42,7 +42,7 @@ from pg_session_guard.core.answers import (
     is_way_back,
     kind_of_route,
 )
-from pg_session_guard.core.errors import cannot_ask
+from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.flask_remember import (
@@ -248,8 +248,10 @@ class SessionGuard:
             self._end_transaction(self.db_session.commit)
             with self.engine.begin() as connection:
                 return database.start(connection, user_id, self.settings)
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
             self._cannot_ask()
+            if is_of_a_lock(error):
+                unavailable()
             return login_time.to_text(login_time.now())
 
     def _start_in_transaction(self, user_id: object, db: Any) -> str | None:
