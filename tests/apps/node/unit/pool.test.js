@@ -144,8 +144,12 @@ describe('a Pool', () => {
     try {
       await changing.query('BEGIN');
       await changing.query('UPDATE users SET active = false WHERE id = 2');
-      const guard = new SessionGuard(pool, { lockTimeoutMillis: 100, log: () => {} });
-      await assert.rejects(guard.start(2), (error) => error instanceof CannotAsk && error.cause.code === '55P03');
+      // Also where it fails open: a login by now would outlive what the change ends.
+      for (const failOpen of [false, true]) {
+        const guard = new SessionGuard(pool, { lockTimeoutMillis: 100, failOpen, log: () => {} });
+        await assert.rejects(guard.start(2), (error) => error instanceof CannotAsk && error.cause.code === '55P03');
+      }
+      const guard = new SessionGuard(pool);
       await changing.query('ROLLBACK');
       assert.ok(await guard.start(2));
       assert.strictEqual((await pool.query('SHOW lock_timeout')).rows[0].lock_timeout, '0');
