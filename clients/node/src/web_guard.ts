@@ -289,7 +289,8 @@ async function decoded(token: string, decode: Decode): Promise<Claims | undefine
   try {
     const claims = await decode(token);
     const sub = typeof claims === 'object' ? claims?.['sub'] : undefined;
-    return typeof sub === 'string' || typeof sub === 'number' ? (claims as Claims) : undefined;
+    // A number that is not exact may be the id of somebody else.
+    return typeof sub === 'string' || Number.isSafeInteger(sub) ? (claims as Claims) : undefined;
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@
 const assert = require('node:assert');
 const { after, before, describe, test } = require('node:test');
 const { Client, Pool } = require('pg');
-const { CannotAsk, SessionGuard, sessionStart, sessionValid } = require('pg-session-guard');
+const { CannotAsk, SessionGuard, loginClaims, sessionStart, sessionValid } = require('pg-session-guard');
 const express = require('pg-session-guard/express');
 
 const OWNER = 'session_guard_node';
@@ -170,6 +170,23 @@ describe('a Pool', () => {
   test('an error of the app\'s own query is a 503 for who is logged in, and no refusal', async () => {
     const guard = db.web({ user: "SELECT id, name::int FROM users WHERE id = $1" });
     assert.strictEqual((await answered(guard, { user_id: '2', guard_login_at: await guard.start(2) })).status, 503);
+  });
+
+  test('a token whose sub is a number that is not exact is of nobody', async () => {
+    const guard = db.web();
+    const status = async (sub, id = '9007199254740993') => {
+      const begun = await guard.start(id);
+      const request = { session: {}, headers: { authorization: 'Bearer x' }, method: 'GET', path: '/', baseUrl: '', originalUrl: '/' };
+      const token = JSON.stringify({ sub: '?', ...loginClaims(begun) }).replace('"?"', sub);
+      return new Promise((resolve, reject) => {
+        const response = { setHeader() {}, end: () => resolve(response.statusCode) };
+        guard.bearer(() => JSON.parse(token))(request, response, (error) => (error ? reject(error) : resolve(guard.userId(request))));
+      });
+    };
+    await db.sql("INSERT INTO users VALUES (9007199254740992, 'somebody else')");
+    assert.strictEqual(await status('"9007199254740993"'), '9007199254740993');
+    for (const sub of ['9007199254740993', '1e400', '2.5', 'true', 'null', '[2]']) assert.strictEqual(await status(sub), 401, sub);
+    assert.strictEqual(await status('2', 2), '2');
   });
 
   test('what has changed since the login began counts, too', async () => {
