@@ -172,6 +172,18 @@ describe('a Pool', () => {
     assert.strictEqual((await answered(guard, { user_id: '2', guard_login_at: await guard.start(2) })).status, 503);
   });
 
+  test('an error of a function of the app\'s own serves nobody who is out, also where it fails open', async () => {
+    const user = async () => Promise.reject(new Error('of the app'));
+    for (const [failOpen, status] of [[false, 503], [true, 200]]) {
+      const guard = db.web({ user, failOpen });
+      const session = () => ({ user_id: '2', guard_login_at: begun });
+      const begun = await guard.start(2);
+      assert.strictEqual((await answered(guard, session())).status, status);
+      await db.sql('SELECT session_guard.revoke_sessions(2)');
+      assert.strictEqual((await answered(guard, session())).status, 302);
+    }
+  });
+
   test('a token whose sub is a number that is not exact is of nobody', async () => {
     const guard = db.web();
     const status = async (sub, id = '9007199254740993') => {
