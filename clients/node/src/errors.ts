@@ -31,6 +31,15 @@ export function isNoValueOfItsType(error: unknown): boolean {
   return [code, cause?.code].some((sqlstate) => sqlstate === '22P02' || sqlstate === '22003');
 }
 
+/**
+ * Of a login: somebody is changing the account, and has not committed yet. What that ends began before it, and not before
+ * now. A cancelled one has waited as long as statement_timeout says.
+ */
+export function isOfALock(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === '55P03' || code === '57014';
+}
+
 function remedyOf(sqlstate: unknown, where: Where): string | undefined {
   const missing =
     "run CREATE EXTENSION pg_session_guard in the app's database, or name the schema that it is in by the option schema" +

@@ -1,4 +1,4 @@
-import { CannotAsk, cannotAsk } from './errors.js';
+import { CannotAsk, cannotAsk, isOfALock } from './errors.js';
 import { fromKept, now } from './login_time.js';
 import { DEFAULTS, settingsOf, type LoadUser, type Loaded, type Options } from './settings.js';
 import {
@@ -71,7 +71,10 @@ export class SessionGuard {
     const values = [id, this.lockTimeout];
     return this.asked(
       async () => (await this.firstRow(this.startText, values))?.login_at ?? null,
-      async () => now(),
+      async (error) => {
+        if (isOfALock(error)) throw error;
+        return now();
+      },
     );
   }
 
@@ -119,17 +122,15 @@ export class SessionGuard {
   }
 
   /** An error gives no answer: it lets nobody in, unless the app has chosen otherwise. */
-  protected async asked<T>(ask: () => Promise<T>, open: () => Promise<T>): Promise<T> {
+  protected async asked<T>(ask: () => Promise<T>, open: (error: unknown) => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
       this.log(cannotAsk(error, this.where), error);
       if (!this.failOpen) throw new CannotAsk(error);
-    }
-    try {
-      return await open();
-    } catch (error) {
-      throw new CannotAsk(error);
+      return await open(error).catch((second) => {
+        throw new CannotAsk(second);
+      });
     }
   }
 }

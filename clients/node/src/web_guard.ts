@@ -133,7 +133,9 @@ export abstract class WebGuard<User, Request extends object> extends SessionGuar
           const loaded = await load(userId, loginAt);
           return loaded?.valid === true ? { ...valid, user: loaded.user } : ended;
         } catch (error) {
-          if (isNoValueOfItsType(error) && !(await this.answer(userId, loginAt))) return ended;
+          // Which error a function of the app's own throws at a user who is gone, only the app knows.
+          const mayBeOfUser = isNoValueOfItsType(error) || this.query === undefined;
+          if (mayBeOfUser && !(await this.answer(userId, loginAt).catch(() => true))) return ended;
           throw error;
         }
       },
@@ -289,7 +291,8 @@ async function decoded(token: string, decode: Decode): Promise<Claims | undefine
   try {
     const claims = await decode(token);
     const sub = typeof claims === 'object' ? claims?.['sub'] : undefined;
-    return typeof sub === 'string' || typeof sub === 'number' ? (claims as Claims) : undefined;
+    // A number that is not exact may be the id of somebody else.
+    return typeof sub === 'string' || Number.isSafeInteger(sub) ? (claims as Claims) : undefined;
   } catch {
     return undefined;
   }

@@ -28,6 +28,12 @@ impl DatabaseError {
         matches!(self.sqlstate.as_deref(), Some("22P02" | "22003"))
     }
 
+    /// Of a login: somebody is changing the account, and has not committed yet. What that ends began
+    /// before it, and not before now. A cancelled one has waited as long as statement_timeout says.
+    pub(crate) fn is_of_a_lock(&self) -> bool {
+        matches!(self.sqlstate.as_deref(), Some("55P03" | "57014"))
+    }
+
     /// For the log: what happened, and what to do where the database is not set up.
     pub(crate) fn told(&self, place: &Place) -> String {
         let mut told = String::from("cannot ask pg_session_guard");

@@ -363,8 +363,12 @@ impl SessionGuard {
             return Ok(None);
         }
         let patience = self.0.answer_timeout.saturating_add(self.0.lock_timeout);
-        let ask = self.within(patience, self.0.asking.start(&id));
-        self.asked(ask, async { Ok(Some(LoginTime::now().as_str().to_owned())) })
+        let answer = self.within(patience, self.0.asking.start(&id)).await;
+        let open = match &answer {
+            Err(error) if error.is_of_a_lock() => Err(DatabaseError::other("a lock is held")),
+            _ => Ok(Some(LoginTime::now().as_str().to_owned())),
+        };
+        self.asked(std::future::ready(answer), std::future::ready(open))
             .await
             .map(|login_at| login_at.as_deref().map(LoginTime::from_kept))
     }

@@ -15,6 +15,7 @@ use crate::{BoxError, BoxFuture, ConfigError, Kept, Login, LoginTime, Renewal, S
 #[derive(Clone)]
 pub struct SignedCookies {
     name: String,
+    secret: Key,
     key: Key,
     is_secure: bool,
 }
@@ -35,12 +36,15 @@ impl SignedCookies {
         if secret.len() < 32 {
             return Err(ConfigError("the secret that signs the cookies has less than 32 bytes"));
         }
-        Ok(Self { name: "session".to_owned(), key: Key::derive_from(secret), is_secure: true })
+        let (name, secret) = ("session", Key::derive_from(secret));
+        let key = key_of(&secret, name);
+        Ok(Self { name: name.to_owned(), secret, key, is_secure: true })
     }
 
     /// The cookie's name; `session` unless another is given.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self.key = key_of(&self.secret, &self.name);
         self
     }
 
@@ -84,6 +88,12 @@ impl SignedCookies {
         let value = HeaderValue::try_from(cookie.encoded().to_string())?;
         Ok(HeaderMap::from_iter([(SET_COOKIE, value)]))
     }
+}
+
+/// Of this cookie alone: a signature covers no name. What the app has signed by the same secret, such
+/// as a text that a user has chosen, must not be taken for a session, nor that of another guard.
+fn key_of(secret: &Key, name: &str) -> Key {
+    Key::derive_from(&[secret.signing(), b"pg_session_guard ", name.as_bytes()].concat())
 }
 
 impl Sessions for SignedCookies {
@@ -160,6 +170,25 @@ mod tests {
         let cookie =
             sent(&sessions(&"ours".repeat(8)).secure(false).name("id"), Kept::default()).await;
         assert_eq!(cookie, "id=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
+    }
+
+    #[test]
+    fn what_the_app_signs_by_the_same_secret_is_no_session() {
+        let (secret, login) = ("ours".repeat(8), r#"{"user_id":"1"}"#);
+        let mut jar = CookieJar::new();
+        jar.signed_mut(&Key::derive_from(secret.as_bytes())).add(Cookie::new("nickname", login));
+        let signed = jar.get("nickname").unwrap().value();
+        let cookie = Cookie::new("session", signed).encoded().to_string();
+        let headers = |cookie: &str| HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
+        assert!(sessions(&secret).content(&headers(&cookie)).is_none());
+        // Nor that of a second guard, of other users.
+        let content =
+            Content { user_id: Some("1".to_owned()), guard_login_at: None, guard_message: None };
+        let cookie = sessions(&secret).name("staff").cookie(&content).unwrap();
+        let value = cookie[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+        assert!(sessions(&secret).name("staff").content(&headers(value)).is_some());
+        let renamed = value.replace("staff=", "session=");
+        assert!(sessions(&secret).content(&headers(&renamed)).is_none());
     }
 
     #[test]

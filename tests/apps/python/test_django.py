@@ -495,6 +495,107 @@ print(made["guard_login_at"] == token["guard_login_at"], after["guard_login_at"]
 """
 
 
+def test_a_sliding_token_gets_no_younger_by_a_refresh(adapter):
+    """Whoever refreshes it: simplejwt's own serializer gives it another `iat`, and asks nobody."""
+    done = adapter.run(sys.executable, "-c", SLIDING, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["as old as the login"], done.stdout
+
+
+SLIDING = """
+import django
+
+django.setup()
+from datetime import timedelta
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt import simplejwt as guarded
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt import serializers as stock
+from rest_framework_simplejwt.tokens import SlidingToken
+
+alice = get_user_model().objects.get(username="alice")
+
+
+def refreshed(token, by):
+    made = SlidingToken(by().validate({"token": str(token)})["token"])
+    made.set_iat(at_time=made.current_time + timedelta(seconds=5))  # As of a refresh that comes later.
+    return made
+
+
+def is_served(token):
+    try:
+        return guarded.GuardedAuthentication().get_user(token) == alice
+    except AuthenticationFailed:
+        return False
+
+
+def log_in():
+    return guarded.GuardedTokenObtainSlidingSerializer.get_token(alice)
+
+
+def revoke():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(alice.pk)])
+
+
+revoke()
+kept = refreshed(log_in(), guarded.GuardedTokenRefreshSlidingSerializer)
+assert is_served(kept) and not is_served(SlidingToken.for_user(alice))
+other, plain = log_in(), SlidingToken.for_user(alice)
+revoke()
+assert not any(map(is_served, [kept, *(refreshed(token, stock.TokenRefreshSlidingSerializer) for token in (other, plain))]))
+for token in (other, plain):
+    try:
+        refreshed(token, guarded.GuardedTokenRefreshSlidingSerializer)
+        raise AssertionError("refreshed")
+    except AuthenticationFailed:
+        pass
+assert is_served(log_in())
+print("as old as the login")
+"""
+
+
+def test_one_authenticator_serves_several_requests_at_once(adapter):
+    done = adapter.run(sys.executable, "-c", AT_ONCE, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["alice: ended, bob"], done.stdout
+
+
+AT_ONCE = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt.simplejwt import GuardedAuthentication, GuardedTokenObtainPairSerializer
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.tokens import AccessToken
+
+authentication = GuardedAuthentication()
+
+
+def access(name):
+    return GuardedTokenObtainPairSerializer.get_token(get_user_model().objects.get(username=name)).access_token
+
+
+class InBetween(AccessToken):
+    '''While its user is read, another thread has begun to read that of its own token.'''
+
+    def __getitem__(self, claim):
+        if claim == "user_id":
+            seen.append(authentication.get_user(access("bob")).username)
+        return super().__getitem__(claim)
+
+
+old, seen = InBetween(str(access("alice"))), []
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [super(InBetween, old).__getitem__("user_id")])
+try:
+    authentication.get_user(old)
+except AuthenticationFailed as error:
+    print("alice: ended,", *seen)
+"""
+
+
 READ_BEFORE = """
 from settings import *
 
@@ -556,6 +657,49 @@ def test_a_503_logs_what_is_missing(adapter, tmp_path):
         with without(adapter, "session_valid"):
             assert server.get("/private", alice, **HTML).status_code == 503
     assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()
+
+
+SWALLOWED = """
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.template import engines
+from django.urls import path
+
+from urls import *
+
+PAGE = "{% if not user.is_authenticated %}Log in{% else %}For those who have{% endif %}"
+
+
+def by_template(request):
+    return HttpResponse(engines["django"].from_string(PAGE).render({}, request))
+
+
+def by_exception(request):
+    try:
+        return HttpResponse("Log in" if request.user.is_anonymous else "For those who have")
+    except Exception:
+        return HttpResponse("For those who have")
+
+
+urlpatterns += [path("by-template", by_template), path("by-exception", by_exception)]
+"""
+
+
+@pytest.mark.parametrize("path", ["/by-template", "/by-exception"])
+def test_an_error_that_a_page_swallows_is_a_503_all_the_same(adapter, tmp_path, path):
+    """Django's template tag `if` takes any error for false."""
+    (tmp_path / "swallowing.py").write_text(SWALLOWED)
+    (tmp_path / "changed.py").write_text("from settings import *\nROOT_URLCONF = 'swallowing'\n")
+    changed = {"DJANGO_SETTINGS_MODULE": "changed", "PYTHONPATH": f"{adapter.environment['PYTHONPATH']}:{tmp_path}"}
+    with adapter.serve(tmp_path / "log", **changed) as server:
+        alice = server.logged_in()
+        assert server.get(path, alice).text == "For those who have"
+        assert server.get(path).text == "Log in"
+        with without(adapter, "session_valid"):
+            refused = server.get(path, alice)
+            assert refused.status_code == 503 and "For those" not in refused.text
+            assert server.get(path).text == "Log in"
+        assert server.is_served(alice)
 
 
 READ = """

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta, timezone
 
+import psycopg
 import pytest
 from adapters import ADAPTERS, ATTACH, MEMBERS, OWNER
 from flask import Flask
@@ -431,6 +432,23 @@ def test_the_grants_of_the_readme_are_what_ending_sessions_takes(adapter, role):
     engine.dispose()
 
 
+@pytest.mark.parametrize("kept", ["session", "remember_token"])
+def test_a_logout_ends_copies_of_its_cookies_also_where_nobody_has_asked_who_it_is(adapter, db, kept):
+    app = new_app(db, SESSION_GUARD_END_SINGLE_SESSIONS=True)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db).post("/logout", endpoint="logout")(lambda: guard.log_out() or {})
+    client, other = logged_in(app), logged_in(app)
+    names = {"session": ["session"], "remember_token": ["remember_token", "remember_token_guard"]}[kept]
+    copy = app.test_client()
+    for name in ("session", "remember_token", "remember_token_guard"):
+        if name in names:
+            copy.set_cookie(name, client.get_cookie(name).value)
+        else:
+            client.delete_cookie(name)
+    assert client.post("/logout").status_code == 200
+    assert (me(client), me(copy), me(other)) == (401, 401, 200)
+
+
 def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
     app = new_app(db)
     guard = SessionGuard(app, db, User)
@@ -478,6 +496,19 @@ def test_a_session_is_kept_by_the_time_of_its_own_change_and_not_over_another_s(
     assert me(client) == 401
 
 
+def test_a_session_from_before_the_guard_is_kept_as_well(adapter, db, own_page):
+    adapter.sql("SELECT session_guard.detach('users', forget => true)")
+    adapter.sql(f"SELECT session_guard.{ATTACH}")
+    client = own_page.test_client()
+    with client.session_transaction() as session:
+        session.update(_user_id=str(adapter.sql("SELECT id FROM users WHERE username = 'alice'")), _fresh=True)
+    assert me(client) == 200
+    assert client.post("/password").json["kept"] is True
+    assert me(client) == 200
+    end_sessions(adapter)
+    assert me(client) == 401
+
+
 def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_page):
     client = logged_in(own_page)
     read = "SELECT password FROM users WHERE username = 'alice'"
@@ -486,6 +517,49 @@ def test_a_new_password_without_an_answer_is_undone_and_told(adapter, db, own_pa
         assert client.post("/password").status_code == 503
     assert adapter.sql(read) == old
     assert me(client) == 200
+
+
+@pytest.mark.parametrize("timeout", ["lock_timeout", "statement_timeout"])
+def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter, password, timeout):
+    """Otherwise one by an old password would outlive the new one, which began to end sessions before it."""
+    url = f"{adapter.environment['DATABASE_URL']}?options=-c%20statement_timeout%3D300"
+    engine = create_engine(url if timeout == "statement_timeout" else adapter.environment["DATABASE_URL"])
+    db = scoped_session(sessionmaker(engine))
+    app = new_app(db, SESSION_GUARD_FAIL_OPEN=True, SESSION_GUARD_LOCK_TIMEOUT=600 if "?" in str(engine.url) else 0.3)
+    SessionGuard(app, db, User)
+    client = add_routes(app, db).test_client()
+    with psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute("UPDATE users SET password = 'new' WHERE username = 'alice'")
+        assert client.post("/login/alice").status_code == 503
+    assert me(client) == 401
+    with without(adapter, "session_start"):
+        assert client.post("/login/alice").status_code == 200
+    assert me(client) == 200
+    engine.dispose()
+
+
+class ActiveUser(User):
+    @property
+    def is_active(self):
+        return self.active
+
+
+def test_an_app_that_fails_open_serves_no_account_that_is_disabled_or_gone(adapter, db):
+    app = new_app(db, SESSION_GUARD_FAIL_OPEN=True, JWT_SECRET_KEY="a secret of the tests, longer than 32 bytes")
+    protect_tokens(JWTManager(app), SessionGuard(app, db, ActiveUser))
+    add_routes(app, db, ActiveUser).get("/by-token", endpoint="by_token")(jwt_required()(dict))
+    adapter.sql("INSERT INTO users (username, active) VALUES ('carol', true)")
+    clients = [logged_in(app, name) for name in ("alice", "bob", "carol")]
+    with app.test_request_context():
+        names = db.execute(select(User.id).order_by(User.id))
+        tokens = [create_access_token(str(number)) for (number,) in names.fetchall()]
+    with without(adapter, "session_valid"):
+        adapter.set_active(False)
+        adapter.sql("DELETE FROM users WHERE username = 'carol'")
+        assert [me(client) for client in clients] == [401, 200, 401]
+        assert [by_token(app.test_client(), token) for token in tokens] == [401, 200, 401]
+    adapter.set_active(True)
+    assert [me(client) for client in clients] == [401, 200, 401]
 
 
 def test_a_503_logs_what_is_missing(adapter, db, caplog):

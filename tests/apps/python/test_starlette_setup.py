@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import asyncpg
 import psycopg
+import psycopg_pool
 import pytest
 from adapters import ADAPTERS, MEMBERS, OWNER
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.starlette import SessionGuard
 from pg_session_guard.starlette_middleware import SessionGuardMiddleware
-from sqlalchemy import BigInteger, Column, Text, create_engine
+from psycopg.rows import dict_row, namedtuple_row, scalar_row
+from sqlalchemy import BigInteger, Boolean, Column, Text, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
 from starlette.exceptions import HTTPException
@@ -303,6 +305,30 @@ def test_a_503_logs_what_is_missing(adapter, engine, caplog):
     nowhere.dispose()
 
 
+def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter, engine):
+    guard = SessionGuard(engine, settings=Settings(fail_open=True, lock_timeout=0.3))
+    with psycopg.connect(dbname=adapter.database) as changing:
+        changing.execute("UPDATE users SET active = false WHERE username = 'alice'")
+        assert refusal(guard.log_in(request(), 1)).status_code == 503
+        changing.rollback()
+    with without(adapter, "session_start"):
+        assert run(guard.log_in(request(), 1))
+
+
+def test_an_app_that_fails_open_serves_no_account_that_is_gone_or_disabled(adapter, engine):
+    class Person(User):
+        is_active = Column("active", Boolean)
+
+    guard = SessionGuard(engine, settings=Settings(fail_open=True))
+    load = guard.load(Person, lambda: None)
+    with without(adapter, "session_valid"), Session(engine) as db:
+        assert run(load(request({"user_id": "1"}, **JSON), db)).username == "alice"
+        adapter.set_active(False)
+        db.rollback()
+        for user_id in ("1", "999"):
+            assert refusal(load(request({"user_id": user_id}, **JSON), db)).status_code == 401
+
+
 def test_who_never_logged_in_is_not_told_of_a_session_that_ended(adapter, engine):
     guard = SessionGuard(engine)
     refused = refusal(guard.required(request(**JSON)))
@@ -348,6 +374,28 @@ def test_a_pool_may_come_later_and_be_another(adapter, caplog):
             return await guard.required(request(session))
 
     assert [run(live()) for _ in range(2)] == ["1", "1"]
+
+
+@pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row, scalar_row])
+def test_rows_of_a_pool_or_a_connection_are_as_the_app_has_chosen(adapter, password, row_factory):
+    connect = {"dbname": adapter.database, "user": OWNER, "row_factory": row_factory}
+
+    async def both(guard, connection, execute, commit):
+        session = {}
+        assert await guard.log_in(request(session), 1)
+        assert await guard.required(request(session)) == "1"
+        await done(execute(NEW))
+        begun = await guard.begin_login(1, connection)
+        await done(commit())
+        assert await guard.keep_session_at(request(session), begun)
+
+    async def asynchronously():
+        async with psycopg_pool.AsyncConnectionPool(kwargs=connect, open=False) as pool, pool.connection() as connection:
+            await both(SessionGuard(pool), connection, connection.execute, connection.commit)
+
+    run(asynchronously())
+    with psycopg_pool.ConnectionPool(kwargs=connect, open=True) as pool, pool.connection() as connection:
+        run(both(SessionGuard(pool), connection, connection.execute, connection.commit))
 
 
 @pytest.mark.parametrize("wrong", [None, "postgresql://", object(), SessionGuard])

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
-from pg_session_guard.core.errors import cannot_ask
+from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.fab import SessionGuard, find_user, read_anew
@@ -103,6 +103,8 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
                 return database.start(connection, user_id, self.guard_settings)
         except SQLAlchemyError as error:
             self._cannot_ask(error)
+            if is_of_a_lock(error):
+                raise HTTPException(503, "Try again later") from error
             return login_time.to_text(login_time.now())
 
     def _is_valid(self, token: dict[str, Any]) -> bool:

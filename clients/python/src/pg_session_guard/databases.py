@@ -47,7 +47,7 @@ class PsycopgConnection:
         self.connection = connection
 
     async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
-        cursor = await self.connection.execute(statement, values)
+        cursor = await _cursor(self.connection).execute(statement, values)
         return (await cursor.fetchone())[0]
 
 
@@ -60,7 +60,7 @@ class PsycopgSync:
     async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
         def ask() -> Any:
             with self.pool.connection() as connection:
-                return connection.execute(statement, values).fetchone()[0]
+                return _cursor(connection).execute(statement, values).fetchone()[0]
 
         return await run_in_threadpool(ask)
 
@@ -73,9 +73,16 @@ class PsycopgSyncConnection:
 
     async def first_value(self, statement: str, values: dict[str, Any]) -> Any:
         def ask() -> Any:
-            return self.connection.execute(statement, values).fetchone()[0]
+            return _cursor(self.connection).execute(statement, values).fetchone()[0]
 
         return await run_in_threadpool(ask)
+
+
+def _cursor(connection: Any) -> Any:
+    """The app may have chosen rows of another kind, such as dicts."""
+    from psycopg.rows import tuple_row
+
+    return connection.cursor(row_factory=tuple_row)
 
 
 class Asyncpg:

@@ -42,7 +42,7 @@ from pg_session_guard.core.answers import (
     is_way_back,
     kind_of_route,
 )
-from pg_session_guard.core.errors import cannot_ask
+from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.flask_remember import (
@@ -180,6 +180,7 @@ class SessionGuard:
         except SQLAlchemyError:
             self._cannot_ask()
             user = self._user_without_guard(user_id)
+            valid = None if getattr(user, "is_active", user is not None) else False
         # SQLAlchemy forgets what nobody holds. As long as this does, `session.get` finds the user.
         g.session_guard_user = user
         kind = kind_of_route(request.headers)
@@ -247,8 +248,10 @@ class SessionGuard:
             self._end_transaction(self.db_session.commit)
             with self.engine.begin() as connection:
                 return database.start(connection, user_id, self.settings)
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
             self._cannot_ask()
+            if is_of_a_lock(error):
+                unavailable()
             return login_time.to_text(login_time.now())
 
     def _start_in_transaction(self, user_id: object, db: Any) -> str | None:
@@ -321,12 +324,15 @@ class SessionGuard:
             session.clear()
             logout_user()
             return False
-        session[LOGIN_TIME_KEY] = begun
+        # One from before the guard has nothing of this yet.
+        self._keep(begun, single, str(session.get("_user_id")), user_id)
         return True
 
     def log_out(self) -> None:
         """Ends this session, and each copy of its cookie; with
         SESSION_GUARD_END_SINGLE_SESSIONS."""
+        if self.settings.end_single_sessions:
+            _ = current_user.is_authenticated  # Takes what is remembered into the session.
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))

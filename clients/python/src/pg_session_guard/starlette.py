@@ -27,7 +27,7 @@ from pg_session_guard.core.answers import (
     is_way_back,
     kind_of_route,
 )
-from pg_session_guard.core.errors import cannot_ask
+from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.core.user_id import to_text
@@ -81,7 +81,7 @@ class SessionGuard:
             return await start(self.database, user_id, self.settings)
         except CannotAsk as error:
             self._cannot_ask(error)
-            if db is not None:  # The app's own change is undone.
+            if db is not None or is_of_a_lock(error):  # The app's own change is undone.
                 raise HTTPException(503, "Try again later") from error
             return login_time.to_text(login_time.now())
 
@@ -192,7 +192,8 @@ class SessionGuard:
             except Exception as error:
                 self._cannot_ask(error)
                 await _maybe(db.rollback())
-                return await _maybe(db.get(user_class, query.key_type(user_id)))
+                user = await _maybe(db.get(user_class, query.key_type(user_id)))
+                valid = bool(getattr(user, "is_active", user is not None))
             self.require(request, valid)
             return user
 

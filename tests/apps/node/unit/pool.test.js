@@ -4,7 +4,7 @@
 const assert = require('node:assert');
 const { after, before, describe, test } = require('node:test');
 const { Client, Pool } = require('pg');
-const { CannotAsk, SessionGuard, sessionStart, sessionValid } = require('pg-session-guard');
+const { CannotAsk, SessionGuard, loginClaims, sessionStart, sessionValid } = require('pg-session-guard');
 const express = require('pg-session-guard/express');
 
 const OWNER = 'session_guard_node';
@@ -144,8 +144,12 @@ describe('a Pool', () => {
     try {
       await changing.query('BEGIN');
       await changing.query('UPDATE users SET active = false WHERE id = 2');
-      const guard = new SessionGuard(pool, { lockTimeoutMillis: 100, log: () => {} });
-      await assert.rejects(guard.start(2), (error) => error instanceof CannotAsk && error.cause.code === '55P03');
+      // Also where it fails open: a login by now would outlive what the change ends.
+      for (const failOpen of [false, true]) {
+        const guard = new SessionGuard(pool, { lockTimeoutMillis: 100, failOpen, log: () => {} });
+        await assert.rejects(guard.start(2), (error) => error instanceof CannotAsk && error.cause.code === '55P03');
+      }
+      const guard = new SessionGuard(pool);
       await changing.query('ROLLBACK');
       assert.ok(await guard.start(2));
       assert.strictEqual((await pool.query('SHOW lock_timeout')).rows[0].lock_timeout, '0');
@@ -166,6 +170,35 @@ describe('a Pool', () => {
   test('an error of the app\'s own query is a 503 for who is logged in, and no refusal', async () => {
     const guard = db.web({ user: "SELECT id, name::int FROM users WHERE id = $1" });
     assert.strictEqual((await answered(guard, { user_id: '2', guard_login_at: await guard.start(2) })).status, 503);
+  });
+
+  test('an error of a function of the app\'s own serves nobody who is out, also where it fails open', async () => {
+    const user = async () => Promise.reject(new Error('of the app'));
+    for (const [failOpen, status] of [[false, 503], [true, 200]]) {
+      const guard = db.web({ user, failOpen });
+      const session = () => ({ user_id: '2', guard_login_at: begun });
+      const begun = await guard.start(2);
+      assert.strictEqual((await answered(guard, session())).status, status);
+      await db.sql('SELECT session_guard.revoke_sessions(2)');
+      assert.strictEqual((await answered(guard, session())).status, 302);
+    }
+  });
+
+  test('a token whose sub is a number that is not exact is of nobody', async () => {
+    const guard = db.web();
+    const status = async (sub, id = '9007199254740993') => {
+      const begun = await guard.start(id);
+      const request = { session: {}, headers: { authorization: 'Bearer x' }, method: 'GET', path: '/', baseUrl: '', originalUrl: '/' };
+      const token = JSON.stringify({ sub: '?', ...loginClaims(begun) }).replace('"?"', sub);
+      return new Promise((resolve, reject) => {
+        const response = { setHeader() {}, end: () => resolve(response.statusCode) };
+        guard.bearer(() => JSON.parse(token))(request, response, (error) => (error ? reject(error) : resolve(guard.userId(request))));
+      });
+    };
+    await db.sql("INSERT INTO users VALUES (9007199254740992, 'somebody else')");
+    assert.strictEqual(await status('"9007199254740993"'), '9007199254740993');
+    for (const sub of ['9007199254740993', '1e400', '2.5', 'true', 'null', '[2]']) assert.strictEqual(await status(sub), 401, sub);
+    assert.strictEqual(await status('2', 2), '2');
   });
 
   test('what has changed since the login began counts, too', async () => {

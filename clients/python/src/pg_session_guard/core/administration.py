@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pg_session_guard.core.errors import sqlstate_of
+from pg_session_guard.core.errors import LOCK_NOT_AVAILABLE, sqlstate_of
 
 # Gives the rows of a statement.
 Run = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
 
 INSTALL = "CREATE EXTENSION pg_session_guard;"
-LOCK_NOT_AVAILABLE = "55P03"
 LONGEST_NOTE = 200
 HISTORY_LENGTH = 10
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 INSUFFICIENT_PRIVILEGE = "42501"
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 REMEDIES = {
     INSUFFICIENT_PRIVILEGE: "let the owner of the extension run"
     " SELECT session_guard.grant_access('the role that the app connects as')",
@@ -32,3 +34,9 @@ def cannot_ask(error: BaseException | None, *, privilege: str | None = None) -> 
     state = sqlstate_of(error) or ""
     remedy = privilege if privilege and state == INSUFFICIENT_PRIVILEGE else REMEDIES.get(state)
     return "cannot ask pg_session_guard" + (f": {remedy}" if remedy else "")
+
+
+def is_of_a_lock(error: BaseException | None) -> bool:
+    """Of a login: somebody is changing the account, and has not committed yet. What that ends began
+    before it, and not before now. A cancelled one has waited as long as statement_timeout says."""
+    return sqlstate_of(error) in (LOCK_NOT_AVAILABLE, QUERY_CANCELED)

@@ -67,7 +67,7 @@ class SessionGuardMiddleware:
 
 
 def _finish(guard: RequestGuard, response: HttpResponseBase) -> HttpResponseBase:
-    if guard.failed and response.status_code == 500:  # Raised elsewhere than in the view.
+    if guard.failed:  # Whatever was made of the error: to the template tag `if`, it is false.
         return _unavailable(guard)
     if guard.ended and guard.kind is RouteKind.API and _refuses(response):
         refused = JsonResponse(

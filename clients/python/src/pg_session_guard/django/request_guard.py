@@ -54,7 +54,11 @@ class RequestGuard:
 
     def user(self) -> Any:
         if not self.user_is_read:
-            self._user = self._read()
+            try:
+                self._user = self._read()
+            except CannotAsk:
+                self.failed = True
+                raise
             self.user_is_read = True
         return self._user
 
@@ -70,7 +74,6 @@ class RequestGuard:
         except CannotAsk as error:
             log.exception(cannot_ask(error))
             if not settings.fail_open:
-                self.failed = True
                 raise
             return self.unchecked_user
         if valid is False:

@@ -7,12 +7,18 @@ SIMPLE_JWT = {
     "TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSerializer",
 }
 
+Of sliding tokens, the settings are these, with AUTH_TOKEN_CLASSES of simplejwt's:
+
+    "SLIDING_TOKEN_OBTAIN_SERIALIZER": f"{TOKENS}TokenObtainSlidingSerializer",
+    "SLIDING_TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSlidingSerializer",
+
 The check rides on the query by which simplejwt reads the token's user. A request's 401 is
 simplejwt's own.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -21,8 +27,15 @@ from django.db import Error as DatabaseError
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.serializers import (
+    TokenObtainPairSerializer,
+    TokenObtainSerializer,
+    TokenObtainSlidingSerializer,
+    TokenRefreshSerializer,
+    TokenRefreshSlidingSerializer,
+)
 from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import SlidingToken
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
@@ -49,6 +62,8 @@ class Unavailable(APIException):  # type: ignore[misc]
 
 def _kept(token: Any) -> str | None:
     login_at = login_time.of_token(token.payload)
+    if isinstance(token, SlidingToken) and token.get(LOGIN_TIME_KEY) is None:
+        login_at = login_time.LONG_AGO  # Each refresh gives it another `iat`.
     return login_time.to_text(login_at) if login_at else None
 
 
@@ -89,24 +104,21 @@ class GuardedAuthentication(JWTAuthentication):
         connection = reading_connection()
         if not is_guarded(connection):
             return super().get_user(validated_token)
-        model, kept = self.user_model, _kept(validated_token)
-        self.user_model = _AskedUsers(model, connection, kept)
+        asking = copy(self)  # Other threads may have this one.
+        asking.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
         try:
-            user: Any = super().get_user(validated_token)
+            user: Any = super(GuardedAuthentication, asking).get_user(validated_token)
         except DatabaseError as error:
             if not guard_settings().fail_open:
                 raise Unavailable from error
-            self.user_model = model
             return super().get_user(validated_token)
-        finally:
-            self.user_model = model
         if not user.session_guard_valid:
             raise AuthenticationFailed("The session has ended", code="session_ended")
         user.session_guard_token = (_time_to_pass_on(validated_token), user.password)
         return user
 
 
-class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
+class _ObtainSerializer(TokenObtainSerializer):
     @classmethod
     def get_token(cls, user: Any) -> Any:
         """The access token takes over the claim of the refresh token."""
@@ -114,6 +126,14 @@ class GuardedTokenObtainPairSerializer(TokenObtainPairSerializer):
         if is_guarded(reading_connection()):
             token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user)
         return token
+
+
+class GuardedTokenObtainPairSerializer(_ObtainSerializer, TokenObtainPairSerializer):
+    pass
+
+
+class GuardedTokenObtainSlidingSerializer(_ObtainSerializer, TokenObtainSlidingSerializer):
+    pass
 
 
 def _begun_or_made_of(user: Any) -> str | None:
@@ -134,6 +154,14 @@ class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
                 # Rotation gives it another `iat`, which is not the time of its login.
                 refresh[LOGIN_TIME_KEY] = _time_to_pass_on(refresh)
                 attrs = {**attrs, "refresh": str(refresh)}
+        validated: dict[str, str] = super().validate(attrs)
+        return validated
+
+
+class GuardedTokenRefreshSlidingSerializer(TokenRefreshSlidingSerializer):
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        if is_guarded(reading_connection()) and not _is_valid(self.token_class(attrs["token"])):
+            raise InvalidToken("The session has ended")
         validated: dict[str, str] = super().validate(attrs)
         return validated
 

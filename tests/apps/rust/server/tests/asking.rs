@@ -240,7 +240,13 @@ async fn waits<D: Driver>(name: &str) {
     let db = database(name, GUARDED).await;
     run(&db, &["BEGIN; UPDATE users SET active = false WHERE id = 2"]).await;
     let timeout = Duration::from_millis(100);
-    let (builder, log) = by_extension(SessionGuard::builder(D::pool(name)).lock_timeout(timeout));
+    let builder = || by_extension(SessionGuard::builder(D::pool(name)).lock_timeout(timeout));
+    // Also where it fails open: a login by now would outlive what the change ends.
+    let (fails_open, log) = builder();
+    let guard = fails_open.fail_open(true).build().unwrap();
+    assert!(guard.start(2).await.is_err());
+    assert!(told(&log).contains("SQLSTATE 55P03"), "{}", told(&log));
+    let (builder, log) = builder();
     let guard = builder.build().unwrap();
     let began = Instant::now();
     assert!(guard.start(2).await.is_err());
