@@ -70,9 +70,8 @@ fn watch(
         note_if_unwatched(related, known).or_raise();
     }
     put_in_place(related, &row).or_raise();
-    let has_old_row = |known: &&WatchRow| {
-        known.table != row.table && related::read_rows().contains(known)
-    };
+    let has_old_row =
+        |known: &&WatchRow| known.table != row.table && related::read_rows().contains(known);
     if let Some(known) = known.filter(has_old_row) {
         delete_row(known);
     }
