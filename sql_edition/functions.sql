@@ -2249,6 +2249,9 @@ BEGIN
             HINT = format('To have a change of its columns end sessions, name them in revoke_on, for example: SELECT session_guard.attach(%L, revoke_on => ''{password}'');', session_guard.shown(related));
     END IF;
     LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
+    -- Where two tables have exchanged their names, the row of this name is the other's.
+    PERFORM session_guard.repair_watches(r.guard) FROM session_guard.watch AS r JOIN pg_namespace AS n ON n.nspname = r.schema_name
+    JOIN pg_class AS c ON (c.relnamespace, c.relname) = (n.oid, r.table_name) WHERE c.oid = related AND session_guard.locate_watch(r) <> related;
     SELECT r.* INTO known FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
     SELECT coalesce(known.name, format('%s.%s', n.nspname, c.relname)) INTO watch_name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
     plain := watch_name;

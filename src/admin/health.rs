@@ -19,7 +19,7 @@ use crate::pg::partitions::{above, is_keyed_by};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::recorded_name;
 use crate::pg::server::{clock, is_standby, setting};
-use crate::pg::spi::query_one;
+use crate::pg::spi::{query, query_one, string};
 use crate::pg::triggers::relations_with_trigger_of;
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
@@ -55,8 +55,9 @@ fn health() -> TableIterator<
     findings.extend(health_privileges::trigger_owner());
     findings.extend(unknown_guards());
     findings.push(health_own_tables::own_tables());
+    findings.extend(health_own_tables::unlogged());
     findings.push(health_own_tables::replication());
-    findings.push(replica());
+    findings.extend(replica());
     findings.push(timeline_changed(&rows));
     findings.push(token_epochs_ahead());
     findings.push(health_privileges::owners());
@@ -134,27 +135,17 @@ fn attach_as_triggers_say(table: &Relation) -> Hint {
     }
 }
 
-/// Of a standby, how far it is behind; of a primary whose stamps are to wait for standbys, whether
-/// there are any to wait for.
-fn replica() -> Finding {
+/// Of a standby, how far it is behind, and may get; of a primary whose stamps are to wait for
+/// standbys, whether there are any to wait for.
+fn replica() -> Vec<Finding> {
     let policy = guard_cache::policy();
-    if is_standby() && is_upstream_silent_for(policy.max_standby_staleness) {
-        return silent_upstream(policy.max_standby_staleness / 1000);
-    }
     if is_standby() {
-        return match freshness::is_stale(policy.max_standby_staleness) {
-            false => Finding::ok("standby", freshness::lag()),
-            true => {
-                let hint = Hint::run(
-                    "Look at the connection to the upstream server. If replay was paused, run",
-                    "SELECT pg_catalog.pg_wal_replay_resume();",
-                );
-                Finding::wrong("standby", freshness::lag(), hint)
-            }
-        };
+        let mut findings = silence(policy.max_standby_staleness);
+        findings.push(staleness(policy.max_standby_staleness));
+        return findings;
     }
     let has_standbys = setting(c"synchronous_standby_names").is_some();
-    match (policy.remote_apply, has_standbys) {
+    vec![match (policy.remote_apply, has_standbys) {
         (true, false) => Finding::wrong(
             "durability",
             "revocation_durability is remote_apply, but there is no synchronous standby",
@@ -169,34 +160,59 @@ fn replica() -> Finding {
         (false, _) => {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
+    }]
+}
+
+const STANDBY: &str = "standby";
+
+fn staleness(max_staleness: i64) -> Finding {
+    match freshness::is_stale(max_staleness) {
+        false => Finding::ok(STANDBY, freshness::lag()),
+        true => {
+            let hint = Hint::run(
+                "Look at the connection to the upstream server. If replay was paused, run",
+                "SELECT pg_catalog.pg_wal_replay_resume();",
+            );
+            Finding::wrong(STANDBY, freshness::lag(), hint)
+        }
     }
 }
 
-/// ALTER SYSTEM has to be a statement of its own, and so has to be loaded by another.
-fn silent_upstream(max_staleness_millis: i64) -> Finding {
-    const IS_SET: &str = "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_file_settings
-                          WHERE name = 'wal_receiver_timeout' AND setting = $1";
-    let detail = "while the upstream server is idle, its messages are further apart than \
-                  max_standby_staleness";
-    let setting = format!("{max_staleness_millis} ms");
-    let is_set = as_tables_owner(|| query_one::<bool>(IS_SET, &[Value::Utf8(&setting)]));
-    if is_set == Some(true) {
-        let detail = format!("{detail}: wal_receiver_timeout is set, and not loaded yet");
-        let hint = Hint::run("To load it, run", "SELECT pg_catalog.pg_reload_conf();");
-        return Finding::wrong("standby", detail, hint);
-    }
-    let sentence = "To have this server ask for a message in half that time, run";
-    let statement = format!("ALTER SYSTEM SET wal_receiver_timeout = '{setting}';");
-    Finding::wrong("standby", detail, Hint::run(sentence, statement))
-}
-
-/// Whether an idle upstream server may be silent for longer: a WAL receiver asks for a message when
-/// it has had none for half of `wal_receiver_timeout`.
-fn is_upstream_silent_for(max_staleness: i64) -> bool {
+/// Whether an idle upstream server may be silent for longer than a standby may be behind: a WAL
+/// receiver asks for a message when it has had none for half of `wal_receiver_timeout`. When the
+/// upstream server sends one unasked depends on its own settings, which are not known here.
+///
+/// ALTER SYSTEM is refused beside another statement, so that each has a row of its own.
+fn silence(max_staleness: i64) -> Vec<Finding> {
     const MILLIS: &str = "SELECT setting::bigint FROM pg_catalog.pg_settings
                           WHERE name = 'wal_receiver_timeout'";
-    let timeout = query_one::<i64>(MILLIS, &[]).unwrap_or_default().saturating_mul(1000);
-    max_staleness > 0 && (timeout == 0 || timeout / 2 >= max_staleness)
+    const IN_FILE: &str = "SELECT setting FROM pg_catalog.pg_file_settings
+                           WHERE name = 'wal_receiver_timeout' ORDER BY seqno DESC LIMIT 1";
+    let timeout = query_one::<i64>(MILLIS, &[]).unwrap_or_default();
+    let is_silent = timeout == 0 || timeout.saturating_mul(1000) / 2 >= max_staleness;
+    if max_staleness == 0 || !is_silent {
+        return Vec::new();
+    }
+    let wanted = format!("{} ms", (max_staleness / 1000).max(1));
+    let in_file = as_tables_owner(|| query(IN_FILE, &[], |row| string(row, 1)));
+    let mut findings = Vec::new();
+    if in_file.into_iter().next().flatten().as_ref() != Some(&wanted) {
+        let how_long = match timeout {
+            0 => "for any time".to_owned(),
+            _ => format!("for {} s", timeout as f64 / 2e3),
+        };
+        let detail = format!(
+            "an idle upstream server may be silent {how_long}, and all sessions are refused here \
+             after max_standby_staleness"
+        );
+        let statement = format!("ALTER SYSTEM SET wal_receiver_timeout = '{wanted}';");
+        let sentence = "To have this server ask for a message in half that time, run";
+        findings.push(Finding::wrong(STANDBY, detail, Hint::run(sentence, statement)));
+    }
+    let detail = "wal_receiver_timeout counts once the settings are loaded again";
+    let hint = Hint::run("To load them, run", "SELECT pg_catalog.pg_reload_conf();");
+    findings.push(Finding::wrong(STANDBY, detail, hint));
+    findings
 }
 
 /// Where no stamp can have been lost, the second statement alone will do.

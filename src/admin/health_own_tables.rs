@@ -123,6 +123,24 @@ pub fn own_tables() -> Finding {
     }
 }
 
+/// What a crash would empty, and no standby has.
+pub fn unlogged() -> Option<Finding> {
+    const UNLOGGED: &str = "
+        SELECT pg_catalog.string_agg(pg_catalog.format('session_guard.%I', c.relname), ', '
+                   ORDER BY c.relname),
+               pg_catalog.string_agg(pg_catalog.format('ALTER TABLE session_guard.%I SET LOGGED;',
+                   c.relname), ' ' ORDER BY c.relname)
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+             AND d.objid = c.oid AND d.deptype = 'e'
+        WHERE c.relnamespace = pg_catalog.to_regnamespace('session_guard')
+              AND c.relkind = 'r' AND c.relpersistence = 'u'";
+    let found = query(UNLOGGED, &[], |row| string(row, 1).zip(string(row, 2)));
+    let (tables, statements) = found.into_iter().next().flatten()?;
+    let detail = format!("unlogged: {tables}; a crash empties them, and standbys lack them");
+    Some(Finding::wrong(CHECK, detail, Hint::run("To make them permanent, run", statements)))
+}
+
 /// What logical replication brings is merged by a trigger.
 pub fn replication() -> Finding {
     const CHECK: &str = "logical_replication";

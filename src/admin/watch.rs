@@ -70,6 +70,16 @@ fn watch(
         note_if_unwatched(related, known).or_raise();
     }
     put_in_place(related, &row).or_raise();
+    let has_old_row =
+        |known: &&WatchRow| known.table != row.table && related::read_rows().contains(known);
+    if let Some(known) = known.filter(has_old_row) {
+        delete_row(known);
+    }
+    // Where two tables have exchanged their names, its row was the other's.
+    let is_displaced = |other: &&WatchRow| other.table == row.table && Some(*other) != known;
+    if let Some(displaced) = rows.iter().find(is_displaced) {
+        repair(displaced).or_raise();
+    }
 }
 
 /// The name of a new watch: the table's, with a number if another has that.

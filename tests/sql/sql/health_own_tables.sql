@@ -25,6 +25,13 @@ ALTER TABLE session_guard.timeline DISABLE TRIGGER session_guard_changed;
 SELECT * FROM wrong();
 SELECT remedy FROM wrong() \gexec
 SELECT * FROM wrong();
+-- One that a crash would empty.
+ALTER TABLE session_guard.extra SET UNLOGGED;
+ALTER TABLE session_guard.epoch SET UNLOGGED;
+ALTER TABLE session_guard.token_epoch SET UNLOGGED;
+SELECT * FROM wrong();
+SELECT remedy FROM wrong() \gexec
+SELECT * FROM wrong();
 DROP TABLE session_guard.extra;
 DROP FUNCTION wrong;
 DROP EXTENSION pg_session_guard;

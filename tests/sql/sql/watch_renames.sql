@@ -67,6 +67,24 @@ UPDATE app.profile SET two_factor = false WHERE account = 2;
 SELECT * FROM stamps();
 SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
 
+-- Watched again, as the remedies say: nothing is left of the old names, also where two tables have exchanged theirs.
+ALTER TABLE app.profile SET SCHEMA public;
+ALTER TABLE roles RENAME TO teams;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok ORDER BY remedy \gexec
+SELECT name, schema_name, table_name FROM session_guard.watch ORDER BY name;
+SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
+BEGIN;
+ALTER TABLE teams RENAME TO tmp;
+ALTER TABLE profile RENAME TO teams;
+ALTER TABLE tmp RENAME TO profile;
+COMMIT;
+SELECT session_guard.watch('teams', 'account', '{two_factor}', 'users');
+SELECT name, schema_name, table_name FROM session_guard.watch ORDER BY name;
+SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
+UPDATE teams SET two_factor = true WHERE account = 3;
+INSERT INTO profile VALUES (4, 'b');
+SELECT * FROM stamps();
+
 -- A column that is gone: the app's writes go on, health says so, and unwatch settles it.
 SET client_min_messages = error;
 ALTER TABLE role DROP user_id CASCADE;
@@ -79,6 +97,6 @@ SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'role'::regclass;
 
 DROP EXTENSION pg_session_guard;
-DROP TABLE users, role, roles, app.profile;
+DROP TABLE users, role, profile, teams;
 DROP SCHEMA app;
 DROP FUNCTION stamps;
