@@ -659,6 +659,60 @@ def test_a_503_logs_what_is_missing(adapter, tmp_path):
     assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()
 
 
+def test_a_login_in_the_transaction_that_has_written_its_user_counts_with_that(adapter, old_hash):
+    """As where each request is a transaction, and in it somebody signs up, or sets a password that was forgotten."""
+    done = adapter.run(sys.executable, "-c", WRITTEN, DJANGO_SETTINGS_MODULE="settings", LOCK_TIMEOUT="1")
+    assert done.stdout.splitlines()[-1:] == ["logged in"], done.stdout
+
+
+WRITTEN = """
+import django
+
+django.setup()
+from types import SimpleNamespace
+from django.contrib.auth import get_user_model, login
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from pg_session_guard.django.asking import is_valid
+
+Person = get_user_model()
+
+
+def log_in(user):
+    session = SessionStore()
+    login(SimpleNamespace(session=session, META={}), user, "pg_session_guard.django.backends.SessionGuardBackend")
+    return session["guard_login_at"]
+
+
+with transaction.atomic():
+    with transaction.atomic():
+        carol = Person.objects.create_user("carol", password="hers")
+    began = log_in(carol)
+assert is_valid(carol.pk, began)
+with transaction.atomic():
+    carol.is_active = False
+    carol.save()
+    try:
+        log_in(carol)
+        raise AssertionError("logged in")
+    except PermissionDenied:
+        pass
+assert not is_valid(carol.pk, began)
+carol.delete()
+
+alice = Person.objects.get(username="alice")
+with transaction.atomic():
+    alice.set_password("a new and better one")
+    alice.save()
+    began = log_in(alice)
+assert is_valid(alice.pk, began)
+Person.objects.filter(pk=alice.pk).update(password="another one")
+assert not is_valid(alice.pk, began)
+print("logged in")
+"""
+
+
 SWALLOWED = """
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
