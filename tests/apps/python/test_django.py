@@ -556,6 +556,45 @@ print("as old as the login")
 """
 
 
+def test_a_token_that_has_ended_is_not_verified(adapter):
+    """By simplejwt's view for others than the app, such as a proxy."""
+    done = adapter.run(sys.executable, "-c", VERIFIED, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["[True, True] [False, False] [True, False]"], done.stdout
+
+
+VERIFIED = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt import simplejwt as guarded
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import SlidingToken
+
+alice = get_user_model().objects.get(username="alice")
+
+
+def is_verified(token):
+    try:
+        return guarded.GuardedTokenVerifySerializer().validate({"token": str(token)}) == {}
+    except InvalidToken:
+        return False
+
+
+def log_in():
+    return guarded.GuardedTokenObtainPairSerializer.get_token(alice)
+
+
+pair = log_in()
+old = [pair, pair.access_token]
+before = [is_verified(token) for token in old]
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(alice.pk)])
+print(before, [is_verified(token) for token in old], [is_verified(token) for token in (log_in(), SlidingToken.for_user(alice))])
+"""
+
+
 def test_one_authenticator_serves_several_requests_at_once(adapter):
     done = adapter.run(sys.executable, "-c", AT_ONCE, DJANGO_SETTINGS_MODULE="settings")
     assert done.stdout.splitlines()[-1:] == ["alice: ended, bob"], done.stdout
