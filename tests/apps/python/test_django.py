@@ -332,7 +332,8 @@ admin.site.register(get_user_model(), UserAdmin)
 urlpatterns = [path("admin/", admin.site.urls)]
 add_session_pages(admin.site)
 """)
-    output = check(adapter, tmp_path, "ROOT_URLCONF = 'late_urls'").stdout
+    # The first middleware lies in the project's own urls.py.
+    output = check(adapter, tmp_path, "ROOT_URLCONF = 'late_urls'\nMIDDLEWARE = MIDDLEWARE[1:]").stdout
     assert re.findall(r"pg_session_guard\.([EW]\d+)", output) == ["E010"], output
 
 
@@ -555,6 +556,45 @@ print("as old as the login")
 """
 
 
+def test_a_token_that_has_ended_is_not_verified(adapter):
+    """By simplejwt's view for others than the app, such as a proxy."""
+    done = adapter.run(sys.executable, "-c", VERIFIED, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["[True, True] [False, False] [True, False]"], done.stdout
+
+
+VERIFIED = """
+import django
+
+django.setup()
+from django.contrib.auth import get_user_model
+from django.db import connection
+from pg_session_guard.jwt import simplejwt as guarded
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import SlidingToken
+
+alice = get_user_model().objects.get(username="alice")
+
+
+def is_verified(token):
+    try:
+        return guarded.GuardedTokenVerifySerializer().validate({"token": str(token)}) == {}
+    except InvalidToken:
+        return False
+
+
+def log_in():
+    return guarded.GuardedTokenObtainPairSerializer.get_token(alice)
+
+
+pair = log_in()
+old = [pair, pair.access_token]
+before = [is_verified(token) for token in old]
+with connection.cursor() as cursor:
+    cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(alice.pk)])
+print(before, [is_verified(token) for token in old], [is_verified(token) for token in (log_in(), SlidingToken.for_user(alice))])
+"""
+
+
 def test_one_authenticator_serves_several_requests_at_once(adapter):
     done = adapter.run(sys.executable, "-c", AT_ONCE, DJANGO_SETTINGS_MODULE="settings")
     assert done.stdout.splitlines()[-1:] == ["alice: ended, bob"], done.stdout
@@ -657,6 +697,60 @@ def test_a_503_logs_what_is_missing(adapter, tmp_path):
         with without(adapter, "session_valid"):
             assert server.get("/private", alice, **HTML).status_code == 503
     assert "cannot ask pg_session_guard: let the owner of the extension run" in (tmp_path / "log").read_text()
+
+
+def test_a_login_in_the_transaction_that_has_written_its_user_counts_with_that(adapter, old_hash):
+    """As where each request is a transaction, and in it somebody signs up, or sets a password that was forgotten."""
+    done = adapter.run(sys.executable, "-c", WRITTEN, DJANGO_SETTINGS_MODULE="settings", LOCK_TIMEOUT="1")
+    assert done.stdout.splitlines()[-1:] == ["logged in"], done.stdout
+
+
+WRITTEN = """
+import django
+
+django.setup()
+from types import SimpleNamespace
+from django.contrib.auth import get_user_model, login
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from pg_session_guard.django.asking import is_valid
+
+Person = get_user_model()
+
+
+def log_in(user):
+    session = SessionStore()
+    login(SimpleNamespace(session=session, META={}), user, "pg_session_guard.django.backends.SessionGuardBackend")
+    return session["guard_login_at"]
+
+
+with transaction.atomic():
+    with transaction.atomic():
+        carol = Person.objects.create_user("carol", password="hers")
+    began = log_in(carol)
+assert is_valid(carol.pk, began)
+with transaction.atomic():
+    carol.is_active = False
+    carol.save()
+    try:
+        log_in(carol)
+        raise AssertionError("logged in")
+    except PermissionDenied:
+        pass
+assert not is_valid(carol.pk, began)
+carol.delete()
+
+alice = Person.objects.get(username="alice")
+with transaction.atomic():
+    alice.set_password("a new and better one")
+    alice.save()
+    began = log_in(alice)
+assert is_valid(alice.pk, began)
+Person.objects.filter(pk=alice.pk).update(password="another one")
+assert not is_valid(alice.pk, began)
+print("logged in")
+"""
 
 
 SWALLOWED = """

@@ -1,6 +1,7 @@
 """The pages of Django's admin: who may, what they show, and that the record says who has ended sessions."""
 
 import re
+import sys
 from html import unescape
 
 import psycopg
@@ -243,3 +244,49 @@ def test_the_record_is_not_dumped_and_needs_no_migration(adapter, server):
     assert done.returncode == 0 and done.stdout.strip().endswith("[]"), done.stdout
     done = adapter.run(*MANAGE, "makemigrations", "--check", "--dry-run")
     assert done.returncode == 0, done.stdout
+
+
+def test_whom_the_administrator_may_not_view_the_action_does_not_end_either(adapter, server):
+    """Nobody of the selected, as Django does where one of them may not be deleted."""
+    began = adapter.sql("SELECT session_start(number) FROM \"Staff Members\" WHERE username = 'alice'")
+    done = adapter.run(sys.executable, "-c", HIDDEN, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["denied denied 302"], done.stdout
+    assert adapter.sql("SELECT session_valid(number, %s) FROM \"Staff Members\" WHERE username = 'alice'", began)
+
+
+HIDDEN = """
+import django
+
+django.setup()
+from types import SimpleNamespace
+from django.contrib.admin import AdminSite
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
+from django.core.exceptions import PermissionDenied
+from django.test import RequestFactory
+from pg_session_guard.django.pages import add_session_pages
+
+Person = get_user_model()
+
+
+class Own(UserAdmin):
+    def has_view_permission(self, request, obj=None):
+        return obj is None or obj.username != "alice"
+
+
+site = AdminSite()
+site.register(Person, Own)
+add_session_pages(site)
+pages = site._registry[Person]
+pages.message_user = lambda *_: None
+statuses = []
+for names in (["alice", "bob"], ["alice"], ["bob"]):
+    request = RequestFactory().post("/", {"confirmed": "yes"})
+    request.user = SimpleNamespace(has_perm=lambda _: True, get_username=lambda: "carol", pk=None)
+    act = pages.get_actions(request)["end_all_sessions"][0]
+    try:
+        statuses.append(act(pages, request, Person.objects.filter(username__in=names)).status_code)
+    except PermissionDenied:
+        statuses.append("denied")
+print(*statuses)
+"""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, F, Func, TextField, Value
@@ -75,11 +76,13 @@ def start(user_id: object, *, in_this_transaction: bool = False) -> str | None:
     """The login time to keep, or None for an account that must not log in.
 
     It locks the user's row. In the transaction of a request, two logins that then update the row
-    would wait for each other: so where there is one, it takes a connection of its own.
+    would wait for each other: so where there is one, it takes a connection of its own. But a row
+    that this transaction has written is locked already, and no other connection sees it.
     """
     connection = writing_connection()
     with failing_closed():
-        if in_this_transaction or not _is_in_transaction(connection):
+        has_own = not in_this_transaction and _is_in_transaction(connection)
+        if not has_own or _has_written(connection, user_id):
             return _start(connection, user_id)
         other = connection.copy()
         try:
@@ -104,6 +107,17 @@ def _start(
     values = {"users": users, "user_id": str(user_id), "lock_timeout": timeout}
     login_at = _ask(connection, statement(users), values)
     return login_time.to_text(login_at) if login_at else None
+
+
+def _has_written(connection: BaseDatabaseWrapper, user_id: object) -> bool:
+    """The row's transaction is no older than this one. So it may also be another, which has begun
+    since: the login then does without a connection of its own."""
+    model: Any = get_user_model()
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    owner = fields["password"].model if "password" in fields else model
+    written = RawSQL("age(xmin) <= 0", (), BooleanField())
+    rows = owner._base_manager.using(connection.alias).filter(pk=user_id)
+    return rows.values_list(written, flat=True).first() is True
 
 
 def _ask(connection: BaseDatabaseWrapper, statement: str, values: dict[str, Any]) -> Any:

@@ -82,7 +82,8 @@ def check_pages(**_: Any) -> list[CheckMessage]:
 
     return [
         Error(
-            f"each page of the admin {site.name!r} fails: its URLs were made before its session pages",
+            f"each page of the admin {site.name!r} fails:"
+            " its URLs were made before its session pages",
             hint="Call add_session_pages before `urlpatterns` in urls.py.",
             id="pg_session_guard.E010",
         )

@@ -130,6 +130,9 @@ class SessionsOfUsers(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _end_of_selected(pages: SessionsOfUsers, request: HttpRequest, users: Any) -> HttpResponse:
+    # The app's own ModelAdmin may list whom it does not show.
+    if not all(pages.has_view_permission(request, user) for user in users.iterator(2000)):
+        raise PermissionDenied
     return pages.confirm_or_end(request, users, request.get_full_path())
 
 

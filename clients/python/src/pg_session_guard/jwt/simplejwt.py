@@ -7,8 +7,9 @@ SIMPLE_JWT = {
     "TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSerializer",
 }
 
-Of sliding tokens, the settings are these, with AUTH_TOKEN_CLASSES of simplejwt's:
+For TokenVerifyView, and for sliding tokens, with AUTH_TOKEN_CLASSES of simplejwt's:
 
+    "TOKEN_VERIFY_SERIALIZER": f"{TOKENS}TokenVerifySerializer",
     "SLIDING_TOKEN_OBTAIN_SERIALIZER": f"{TOKENS}TokenObtainSlidingSerializer",
     "SLIDING_TOKEN_REFRESH_SERIALIZER": f"{TOKENS}TokenRefreshSlidingSerializer",
 
@@ -33,9 +34,10 @@ from rest_framework_simplejwt.serializers import (
     TokenObtainSlidingSerializer,
     TokenRefreshSerializer,
     TokenRefreshSlidingSerializer,
+    TokenVerifySerializer,
 )
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.tokens import SlidingToken
+from rest_framework_simplejwt.tokens import SlidingToken, UntypedToken
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
@@ -62,7 +64,8 @@ class Unavailable(APIException):  # type: ignore[misc]
 
 def _kept(token: Any) -> str | None:
     login_at = login_time.of_token(token.payload)
-    if isinstance(token, SlidingToken) and token.get(LOGIN_TIME_KEY) is None:
+    is_sliding = token.get(api_settings.TOKEN_TYPE_CLAIM) == SlidingToken.token_type
+    if is_sliding and token.get(LOGIN_TIME_KEY) is None:
         login_at = login_time.LONG_AGO  # Each refresh gives it another `iat`.
     return login_time.to_text(login_at) if login_at else None
 
@@ -163,6 +166,14 @@ class GuardedTokenRefreshSlidingSerializer(TokenRefreshSlidingSerializer):
         if is_guarded(reading_connection()) and not _is_valid(self.token_class(attrs["token"])):
             raise InvalidToken("The session has ended")
         validated: dict[str, str] = super().validate(attrs)
+        return validated
+
+
+class GuardedTokenVerifySerializer(TokenVerifySerializer):
+    def validate(self, attrs: dict[str, Any]) -> dict[Any, Any]:
+        validated: dict[Any, Any] = super().validate(attrs)
+        if is_guarded(reading_connection()) and not _is_valid(UntypedToken(attrs["token"])):
+            raise InvalidToken("The session has ended")
         return validated
 
 
