@@ -58,7 +58,7 @@ SELECT clock_timestamp() AS began \gset
 CREATE TABLE stamped AS
     SELECT session_guard.revoke_sessions(n), session_guard.revoke_tokens('embedded', 's') AS token, session_guard.revoke_tokens('embedded') AS tokens
     FROM (VALUES (1), (1), (2)) AS u (n);
-SELECT min(revoke_sessions) > '2026-01-01' AND greatest(count(DISTINCT token), count(DISTINCT tokens)) <= 2 + extract(epoch FROM clock_timestamp() - :'began') AND min(token) > '2026-01-01' AS risen FROM stamped;
+SELECT min(revoke_sessions) > '2026-01-01' AND greatest(count(DISTINCT date_trunc('second', token)), count(DISTINCT date_trunc('second', tokens))) <= 2 + extract(epoch FROM clock_timestamp() - :'began') AND min(token) > '2026-01-01' AS risen FROM stamped;
 SELECT session_guard.revoke_all_sessions() > '2026-01-01' AS risen;
 UPDATE users SET active = NOT active WHERE id IN (1, 4);
 SELECT user_id, reason, epoch > '2026-01-01' AS risen FROM session_guard.epoch ORDER BY user_id;
