@@ -26,6 +26,7 @@ pub struct Scenario {
     pub problems: Vec<Problem>,
     policies: Vec<Vec<String>>,
     guards: Vec<Vec<String>>,
+    options: Vec<Vec<String>>,
     watches: Vec<Vec<String>>,
 }
 
@@ -42,6 +43,72 @@ pub const MEMBERS: &str = "public.members";
 /// A table whose every name needs quotes.
 pub const ODD: &str = r#""Odd Schema"."User's ""Table""""#;
 
+/// A table whose every name is a keyword of PostgreSQL 16 or 17, and of none before.
+pub const KEYWORDS: &str = r#""json_array"."system_user""#;
+/// A table whose every name is as long as a name can be, with letters of two bytes and, but for the schema, a line's end.
+pub const LONG: &str = "\"Schéma d'un \"\"nom\"\" de soixante-trois octets, «très long» xxx\".\"Tábla de usuarios\nde dos líneas, con 'comillas' y \\barra xxxx\"";
+
+/// The names of a guard, quoted.
+struct Names {
+    table: &'static str,
+    id: &'static str,
+    status: &'static str,
+    password: &'static str,
+    /// A watched table, with the user's id.
+    related: &'static str,
+}
+
+const OF_KEYWORDS: Names = Names {
+    table: KEYWORDS,
+    id: "\"merge_action\"",
+    status: "\"json\"",
+    password: "\"json_table\"",
+    related: r#""json_array"."repack""#,
+};
+
+const OF_LONG: Names = Names {
+    table: LONG,
+    id: "\"clé\nde l'utilisateur, un nom de soixante-trois octets xxxxxxxx\"",
+    status: "\"actif\nou non, un nom de soixante-trois octets xxxxxxxxxxxxxxxxx\"",
+    password: "\"mot de passe\nun nom de soixante-trois octets xxxxxxxxxxxxxxxxxx\"",
+    related: "\"Schéma d'un \"\"nom\"\" de soixante-trois octets, «très long» xxx\".\"droits\ndes utilisateurs, un nom de soixante-trois octets xxxxxx\"",
+};
+
+impl Names {
+    /// A name that was written quoted, as a literal.
+    fn literal(name: &str) -> String {
+        quoted(&name[1..name.len() - 1])
+    }
+
+    fn create_tables(&self) -> String {
+        let Names { table, id, status, password, related } = self;
+        format!(
+            "CREATE TABLE {table} ({id} int PRIMARY KEY, {status} boolean, {password} text);
+             CREATE TABLE {related} ({id} int, {status} text);"
+        )
+    }
+
+    fn attach(&self) -> String {
+        let Names { table, id, status, password, related } = self;
+        let (table, related) = (quoted(table), quoted(related));
+        let [id, status, password] = [id, status, password].map(|name| Names::literal(name));
+        format!(
+            "SELECT session_guard.attach({table}, {id}, {status}, revoke_on => ARRAY[{password}]::name[], max_session_age => '12 hours');
+             SELECT session_guard.watch({related}, {id}, ARRAY[{status}]::name[], {table});"
+        )
+    }
+}
+
+/// Makes the tables of one of these guards, without a row, as migrations do that come after a restore.
+pub fn create_tables_of(client: &mut Client, table: &str) {
+    let names = if table == LONG { OF_LONG } else { OF_KEYWORDS };
+    let schema = names.table.split("\".\"").next().expect("a schema");
+    run(client, &format!("CREATE SCHEMA IF NOT EXISTS {schema}\""));
+    run(client, &names.create_tables().replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"));
+    let Names { table, .. } = names;
+    run(client, &format!("INSERT INTO {table} VALUES (1, true), (2, true), (3, true)"));
+}
+
 /// The tables as an app's migrations make them, without a row.
 const TABLES: &str = r#"
     CREATE TABLE ab_user (id int PRIMARY KEY, active boolean, username text DEFAULT 'somebody');
@@ -50,6 +117,8 @@ const TABLES: &str = r#"
     CREATE TABLE former (id bigint PRIMARY KEY, active boolean);
     CREATE TABLE dropped (id int PRIMARY KEY, active boolean);
     CREATE TABLE accounts (id varchar(20) PRIMARY KEY, active boolean);
+    CREATE SCHEMA "json_array";
+    CREATE SCHEMA "Schéma d'un ""nom"" de soixante-trois octets, «très long» xxx";
     CREATE SCHEMA "Odd Schema";
     CREATE TABLE "Odd Schema"."User's ""Table""" ("Key.Id" text PRIMARY KEY, "is on" boolean, "Pass word" text);
 "#;
@@ -58,7 +127,8 @@ const TABLES: &str = r#"
 const ATTACH: &str = r#"
     SELECT session_guard.attach('staff'), session_guard.attach('former'), session_guard.attach('dropped'),
            session_guard.attach('accounts'),
-           session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', revoke_on => '{"Pass word"}');
+           session_guard.attach('"Odd Schema"."User''s ""Table"""', 'Key.Id', 'is on', revoke_on => '{"Pass word"}',
+                                max_session_age => '12 hours');
     SELECT session_guard.watch('ab_user_role', 'user_id', '{role_id}', 'ab_user');
     -- Some role that each cluster has: a copy without any grant is one that an app cannot use.
     SELECT session_guard.grant_access('pg_monitor');
@@ -80,6 +150,11 @@ const GUARDS: &str = "
            is_default, attached_at, detached_at
     FROM session_guard.guard ORDER BY name";
 
+/// What the guards' owners have asked for, whatever has become of the tables. Who gives up one that is dropped has its row deleted.
+const OPTIONS: &str = "
+    SELECT name, id_column, active_column, active_when, revoke_on, max_session_age, is_default
+    FROM session_guard.guard WHERE name <> 'public.dropped' ORDER BY name";
+
 const WATCHES: &str = "SELECT w::text FROM session_guard.watch AS w ORDER BY 1";
 
 const UUID: &str = "0190a0b0-0000-7000-8000-000000000001";
@@ -91,28 +166,40 @@ const REVIVE: &str = "
         ON CONFLICT (id) DO UPDATE SET active = true;
 ";
 
+fn create_tables(client: &mut Client) {
+    run(client, TABLES);
+    for names in [OF_KEYWORDS, OF_LONG] {
+        run(client, &names.create_tables());
+    }
+    forms::create_tables(client);
+}
+
+fn attach(client: &mut Client) {
+    run(client, ATTACH);
+    for names in [OF_KEYWORDS, OF_LONG] {
+        run(client, &names.attach());
+    }
+    forms::attach(client);
+}
+
 /// The empty tables, under guard.
 pub fn prepare(client: &mut Client) {
-    run(client, TABLES);
-    forms::create_tables(client);
+    create_tables(client);
     run(client, "CREATE EXTENSION pg_session_guard");
-    run(client, ATTACH);
-    forms::attach(client);
+    attach(client);
     run(client, CONFIGURE);
     run(client, "ALTER TABLE accounts RENAME TO members");
 }
 
 /// Makes the tables and guards, and puts accounts into every state.
 pub fn create(client: &mut Client) -> Scenario {
-    run(client, TABLES);
-    forms::create_tables(client);
+    create_tables(client);
     run(
         client,
         "INSERT INTO ab_user SELECT n, n <> 6 FROM generate_series(1, 9) AS n;
          CREATE EXTENSION pg_session_guard;",
     );
-    run(client, ATTACH);
-    forms::attach(client);
+    attach(client);
     run(client, CONFIGURE);
     run(
         client,
@@ -125,6 +212,9 @@ pub fn create(client: &mut Client) -> Scenario {
             quoted(ODD_ID)
         ),
     );
+    for Names { table, .. } in [OF_KEYWORDS, OF_LONG] {
+        run(client, &format!("INSERT INTO {table} VALUES (1, true), (2, true), (3, true)"));
+    }
     let mut sessions = Vec::new();
     let mut log_in = |client: &mut Client, table, id: &'static str, is_live| {
         let login = login(client, table, id);
@@ -148,6 +238,20 @@ pub fn create(client: &mut Client) -> Scenario {
     log_in(client, "accounts", "bob", true);
     log_in(client, ODD, ODD_ID, false);
     log_in(client, ODD, "other", true);
+    for table in [KEYWORDS, LONG] {
+        for (id, is_live) in [("1", false), ("2", false), ("3", true)] {
+            log_in(client, table, id, is_live);
+        }
+    }
+    for Names { table, id, password, related, .. } in [OF_KEYWORDS, OF_LONG] {
+        run(
+            client,
+            &format!(
+                "UPDATE {table} SET {password} = 'changed' WHERE {id} = 1;
+                 INSERT INTO {related} VALUES (2, 'editor')"
+            ),
+        );
+    }
     run(
         client,
         &format!(
@@ -187,6 +291,7 @@ pub fn create(client: &mut Client) -> Scenario {
         problems: problems(client),
         policies: answers(client, POLICIES),
         guards: answers(client, GUARDS),
+        options: answers(client, OPTIONS),
         watches: answers(client, WATCHES),
     };
     assert_eq!(checks(&scenario.problems), ["table", "table"], "{:?}", scenario.problems);
@@ -232,6 +337,7 @@ impl Scenario {
     /// The configuration has been changed, and is to be as it is now.
     pub fn note_configuration(&mut self, client: &mut Client) {
         self.guards = answers(client, GUARDS);
+        self.options = answers(client, OPTIONS);
         self.problems = problems(client);
     }
 
@@ -254,9 +360,16 @@ impl Scenario {
     /// What was alive is alive, where it is to be.
     #[track_caller]
     pub fn check_live(&self, client: &mut Client, is_of_interest: impl Fn(&Session) -> bool) {
-        for session in self.sessions.iter().filter(|session| session.is_live) {
+        let sessions = self.sessions.iter().filter(|session| session.is_live);
+        for session in sessions.filter(|session| is_of_interest(session)) {
             let verdict = session.verdict(client);
-            assert!(!is_of_interest(session) || verdict == "valid", "{session:?}: {verdict}");
+            assert_eq!(verdict, "valid", "{session:?}");
+            // Nobody has stamped them.
+            if [ODD, KEYWORDS, LONG].contains(&session.table) {
+                let login = answer(client, "SELECT now() - interval '13 hours'");
+                let old = Session { login, ..session.clone() };
+                assert_eq!(old.verdict(client), "expired", "{old:?}");
+            }
         }
     }
 
@@ -280,16 +393,25 @@ impl Scenario {
     /// Every guard does its work.
     #[track_caller]
     pub fn check_guarding(&self, client: &mut Client) {
+        let [disable_long, enable_long] =
+            ["false", "true"].map(|value| format!("{} = {value}", OF_LONG.status));
         for (table, id, disable, enable) in [
             (AB_USER, "9", "active = false", "active = true"),
             (STAFF, UUID, "active = false", "active = true"),
             (MEMBERS, "bob", "active = NULL", "active = true"),
             (ODD, "other", "\"is on\" = false", "\"is on\" = true"),
+            (KEYWORDS, "3", "\"json\" = false", "\"json\" = true"),
+            (LONG, "3", &disable_long, &enable_long),
         ] {
             let login = login(client, table, id);
             let session = Session { table, id, login, is_live: true };
             assert_eq!(session.verdict(client), "valid", "{session:?}");
-            let column = if table == ODD { "\"Key.Id\"" } else { "id" };
+            let column = match table {
+                ODD => "\"Key.Id\"",
+                KEYWORDS => OF_KEYWORDS.id,
+                LONG => OF_LONG.id,
+                _ => "id",
+            };
             for (change, verdict) in [(disable, "disabled"), (enable, "revoked")] {
                 let id = quoted(id);
                 run(client, &format!("UPDATE {table} SET {change} WHERE {column} = {id}"));
@@ -297,10 +419,24 @@ impl Scenario {
             }
         }
         forms::check_guarding(client);
-        let login = login(client, AB_USER, "1");
-        let session = Session { table: AB_USER, id: "1", login, is_live: true };
+        let session =
+            Session { table: AB_USER, id: "1", login: login(client, AB_USER, "1"), is_live: true };
         run(client, "INSERT INTO ab_user_role VALUES (1, 1)");
         assert_eq!(session.verdict(client), "revoked", "by a watched table");
+        for Names { table, id, password, related, .. } in [OF_KEYWORDS, OF_LONG] {
+            let changes = [
+                format!("UPDATE {table} SET {password} = clock_timestamp()::text WHERE {id} = 3"),
+                format!("INSERT INTO {related} VALUES (3, 'editor')"),
+            ];
+            for change in changes {
+                let login = login(client, table, "3");
+                let session = Session { table, id: "3", login, is_live: true };
+                assert_eq!(session.verdict(client), "valid", "{session:?}");
+                run(client, &change);
+                assert_eq!(session.verdict(client), "revoked", "{change}");
+            }
+        }
+        assert_eq!(answers(client, OPTIONS), self.options);
     }
 
     /// What the owners have decided is here as it was there.

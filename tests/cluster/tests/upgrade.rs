@@ -62,6 +62,9 @@ fn upgrade_to(newer: &Installation, mode: &str) {
     run(&mut client, "CREATE ROLE app LOGIN; ALTER TABLE staff OWNER TO app");
     run(&mut client, "SELECT session_guard.attach('staff')");
     scenario.note_configuration(&mut client);
+    // Which names are keywords differs.
+    const QUOTE: &str = "SET quote_all_identifiers = on";
+    run(&mut client, QUOTE);
     let before = [KNOWN, EPOCHS, GRANTS, TRIGGERS].map(|query| answers(&mut client, query));
     drop(client);
     let mut new = Cluster::create(newer, &[]);
@@ -71,9 +74,11 @@ fn upgrade_to(newer: &Installation, mode: &str) {
     let mut client = new.connect("source");
     let version = answer(&mut client, "SHOW server_version_num");
     assert!(version.starts_with(&newer.major().to_string()));
+    run(&mut client, QUOTE);
     for (query, before) in [KNOWN, EPOCHS, GRANTS, TRIGGERS].into_iter().zip(before) {
         assert_eq!(answers(&mut client, query), before, "{query}");
     }
+    run(&mut client, "RESET quote_all_identifiers");
     let mut app = new.connect_as("app", "source").expect("a connection");
     let question = "SELECT session_valid('staff', gen_random_uuid(), now())";
     assert_eq!(answer(&mut app, question), "f", "the table's owner may still ask");
