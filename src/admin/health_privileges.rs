@@ -328,7 +328,8 @@ pub fn access(row: &GuardRow, open: &OpenGuard) -> Vec<Finding> {
 
 /// Whether a guard is older than the extension here, and so came with a dump, and nobody can call
 /// `session_valid` whom an app may connect as: a role that was granted it, or an owner of a guarded
-/// table who can log in. Superusers do not count, nor does an owner who cannot log in.
+/// table who can log in. Superusers do not count, nor does an owner who cannot log in; but where
+/// only superusers can log in, an app is one.
 fn is_restored_without_grants(guard: &str) -> bool {
     let without_grants = format!(
         "SELECT EXISTS (
@@ -337,7 +338,11 @@ fn is_restored_without_grants(guard: &str) -> bool {
                                   FROM session_guard.timeline t)
          ) AND NOT EXISTS (
              SELECT FROM session_guard.guard u
-             JOIN pg_catalog.pg_roles r ON r.rolname = u.table_owner AND r.rolcanlogin
+             JOIN pg_catalog.pg_namespace s ON s.nspname = u.schema_name
+             JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = u.table_name
+             JOIN pg_catalog.pg_roles r ON r.oid = c.relowner AND r.rolcanlogin AND NOT r.rolsuper
+         ) AND EXISTS (
+             SELECT FROM pg_catalog.pg_roles r WHERE r.rolcanlogin AND NOT r.rolsuper
          ) AND NOT EXISTS (
              SELECT {OBJECTS} {FUNCTIONS}
              CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl,

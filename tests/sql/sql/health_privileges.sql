@@ -2,7 +2,7 @@
 SELECT current_database() AS home \gset
 CREATE ROLE regress_dba CREATEDB;
 CREATE ROLE "regress Alice";
-CREATE ROLE regress_app;
+CREATE ROLE regress_app LOGIN;
 CREATE ROLE regress_group;
 CREATE DATABASE regress_guard OWNER regress_dba;
 \c regress_guard
@@ -52,6 +52,9 @@ SELECT session_guard.revoke_access('regress_app');
 SELECT check_name FROM wrong();
 ALTER ROLE "regress Alice" LOGIN;
 SELECT check_name FROM wrong();
+ALTER ROLE "regress Alice" SUPERUSER;
+SELECT check_name FROM wrong();
+ALTER ROLE "regress Alice" NOSUPERUSER;
 ALTER ROLE "regress Alice" NOLOGIN;
 GRANT EXECUTE ON FUNCTION lib.session_valid(int, timestamptz) TO PUBLIC;
 SELECT check_name FROM wrong();
