@@ -167,6 +167,15 @@ def test_a_login_of_nobody_is_none(adapter, engine):
     assert run(SessionGuard(engine).log_in(request(), None)) is False
 
 
+def test_nobody_has_an_id_with_a_nul_also_where_the_app_fails_open(adapter, engine, caplog):
+    guard = SessionGuard(engine, settings=Settings(fail_open=True))
+    assert run(guard.log_in(request(), "1\0")) is False
+    asked = request(Authorization="Bearer x", **JSON)
+    assert refusal(guard.bearer(lambda _token: {"sub": "1\0"})(asked)).status_code == 401
+    assert refusal(guard.required(request({"user_id": "1\0"}, **JSON))).status_code == 401
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 NEW = "UPDATE users SET password = password || '.' WHERE id = 1"
 
 
