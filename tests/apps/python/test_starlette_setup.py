@@ -321,7 +321,7 @@ def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter
         assert refusal(guard.log_in(request(), 1)).status_code == 503
         changing.rollback()
     with without(adapter, "session_start"):
-        assert run(guard.log_in(request(), 1))
+        assert run(guard.begin_login(1))
 
 
 def test_an_app_that_fails_open_serves_no_account_that_is_gone_or_disabled(adapter, engine):
