@@ -167,6 +167,15 @@ def test_a_login_of_nobody_is_none(adapter, engine):
     assert run(SessionGuard(engine).log_in(request(), None)) is False
 
 
+def test_nobody_has_an_id_with_a_nul_also_where_the_app_fails_open(adapter, engine, caplog):
+    guard = SessionGuard(engine, settings=Settings(fail_open=True))
+    assert run(guard.log_in(request(), "1\0")) is False
+    asked = request(Authorization="Bearer x", **JSON)
+    assert refusal(guard.bearer(lambda _token: {"sub": "1\0"})(asked)).status_code == 401
+    assert refusal(guard.required(request({"user_id": "1\0"}, **JSON))).status_code == 401
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 NEW = "UPDATE users SET password = password || '.' WHERE id = 1"
 
 
@@ -312,7 +321,7 @@ def test_a_login_that_meets_a_lock_is_none_also_where_the_app_fails_open(adapter
         assert refusal(guard.log_in(request(), 1)).status_code == 503
         changing.rollback()
     with without(adapter, "session_start"):
-        assert run(guard.log_in(request(), 1))
+        assert run(guard.begin_login(1))
 
 
 def test_an_app_that_fails_open_serves_no_account_that_is_gone_or_disabled(adapter, engine):

@@ -16,7 +16,7 @@ from pg_session_guard.core.statements import (
     start_statement,
     valid_statement,
 )
-from pg_session_guard.core.user_id import to_text
+from pg_session_guard.core.user_id import is_nobodys, to_text
 
 
 class CannotAsk(Exception):
@@ -210,6 +210,8 @@ async def start(database: Database, user_id: object, settings: Settings) -> str 
     if user_id is None:
         return None
     values = {"user_id": to_text(user_id), "lock_timeout": settings.lock_timeout_text}
+    if is_nobodys(values["user_id"]):
+        return None
     login_at = await _ask(database, start_statement(settings.users), values, settings)
     return login_time.to_text(login_at) if login_at else None
 
@@ -227,7 +229,9 @@ async def start_in_transaction(db: Any, user_id: object, settings: Settings) -> 
 async def is_valid(
     database: Database, user_id: object, login_at: datetime | None, settings: Settings
 ) -> bool:
-    values = {"user_id": str(user_id), "login_at": login_at}
+    values: dict[str, Any] = {"user_id": str(user_id), "login_at": login_at}
+    if is_nobodys(values["user_id"]):
+        return False
     return await _ask(database, valid_statement(settings.users), values, settings) is True
 
 

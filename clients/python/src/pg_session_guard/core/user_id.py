@@ -11,3 +11,8 @@ def to_text(user_id: object) -> str:
     if isinstance(user_id, bool) or not isinstance(user_id, (str, int, UUID)):
         raise TypeError(f"give the user's id, such as user.id, and not a {type(user_id).__name__}")
     return str(user_id)
+
+
+def is_nobodys(user_id: str) -> bool:
+    """PostgreSQL has no text with a NUL, so nobody has such an id."""
+    return "\0" in user_id
