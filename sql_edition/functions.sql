@@ -236,8 +236,16 @@ BEGIN
         VALUES (clock_timestamp(), guard, user_id, scope, subject, epoch, reason, session_user,
             session_guard.acting_role(), current_setting('application_name'), inet_client_addr(), pg_current_xact_id());
     END IF;
-    IF policy.notify THEN
+    IF NOT policy.notify THEN
+        RETURN;
+    END IF;
+    -- One that does not fit into the queue would fail the COMMIT, and any role that may connect can fill the queue.
+    IF pg_notification_queue_usage() <= 0.5 THEN
         PERFORM pg_notify('session_guard', '');
+    ELSIF current_setting('session_guard.not_notified', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+        PERFORM set_config('session_guard.not_notified', pg_current_xact_id()::text, true);
+        RAISE WARNING USING ERRCODE = '54000', MESSAGE = 'no notification was sent: PostgreSQL''s queue is half full',
+            HINT = 'A session that listens has a transaction open for long. End that session.';
     END IF;
 END $$;
 

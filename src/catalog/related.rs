@@ -3,6 +3,8 @@
 use super::columns::IdColumn;
 use super::extension;
 use super::guard;
+use super::hints;
+use super::location::name_taken_by;
 use super::triggers::{self, RELATED_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -183,12 +185,44 @@ impl WatchRow {
             .into_iter()
             .map(|problem| (format!("{name}: {problem}"), hint.clone()))
             .collect();
-        if all.is_empty()
+        if self.is_name_taken(&row) {
+            let now = row.table.shown();
+            let detail = format!("{name} is {now} now, and another table has its name");
+            all.push((detail, self.move_hint(&row.table, users)));
+        } else if all.is_empty()
             && let Some((before, now)) = self.first_renamed(&row)
         {
-            all.push((format!("{name}: {before} is {now} now"), hint));
+            all.push((format!("{name}: {before} is {now} now"), hints::reconcile(users)));
         }
         all
+    }
+
+    /// Whether the watched table has another name now, and a table of its owner's that nobody
+    /// watches has the recorded one: which of both is meant, only the user knows.
+    pub fn is_name_taken(&self, now: &WatchRow) -> bool {
+        let other = name_taken_by(&self.table).filter(|_| now.table != self.table);
+        other.and_then(|relid| Relation::open(relid, Lock::Read)).is_some_and(|other| {
+            [&self.table_owner, &now.table_owner].contains(&&roles::recorded_name(other.owner()))
+                && triggers::served(&other, stamp_related()).is_none()
+        })
+    }
+
+    /// Why no call goes on with either.
+    pub fn name_taken(&self, now: &RelationName, users: &RelationName) -> GuardError {
+        let message = "the watch of this name is on another table";
+        GuardError::new(ErrorKind::TableReplaced, message, self.move_hint(now, users)).detail(
+            format!("Table {} was renamed to {}.", self.table.shown(), now.shown()),
+        )
+    }
+
+    fn move_hint(&self, now: &RelationName, users: &RelationName) -> Hint {
+        let now = now.literal();
+        let sentence = format!(
+            "If the watch is to stay where it is, call session_guard.watch({now}, ...). To move it \
+             to the table that has the name now, run"
+        );
+        let watch = self.watch_call(users);
+        Hint::run(sentence, format!("SELECT session_guard.unwatch({now}), {watch};"))
     }
 
     /// The first name that is another one now.
@@ -202,17 +236,21 @@ impl WatchRow {
 
     /// `watch` with the arguments that it has.
     fn watch_hint(&self, users: &RelationName) -> Hint {
+        let statement = format!("SELECT {};", self.watch_call(users));
+        Hint::run("To put the triggers back, run", statement)
+    }
+
+    fn watch_call(&self, users: &RelationName) -> String {
         let columns = self.columns.as_ref().map_or(String::new(), |columns| {
             let columns: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
             format!(", ARRAY[{}]::pg_catalog.name[]", columns.join(", "))
         });
-        let statement = format!(
-            "SELECT session_guard.watch({}, {}{columns}, users => {});",
+        format!(
+            "session_guard.watch({}, {}{columns}, users => {})",
             self.table.literal(),
             quote_literal(&self.user_id_column),
             users.literal()
-        );
-        Hint::run("To put the triggers back, run", statement)
+        )
     }
 
     /// Why no table is found: the one of its name is another role's, or there is none.

@@ -20,7 +20,8 @@ const TABLES: &str = "
     CREATE TABLE app_session (sid serial PRIMARY KEY, user_id int, data text);
     CREATE INDEX session_of_user ON app_session (user_id);
     SELECT session_guard.add_store('app_session', 'user_id', users => 'ab_user');
-    CREATE EXTENSION IF NOT EXISTS amcheck;";
+    CREATE EXTENSION IF NOT EXISTS amcheck;
+    CREATE ACCESS METHOD another TYPE TABLE HANDLER heap_tableam_handler;";
 
 fn cluster_with_guards() -> Cluster {
     let cluster = Cluster::start(&["max_prepared_transactions = 10", "deadlock_timeout = 200ms"]);
@@ -50,7 +51,7 @@ const MAINTAINED: [Table; 11] = [
 ];
 
 /// $ is the table, # its index and % the column. What follows a semicolon is run after it, by itself.
-const STATEMENTS: [&str; 20] = [
+const STATEMENTS: [&str; 21] = [
     "REINDEX INDEX #",
     "REINDEX INDEX CONCURRENTLY #",
     "REINDEX TABLE $",
@@ -71,6 +72,7 @@ const STATEMENTS: [&str; 20] = [
     "ALTER TABLE $ ALTER COLUMN % SET STATISTICS 200",
     "ALTER TABLE $ SET LOGGED",
     "ALTER INDEX # RENAME TO \"another name\"; ALTER INDEX \"another name\" RENAME TO #",
+    "ALTER TABLE $ SET ACCESS METHOD another; ALTER TABLE $ SET ACCESS METHOD heap",
 ];
 
 /// Of all tables at once.
@@ -86,7 +88,11 @@ const OF_ALL: [&str; 6] = [
 /// The statements for one table.
 fn statements(table: &Table) -> Vec<String> {
     let schema = table.name.rsplit_once('.').map_or("", |(schema, _)| schema);
-    let fits = |statement: &&&str| !table.index.is_empty() || !statement.contains('#');
+    // A users table of another method lets nobody in, and a watched one would only be refused.
+    let fits = |statement: &&&str| {
+        (!table.index.is_empty() || !statement.contains('#'))
+            && (schema == "session_guard" || !statement.contains("ACCESS METHOD"))
+    };
     // A primary key cannot be marked for CLUSTER by another name.
     STATEMENTS
         .iter()
