@@ -221,9 +221,7 @@ INSERT INTO by_text_role VALUES ('D0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11');
 SELECT sqlstate_of('ALTER TABLE by_text ALTER id TYPE uuid USING id::uuid');
 SELECT format('DROP TRIGGER %I ON by_text', tgname) FROM pg_trigger WHERE tgrelid = 'by_text'::regclass ORDER BY tgname \gexec
 ALTER TABLE by_text ALTER id TYPE uuid USING id::uuid;
-\set VERBOSITY terse
 SELECT session_guard.reconcile('by_text');
-\set VERBOSITY default
 SELECT session_verdict('by_text', id, :'login'), session_verdict('by_text', id, session_start('by_text', id)) AS new_login FROM by_text ORDER BY id;
 SELECT user_id, is_related FROM session_guard.epoch WHERE guard = 'public.by_text' AND user_id ~ '^.0eebc99-' ORDER BY 1, 2;
 SELECT check_name, ok FROM session_guard.health() WHERE guard = 'public.by_text' AND NOT ok;
