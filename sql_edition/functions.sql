@@ -1259,7 +1259,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.admin_reason(reason text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN coalesce(reason, '') IN ('', 'admin') THEN 'admin' ELSE 'admin: ' || reason END
+    SELECT CASE WHEN coalesce(reason, '') IN ('', 'admin') THEN 'admin' ELSE 'admin: ' || left(reason, 1000000) END
 $$;
 
 CREATE OR REPLACE FUNCTION session_guard.revoke_user(users oid, user_id text, reason text) RETURNS timestamptz

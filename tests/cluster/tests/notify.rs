@@ -75,16 +75,20 @@ fn fill(cluster: &Cluster, until: f64) -> Client {
     listener
 }
 
-/// The queue is small where it can be; before PostgreSQL 17 it is 8 GB.
-fn cluster() -> Cluster {
+/// A cluster whose queue can be filled; `None` where that takes 4 GB of a disk, and a minute or two, unless it is asked for.
+fn cluster() -> Option<Cluster> {
     let is_small = Installation::of_environment().major() >= 17;
+    if !is_small && std::env::var_os("GUARD_FILL_QUEUE").is_none() {
+        println!("SKIPPED: before PostgreSQL 17 the queue is of 8 GB; GUARD_FILL_QUEUE has half of it filled");
+        return None;
+    }
     let settings: &[&str] = if is_small { &["max_notify_queue_pages = 64"] } else { &[] };
     let cluster = Cluster::start(settings);
     run(&mut cluster.connect("postgres"), "CREATE ROLE stranger LOGIN");
-    cluster
+    Some(cluster)
 }
 
-/// How full the queue is to be: without a margin, but that half of the 8 GB takes long enough.
+/// How full the queue is made.
 fn levels(cluster: &Cluster) -> &'static [f64] {
     if cluster.installation().major() >= 17 { &[0.5, 1.0] } else { &[0.5] }
 }
@@ -142,7 +146,7 @@ fn check_that_stamps_commit(cluster: &Cluster, database: &str) {
 
 #[test]
 fn a_full_queue_of_notifications_stops_no_stamp() {
-    let cluster = cluster();
+    let Some(cluster) = cluster() else { return };
     let mut client = cluster.connect("postgres");
     run(&mut client, "CREATE EXTENSION pg_session_guard");
     run(&mut client, TABLES);
@@ -153,7 +157,7 @@ fn a_full_queue_of_notifications_stops_no_stamp() {
 
 #[test]
 fn nor_does_it_in_the_sql_edition() {
-    let cluster = cluster();
+    let Some(cluster) = cluster() else { return };
     let folder = cluster.folder().join("sql_edition");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     output_of(Command::new(root.join("scripts/sql-edition")).arg(&folder));
