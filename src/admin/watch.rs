@@ -59,7 +59,8 @@ fn watch(
         rows.iter().find(|known| known.table == name)
     });
     let elsewhere = known.and_then(|known| known.locate()).filter(|relid| *relid != related);
-    if let (Some(known), Some(other)) = (known, elsewhere.and_then(RelationName::of)) {
+    let elsewhere = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read));
+    if let (Some(known), Some(other)) = (known, elsewhere) {
         known.name_taken(&other, &users).raise();
     }
     let row = WatchRow {
@@ -98,8 +99,7 @@ fn unwatch(related: Option<RegClass>) {
     let is_of_table =
         |row: &WatchRow| row.locate().map_or(row.table == name, |relid| relid == related);
     let rows: Vec<WatchRow> = related::read_rows().into_iter().filter(is_of_table).collect();
-    let are_moved: Vec<bool> =
-        rows.iter().map(|row| row.is_name_taken(&row.renamed(&table))).collect();
+    let are_moved: Vec<bool> = rows.iter().map(|row| row.is_name_taken(&table)).collect();
     let has_triggers = !triggers::names_of(&table, stamp_related()).is_empty();
     drop(table);
     if rows.is_empty() && !has_triggers {
@@ -168,8 +168,8 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     let table = related.and_then(|related| Relation::open(related, lock));
     // Without its triggers, only the row says which table it is, unless another has taken the name:
     // the watch may be on its way there.
-    let renamed = table.as_ref().map(|table| row.renamed(table));
-    let renamed = renamed.filter(|renamed| !row.is_name_taken(renamed));
+    let renamed = table.as_ref().filter(|table| !row.is_name_taken(table));
+    let renamed = renamed.map(|table| row.renamed(table));
     drop(table);
     related.filter(|_| has_triggers).map_or(Ok(()), drop_from)?;
     match renamed {
@@ -190,11 +190,11 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
 pub fn repair(row: &WatchRow, users: &RelationName) -> Result<(), GuardError> {
     let Some(related) = row.locate() else { return Ok(()) };
     let Some(table) = Relation::open(related, Lock::Read) else { return Ok(()) };
+    if row.is_name_taken(&table) {
+        return Err(row.name_taken(&table, users));
+    }
     let renamed = row.renamed(&table);
     drop(table);
-    if row.is_name_taken(&renamed) {
-        return Err(row.name_taken(&renamed.table, users));
-    }
     let was_complete = note_if_unwatched(related, row)?;
     if was_complete && renamed == *row {
         return Ok(());

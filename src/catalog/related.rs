@@ -185,10 +185,9 @@ impl WatchRow {
             .into_iter()
             .map(|problem| (format!("{name}: {problem}"), hint.clone()))
             .collect();
-        if self.is_name_taken(&row) {
-            let now = row.table.shown();
-            let detail = format!("{name} is {now} now, and another table has its name");
-            all.push((detail, self.move_hint(&row.table, users)));
+        if self.is_name_taken(&table) {
+            let error = self.name_taken(&table, users);
+            all.push((error.message, error.hint));
         } else if all.is_empty()
             && let Some((before, now)) = self.first_renamed(&row)
         {
@@ -199,30 +198,38 @@ impl WatchRow {
 
     /// Whether the watched table has another name now, and a table of its owner's that nobody
     /// watches has the recorded one: which of both is meant, only the user knows.
-    pub fn is_name_taken(&self, now: &WatchRow) -> bool {
-        let other = name_taken_by(&self.table).filter(|_| now.table != self.table);
+    pub fn is_name_taken(&self, table: &Relation) -> bool {
+        let other = name_taken_by(&self.table).filter(|_| table.name() != self.table);
         other.and_then(|relid| Relation::open(relid, Lock::Read)).is_some_and(|other| {
-            [&self.table_owner, &now.table_owner].contains(&&roles::recorded_name(other.owner()))
-                && triggers::served(&other, stamp_related()).is_none()
+            other.owner() == table.owner() && triggers::served(&other, stamp_related()).is_none()
         })
     }
 
-    /// Why no call goes on with either.
-    pub fn name_taken(&self, now: &RelationName, users: &RelationName) -> GuardError {
-        let message = "the watch of this name is on another table";
-        GuardError::new(ErrorKind::TableReplaced, message, self.move_hint(now, users)).detail(
-            format!("Table {} was renamed to {}.", self.table.shown(), now.shown()),
-        )
-    }
-
-    fn move_hint(&self, now: &RelationName, users: &RelationName) -> Hint {
-        let now = now.literal();
-        let sentence = format!(
-            "If the watch is to stay where it is, call session_guard.watch({now}, ...). To move it \
-             to the table that has the name now, run"
+    /// Why no call goes on with either. Without the rights of the owner, who wrote the row may have
+    /// written a name and columns that the owner has not agreed to: then there is no statement.
+    pub fn name_taken(&self, table: &Relation, users: &RelationName) -> GuardError {
+        let message = format!(
+            "watched table {} has been renamed to {}, and another has its name",
+            self.table.shown(),
+            table.shown_name()
         );
-        let watch = self.watch_call(users);
-        Hint::run(sentence, format!("SELECT session_guard.unwatch({now}), {watch};"))
+        let now = table.name().literal();
+        let stay =
+            format!("If the watch is to stay where it is, call session_guard.watch({now}, ...).");
+        let is_trusted = extension::owner()
+            .is_some_and(|extension| roles::has_rights_of(extension, table.owner()));
+        let hint = match is_trusted {
+            true => Hint::run(
+                format!("{stay} To move it to the table that has the name now, run"),
+                format!("SELECT session_guard.unwatch({now}), {};", self.watch_call(users)),
+            ),
+            false => Hint::advice(format!(
+                "{stay} To move it, call session_guard.unwatch({now}), then session_guard.watch({}, \
+                 ...) with the column that names the user.",
+                self.table.literal()
+            )),
+        };
+        GuardError::new(ErrorKind::TableReplaced, message, hint)
     }
 
     /// The first name that is another one now.

@@ -175,7 +175,9 @@ fn the_record_names_each_role_in_the_databases_encoding() {
         for (id, role) in (5..).zip(shown.clone()) {
             run(
                 &mut client,
-                &format!("SET ROLE \"{role}\"; UPDATE users SET active = false WHERE id = {id}; RESET ROLE"),
+                &format!(
+                    "SET ROLE \"{role}\"; UPDATE users SET active = false WHERE id = {id}; RESET ROLE"
+                ),
             );
         }
         let of_logins = names.iter().map(|name| vec![(*name).to_owned(); 2]);

@@ -1,7 +1,8 @@
 //! A backend does not grow with the number of checks that it answers.
 
 use cluster::{
-    Cluster, answer, limit_memory, number_from_environment, refusal, resident_bytes, run, virtual_bytes,
+    Cluster, answer, limit_memory, number_from_environment, refusal, resident_bytes, run,
+    virtual_bytes,
 };
 use postgres::Client;
 use std::time::Instant;

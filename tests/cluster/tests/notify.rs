@@ -79,7 +79,9 @@ fn fill(cluster: &Cluster, until: f64) -> Client {
 fn cluster() -> Option<Cluster> {
     let is_small = Installation::of_environment().major() >= 17;
     if !is_small && std::env::var_os("GUARD_FILL_QUEUE").is_none() {
-        println!("SKIPPED: before PostgreSQL 17 the queue is of 8 GB; GUARD_FILL_QUEUE has half of it filled");
+        println!(
+            "SKIPPED: before PostgreSQL 17 the queue is of 8 GB; GUARD_FILL_QUEUE has half of it filled"
+        );
         return None;
     }
     let settings: &[&str] = if is_small { &["max_notify_queue_pages = 64"] } else { &[] };
