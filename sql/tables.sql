@@ -2,7 +2,8 @@ CREATE SCHEMA session_guard;
 COMMENT ON SCHEMA session_guard IS
     'administration and records of pg_session_guard; the functions that apps call are in the extension''s own schema';
 
--- The library reads the columns of these tables by their numbers. Nothing that is dumped depends on an OID,
+-- The library reads the columns of these tables by their numbers, and writes rows as a heap has them, whatever
+-- default_table_access_method says. Nothing that is dumped depends on an OID,
 -- so that a dump restores row by row, into another database too.
 
 CREATE TABLE session_guard.guard (
@@ -18,7 +19,7 @@ CREATE TABLE session_guard.guard (
     is_default      boolean     NOT NULL DEFAULT false,
     attached_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     detached_at     timestamptz
-);
+) USING heap;
 COMMENT ON TABLE session_guard.guard IS 'the guarded users tables, as last given to session_guard.attach';
 COMMENT ON COLUMN session_guard.guard.name IS 'the guard''s name, which never changes: the qualified name that the table had when it was first attached';
 COMMENT ON COLUMN session_guard.guard.schema_name IS 'the table''s schema when it was last attached or reconciled';
@@ -42,7 +43,7 @@ CREATE TABLE session_guard.watch (
     user_id_column name NOT NULL,
     columns        name[],
     PRIMARY KEY (schema_name, table_name)
-);
+) USING heap;
 COMMENT ON TABLE session_guard.watch IS 'the tables beside users tables whose changes end sessions, as last given to session_guard.watch';
 COMMENT ON COLUMN session_guard.watch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.watch.name IS 'the watch''s name, which never changes: the qualified name that the related table had when it was first watched';
@@ -60,7 +61,7 @@ CREATE TABLE session_guard.store (
     user_id_column    name NOT NULL,
     revoked_at_column name,
     PRIMARY KEY (schema_name, table_name)
-);
+) USING heap;
 COMMENT ON TABLE session_guard.store IS 'the tables in which apps keep their sessions, and in which stamps end them, as last given to session_guard.add_store';
 COMMENT ON COLUMN session_guard.store.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.store.schema_name IS 'the table''s schema';
@@ -75,7 +76,7 @@ CREATE TABLE session_guard.store_failure (
     table_name  name        NOT NULL,
     failed_at   timestamptz NOT NULL,
     reason      text        NOT NULL
-);
+) USING heap;
 -- It has no key, and while it is published, no row could be deleted.
 ALTER TABLE session_guard.store_failure REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.store_failure IS 'that a stamp could not end sessions in a session store, until session_guard.reconcile has ended them';
@@ -89,7 +90,7 @@ CREATE TABLE session_guard.unwatched (
     guard      text COLLATE pg_catalog."C" NOT NULL,
     noticed_at timestamptz NOT NULL,
     reason     text        NOT NULL
-);
+) USING heap;
 -- It has no key, and while it is published, no row could be deleted.
 ALTER TABLE session_guard.unwatched REPLICA IDENTITY FULL;
 COMMENT ON TABLE session_guard.unwatched IS 'when a guard was found without all its triggers, or a change could not be stamped: nobody can know what was disabled and enabled again before that';
@@ -103,7 +104,7 @@ CREATE TABLE session_guard.trigger_state (
     cluster  bigint NOT NULL,
     state    text   NOT NULL,
     PRIMARY KEY (guard, relation)
-);
+) USING heap;
 COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone, and to which session stores their owners have agreed; of this cluster and database alone, and so not dumped';
 COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch, or store and the name of a session store';
@@ -130,7 +131,7 @@ CREATE TABLE session_guard.policy (
                AND max_standby_staleness OPERATOR(pg_catalog.<=) '1 day'::pg_catalog.interval),
     when_timeline_changed  text        NOT NULL DEFAULT 'live'
         CHECK (when_timeline_changed OPERATOR(pg_catalog.=) ANY (ARRAY['live', 'refuse']))
-);
+) USING heap;
 ALTER TABLE session_guard.policy REPLICA IDENTITY FULL;
 -- Older than what a restored dump brings beside it.
 INSERT INTO session_guard.policy (set_at) VALUES ('-infinity');
@@ -155,7 +156,7 @@ CREATE TABLE session_guard.epoch (
     stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     is_related boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (user_id, guard, is_related)
-);
+) USING heap;
 COMMENT ON TABLE session_guard.epoch IS 'the instant that a user''s logins must not predate: the greater of two rows at most; that of a deleted user stays';
 COMMENT ON COLUMN session_guard.epoch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.epoch.user_id IS 'the id''s text, as the column''s type writes it; a digest of a text that is too long for an index';
@@ -169,7 +170,7 @@ CREATE TABLE session_guard.guard_epoch (
     epoch      timestamptz NOT NULL,
     reason     text        NOT NULL,
     stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
-);
+) USING heap;
 COMMENT ON TABLE session_guard.guard_epoch IS 'the instant that every login of a guard must not predate; stays after a detach';
 COMMENT ON COLUMN session_guard.guard_epoch.guard IS 'the guard''s name';
 COMMENT ON COLUMN session_guard.guard_epoch.epoch IS 'no login of this guard''s users before this counts';
@@ -182,7 +183,7 @@ CREATE TABLE session_guard.token_epoch (
     epoch      timestamptz NOT NULL,
     reason     text        NOT NULL,
     stamped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
-);
+) USING heap;
 -- The first finds both; two NULLs are different to it.
 CREATE UNIQUE INDEX token_epoch_key ON session_guard.token_epoch (scope, subject);
 CREATE UNIQUE INDEX token_epoch_of_scope ON session_guard.token_epoch (scope) WHERE subject IS NULL;
@@ -213,7 +214,7 @@ CREATE TABLE session_guard.event (
     client_addr        inet,
     transaction_id     xid8        NOT NULL,
     replication_origin text
-);
+) USING heap;
 CREATE INDEX event_id ON session_guard.event (id);
 CREATE INDEX event_at ON session_guard.event (at);
 CREATE INDEX event_of_user ON session_guard.event (user_id, guard);
@@ -245,7 +246,7 @@ CREATE TABLE session_guard.timeline (
     acknowledged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     acknowledged_by text        NOT NULL,
     PRIMARY KEY (cluster, timeline)
-);
+) USING heap;
 COMMENT ON TABLE session_guard.timeline IS 'the server''s timelines in which no stamp is missing, as acknowledged by session_guard.acknowledge_timeline; of this cluster alone, and so not dumped';
 COMMENT ON COLUMN session_guard.timeline.cluster IS 'the cluster''s system identifier';
 COMMENT ON COLUMN session_guard.timeline.timeline IS 'the number of the timeline';
@@ -253,7 +254,7 @@ COMMENT ON COLUMN session_guard.timeline.acknowledged_at IS 'when somebody said 
 COMMENT ON COLUMN session_guard.timeline.acknowledged_by IS 'who said so';
 
 -- Not the table of epochs itself: what plans are kept for that would be thrown away with each stamp.
-CREATE TABLE session_guard.invalidation ();
+CREATE TABLE session_guard.invalidation () USING heap;
 COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many users sends an invalidation of this relation, by which backends drop the epochs that they keep';
 
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');

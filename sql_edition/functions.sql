@@ -236,8 +236,16 @@ BEGIN
         VALUES (clock_timestamp(), guard, user_id, scope, subject, epoch, reason, session_user,
             session_guard.acting_role(), current_setting('application_name'), inet_client_addr(), pg_current_xact_id());
     END IF;
-    IF policy.notify THEN
+    IF NOT policy.notify THEN
+        RETURN;
+    END IF;
+    -- One that does not fit into the queue would fail the COMMIT, and any role that may connect can fill the queue.
+    IF pg_notification_queue_usage() <= 0.5 THEN
         PERFORM pg_notify('session_guard', '');
+    ELSIF current_setting('session_guard.not_notified', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
+        PERFORM set_config('session_guard.not_notified', pg_current_xact_id()::text, true);
+        RAISE WARNING USING ERRCODE = '54000', MESSAGE = 'no notification was sent: PostgreSQL''s queue is half full',
+            HINT = 'A session that listens has a transaction open for long. End that session.';
     END IF;
 END $$;
 
@@ -1253,7 +1261,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION session_guard.admin_reason(reason text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN coalesce(reason, '') IN ('', 'admin') THEN 'admin' ELSE 'admin: ' || reason END
+    SELECT CASE WHEN coalesce(reason, '') IN ('', 'admin') THEN 'admin' ELSE 'admin: ' || left(reason, 1000000) END
 $$;
 
 CREATE OR REPLACE FUNCTION session_guard.revoke_user(users oid, user_id text, reason text) RETURNS timestamptz
@@ -2192,6 +2200,28 @@ BEGIN
         (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = w.schema_name AND c.relname = w.table_name AND c.relkind IN ('r', 'p', 'f')));
 END $$;
 
+CREATE OR REPLACE FUNCTION session_guard.watch_call(related text, w session_guard.watch, users text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('session_guard.watch(%L, %L%s, users => %L)', related, w.user_id_column, CASE WHEN w.columns IS NOT NULL THEN format(', ARRAY[%s]::pg_catalog.name[]',
+        (SELECT string_agg(quote_literal(u.name), ', ' ORDER BY u.n) FROM unnest(w.columns) WITH ORDINALITY AS u (name, n))) END, users)
+$$;
+
+-- Where a watched table was renamed, and one of its owner's that nobody watches has the recorded name: which of both is meant, only
+-- the user knows. The last is what moves the watch.
+CREATE OR REPLACE FUNCTION session_guard.watch_replaced_failure(w session_guard.watch, relid oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT ARRAY['55000', format('watched table %s has been renamed to %s, and another has its name', s.old_name, s.new_name), NULL,
+        format('If the watch is to stay where it is, call session_guard.watch(%L, ...). To move it to the table that has the name now, run: ', s.new_name) || s.statement, s.statement]
+    FROM pg_class AS c JOIN pg_class AS o ON o.relname = w.table_name AND o.relkind IN ('r', 'p', 'f') AND o.oid <> c.oid
+    JOIN pg_namespace AS n ON n.oid = o.relnamespace AND n.nspname = w.schema_name
+    JOIN session_guard.guard AS g ON g.name = w.guard
+    CROSS JOIN LATERAL (SELECT format('%I.%I', w.schema_name, w.table_name) AS old_name, session_guard.shown(c.oid) AS new_name) AS b
+    CROSS JOIN LATERAL (SELECT b.old_name, b.new_name, format('SELECT session_guard.unwatch(%L), %s;', b.new_name,
+        session_guard.watch_call(b.old_name, w, session_guard.shown(session_guard.locate(g)))) AS statement) AS s
+    WHERE c.oid = relid AND o.relowner = c.relowner AND session_guard.served(o.oid, 'session_guard.stamp_related()') IS NULL);
+END $$;
+
 -- Why the columns of a watch cannot be compared, NULL if they can.
 CREATE OR REPLACE FUNCTION session_guard.watch_failure(relid oid, w session_guard.watch) RETURNS text[]
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -2253,6 +2283,10 @@ BEGIN
     PERFORM session_guard.repair_watches(r.guard) FROM session_guard.watch AS r JOIN pg_namespace AS n ON n.nspname = r.schema_name
     JOIN pg_class AS c ON (c.relnamespace, c.relname) = (n.oid, r.table_name) WHERE c.oid = related AND session_guard.locate_watch(r) <> related;
     SELECT r.* INTO known FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
+    IF NOT FOUND THEN
+        PERFORM session_guard.raise_failure(session_guard.watch_replaced_failure(r, session_guard.locate_watch(r)))
+        FROM session_guard.watch AS r WHERE format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(related);
+    END IF;
     SELECT coalesce(known.name, format('%s.%s', n.nspname, c.relname)) INTO watch_name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
     plain := watch_name;
     WHILE known.name IS NULL AND EXISTS (SELECT FROM session_guard.watch AS r WHERE r.name = watch_name) LOOP
@@ -2283,22 +2317,27 @@ BEGIN
             'The watched tables are listed by: SELECT schema_name, table_name FROM session_guard.watch;']);
     END IF;
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(related));
+    INSERT INTO session_guard.unwatched SELECT r.guard, clock_timestamp(), format('another table than %s had its name', session_guard.shown(related))
+    FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related AND session_guard.watch_replaced_failure(r, related) IS NOT NULL;
     DELETE FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
     PERFORM session_guard.drop_triggers(related, function);
     PERFORM session_guard.write_functions();
 END $$;
 
--- Takes the triggers of a watch off; its row stays for the next attach.
+-- Takes the triggers of a watch off; its row stays for the next attach, which finds the table by its name: that of now, unless another
+-- has taken the recorded one, since the watch may be on its way there.
 CREATE OR REPLACE FUNCTION session_guard.take_watch_off(w session_guard.watch) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE relid CONSTANT oid := session_guard.locate_watch(w);
+DECLARE
+    relid CONSTANT oid := session_guard.locate_watch(w);
+    is_replaced CONSTANT boolean := session_guard.watch_replaced_failure(w, relid) IS NOT NULL;
 BEGIN
     IF session_guard.served(relid, 'session_guard.stamp_related()') = w.guard THEN
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', session_guard.shown(relid));
         PERFORM session_guard.drop_triggers(relid, 'session_guard.stamp_related()');
         UPDATE session_guard.watch AS r SET (schema_name, table_name) = (
             SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = relid)
-        WHERE (r.schema_name, r.table_name) = (w.schema_name, w.table_name);
+        WHERE (r.schema_name, r.table_name) = (w.schema_name, w.table_name) AND NOT is_replaced;
     END IF;
 END $$;
 
@@ -2314,7 +2353,7 @@ BEGIN
         w := session_guard.watch_with_current_names(old, relid);
         SELECT old.guard, old.name, n.nspname, c.relname, pg_get_userbyid(c.relowner), w.user_id_column, w.columns INTO w
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = relid;
-        failure := session_guard.watch_failure(relid, w);
+        failure := coalesce(session_guard.watch_replaced_failure(old, relid), session_guard.watch_failure(relid, w));
         IF failure IS NOT NULL THEN
             RAISE WARNING USING ERRCODE = failure[1], MESSAGE = failure[2], HINT = failure[4];
         ELSIF NOT session_guard.note_unwatched(relid, w) OR w IS DISTINCT FROM old THEN
@@ -2996,7 +3035,7 @@ DECLARE
     g session_guard.guard; w session_guard.watch; st session_guard.store; opened record; relid oid; name text; problem text; problems text[]; count bigint; noticed timestamptz; margin interval;
     soon CONSTANT text := 'pg_catalog.date_trunc(''second''::pg_catalog.text, pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.+) ''3 s''::pg_catalog.interval';
     lower CONSTANT text := 'UPDATE session_guard.%1$s SET epoch = %2$s WHERE %3$sepoch OPERATOR(pg_catalog.>) (%2$s);';
-    may_be_always boolean; now_named session_guard.watch;
+    may_be_always boolean; now_named session_guard.watch; replaced text[]; renames text[];
 BEGIN
     margin := (session_guard.current_policy()).stamp_margin;
     SELECT r.* INTO g FROM session_guard.guard AS r WHERE r.is_default AND r.detached_at IS NULL;
@@ -3187,24 +3226,28 @@ BEGIN
         FOR w IN SELECT r.* FROM session_guard.watch AS r WHERE r.guard = g.name ORDER BY r.schema_name, r.table_name LOOP
             relid := session_guard.locate_watch(w);
             now_named := CASE WHEN relid IS NOT NULL THEN session_guard.watch_with_current_names(w, relid) END;
-            problem := session_guard.shown(relid);
+            problem := session_guard.shown(relid); replaced := session_guard.watch_replaced_failure(w, relid);
             problems := CASE WHEN relid IS NULL THEN ARRAY[format('watched table %I.%I is gone. Create or restore the table and call session_guard.watch. '
                     'If it is not wanted any more, the extension''s owner deletes its row of session_guard.watch.', w.schema_name, w.table_name)]
                 WHEN session_guard.watch_failure(relid, now_named) IS NOT NULL THEN ARRAY[(session_guard.watch_failure(relid, now_named))[2]]
-                ELSE ARRAY(SELECT format('%s: %s', problem, p.text) FROM unnest(session_guard.watch_problems(relid, now_named)) AS p (text))
-                  || CASE WHEN problem <> format('%I.%I', w.schema_name, w.table_name) THEN ARRAY[format('%I.%I has been renamed to %s', w.schema_name, w.table_name, problem)] ELSE '{}' END
-                  || ARRAY(SELECT format('%s: %I is %I now', problem, o.name, n.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS o (name, n)
-                        JOIN unnest(ARRAY[now_named.user_id_column] || now_named.columns) WITH ORDINALITY AS n (name, n) ON n.n = o.n AND n.name <> o.name) END;
-            ok := problems = '{}'; detail := 'watching ' || problem; remedy := NULL;
+                ELSE ARRAY(SELECT format('%s: %s', problem, p.text) FROM unnest(session_guard.watch_problems(relid, now_named)) AS p (text)) END;
+            renames := CASE WHEN replaced IS NOT NULL THEN replaced[2:2] WHEN relid IS NOT NULL AND session_guard.watch_failure(relid, now_named) IS NULL THEN
+                CASE WHEN problem <> format('%I.%I', w.schema_name, w.table_name) THEN ARRAY[format('%I.%I has been renamed to %s', w.schema_name, w.table_name, problem)] ELSE '{}' END
+                || ARRAY(SELECT format('%s: %I is %I now', problem, o.name, n.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS o (name, n)
+                    JOIN unnest(ARRAY[now_named.user_id_column] || now_named.columns) WITH ORDINALITY AS n (name, n) ON n.n = o.n AND n.name <> o.name) ELSE '{}' END;
+            ok := problems || renames = '{}'; detail := 'watching ' || problem; remedy := NULL;
             IF ok THEN
                 RETURN NEXT;
             END IF;
             FOREACH problem IN ARRAY problems LOOP
                 detail := problem;
-                remedy := CASE WHEN relid IS NOT NULL AND session_guard.watch_failure(relid, now_named) IS NULL THEN format('SELECT session_guard.watch(%L, %L, %s, users => %L);',
-                    session_guard.shown(relid), now_named.user_id_column, CASE WHEN now_named.columns IS NULL THEN 'NULL' ELSE format('ARRAY[%s]::pg_catalog.name[]',
-                        (SELECT string_agg(quote_literal(u.name), ', ' ORDER BY u.n) FROM unnest(now_named.columns) WITH ORDINALITY AS u (name, n))) END, name)
-                    WHEN relid IS NOT NULL THEN format('SELECT session_guard.unwatch(%L);', session_guard.shown(relid)) END;
+                remedy := CASE WHEN relid IS NOT NULL AND session_guard.watch_failure(relid, now_named) IS NULL
+                    THEN format('SELECT %s;', session_guard.watch_call(session_guard.shown(relid), now_named, name))
+                    WHEN relid IS NOT NULL THEN coalesce((session_guard.table_failure(relid))[5], format('SELECT session_guard.unwatch(%L);', session_guard.shown(relid))) END;
+                RETURN NEXT;
+            END LOOP;
+            FOREACH problem IN ARRAY renames LOOP
+                detail := problem; remedy := coalesce(replaced[5], format('SELECT session_guard.reconcile(%L);', name));
                 RETURN NEXT;
             END LOOP;
         END LOOP;

@@ -13,7 +13,7 @@ CREATE TABLE session_guard.pending (
     unless_past    timestamptz,
     ends           boolean,
     again          boolean NOT NULL DEFAULT false
-);
+) USING heap;
 CREATE INDEX pending_of_transaction ON session_guard.pending (transaction_id, guard, user_id);
 COMMENT ON TABLE session_guard.pending IS 'what transactions are to stamp when they commit: empty to all others';
 COMMENT ON COLUMN session_guard.pending.transaction_id IS 'the transaction';

@@ -140,7 +140,7 @@ pub fn attach_table(relid: Oid, request: &Request) -> Result<i64, GuardError> {
     }
     // A guard that was detached has its watches still.
     for watched in related::rows_of(&row.name) {
-        if let Err(error) = watch::repair(&watched) {
+        if let Err(error) = watch::repair(&watched, &row.table) {
             error.warn();
         }
     }

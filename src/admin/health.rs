@@ -54,7 +54,7 @@ fn health() -> TableIterator<
     findings.push(default_guard(&rows));
     findings.extend(health_privileges::trigger_owner());
     findings.extend(unknown_guards());
-    findings.push(health_own_tables::own_tables());
+    findings.extend(health_own_tables::own_tables());
     findings.extend(health_own_tables::unlogged());
     findings.push(health_own_tables::replication());
     findings.extend(replica());

@@ -105,22 +105,51 @@ pub fn missing() -> Option<Finding> {
     Some(Finding::wrong(CHECK, detail, hint))
 }
 
-/// Edits by hand are noticed by triggers.
-pub fn own_tables() -> Finding {
+/// Edits by hand are noticed by triggers. And the library reads rows as a heap has them.
+pub fn own_tables() -> Vec<Finding> {
+    let mut findings = Vec::new();
     let untracked = guard_cache::relations().untracked_table;
     match (misplaced(CHANGE_TRIGGERS), untracked) {
-        (None, None) => Finding::ok(CHECK, "edits of the extension's tables by hand count at once"),
+        (None, None) => {}
         (None, Some(table)) => {
             let detail = format!("table session_guard.{table} is gone, or has another name");
             let advice = "Give the tables of the schema session_guard their names back.";
-            Finding::wrong(CHECK, detail, Hint::advice(advice))
+            findings.push(Finding::wrong(CHECK, detail, Hint::advice(advice)));
         }
         (Some((tables, statements)), untracked) => {
             let consequence = untracked.map_or("", |_| ": each call reads the tables");
             let detail = format!("edits of {tables} by hand are not noticed{consequence}");
-            Finding::wrong(CHECK, detail, Hint::run("To put the triggers back, run", statements))
+            let hint = Hint::run("To put the triggers back, run", statements);
+            findings.push(Finding::wrong(CHECK, detail, hint));
         }
     }
+    if let Some((tables, statements)) = of_other_methods() {
+        let detail = format!("the library reads heaps, but of another access method are {tables}");
+        let hint = Hint::run("To make heap tables of them, run", statements);
+        findings.push(Finding::wrong(CHECK, detail, hint));
+    }
+    if findings.is_empty() {
+        let detail = "edits of the extension's tables by hand count at once";
+        findings.push(Finding::ok(CHECK, detail));
+    }
+    findings
+}
+
+/// The tables that are no heaps, and the statements that make heaps of them.
+fn of_other_methods() -> Option<(String, String)> {
+    const OTHERS: &str = "
+        SELECT pg_catalog.string_agg('session_guard.' || c.relname, ', ' ORDER BY c.relname),
+               pg_catalog.string_agg(pg_catalog.format(
+                   'ALTER TABLE session_guard.%I SET ACCESS METHOD heap;', c.relname), ' '
+                   ORDER BY c.relname)
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+             AND d.objid = c.oid AND d.deptype = 'e'
+        JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname <> 'heap'
+        WHERE c.relkind = 'r'
+          AND c.relnamespace = pg_catalog.to_regnamespace('session_guard')";
+    let found = query(OTHERS, &[], |row| string(row, 1).zip(string(row, 2)));
+    found.into_iter().next().flatten()
 }
 
 /// What a crash would empty, and no standby has.

@@ -184,8 +184,16 @@ pub fn privileges() -> Option<Finding> {
     if lacks.is_empty() {
         return Some(Finding::ok(CHECK, format!("{role} administers the extension")));
     }
+    // DROP OWNED takes from the owner before what others were granted by that role.
+    let others = match functions {
+        Some(_) => {
+            ". If DROP OWNED took them from the owner before, the roles to which that one granted \
+             EXECUTE lack it, too: give it back by session_guard.grant_access"
+        }
+        None => "",
+    };
     let detail = format!(
-        "{role}, who owns the extension, lacks rights to administer it: {}",
+        "{role}, who owns the extension, lacks rights to administer it: {}{others}",
         lacks.join(", ")
     );
     let functions = functions.map_or(String::new(), |(_, functions)| {

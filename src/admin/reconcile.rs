@@ -40,12 +40,13 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
     // Nobody waits for, or holds, a lock on a table that is not theirs.
     let table = Relation::open(relid, Lock::Read).ok_or_else(|| guard::table_gone(row))?;
     check_ownership(&table)?;
+    let name = table.name();
     drop(table);
     lock_guards();
     check_names(&guard_cache::open(GuardRef::Table(relid), Lock::Read)?)?;
     let stamped = attach::put_in_place(relid, Some(row), &Request::default())?;
     for watched in related::rows_of(&row.name) {
-        if let Err(error) = watch::repair(&watched) {
+        if let Err(error) = watch::repair(&watched, &name) {
             error.warn();
         }
     }

@@ -38,7 +38,7 @@ fn revoke_user(
         GuardError::new(ErrorKind::UnknownUser, message, hint).warn();
         return None;
     };
-    let reason = Reason::Admin(reason.unwrap_or_default());
+    let reason = Reason::asked_for(reason);
     time_of(as_tables_owner(|| stamp_user(&open, &id.into_key(), reason, Source::Account)))
 }
 
@@ -52,7 +52,7 @@ fn revoke_all_sessions(
     let users = GuardRef::of(users.map(|users| users.0));
     let open = guard_cache::open(users, Lock::Read).or_raise();
     check_update(&open.users).or_raise();
-    let reason = Reason::Admin(reason.map_or(b"", |reason| reason.0));
+    let reason = Reason::asked_for(reason.map(|reason| reason.0));
     time_of(as_tables_owner(|| stamp_guard(&open.relations, &open.guard.name, reason)))
 }
 
@@ -65,7 +65,7 @@ fn revoke_tokens(
 ) -> Option<TimestampWithTimeZone> {
     check_writable("revoke_tokens()").or_raise();
     let Text(scope) = scope?;
-    let reason = Reason::Admin(reason.map_or(b"", |reason| reason.0));
+    let reason = Reason::asked_for(reason.map(|reason| reason.0));
     let relations = guard_cache::relations();
     time_of(as_tables_owner(|| match subject {
         Some(Text(subject)) => stamp_token(&relations, scope, subject, reason),

@@ -15,6 +15,7 @@ use crate::catalog::triggers::{self, RELATED_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::{Name, RegClass, Value};
+use crate::pg::names::RelationName;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::report::OrRaise;
 use crate::pg::roles::recorded_name;
@@ -37,7 +38,7 @@ fn watch(
     let users = GuardRef::of(users.map(|users| users.0));
     let open = guard_cache::open(users, Lock::Read).or_raise();
     check_update(&open.users).or_raise();
-    let guard = open.guard.name.to_string();
+    let (guard, users) = (open.guard.name.to_string(), open.users.name());
     let is_users_table = open.guard.relid == related;
     drop(open);
     let table = open_own(related, Lock::Read).or_raise();
@@ -55,8 +56,13 @@ fn watch(
     let known = rows.iter().find(|known| known.locate() == Some(related)).or_else(|| {
         // A table that was made again, or restored as another role's.
         let name = table.name();
-        rows.iter().find(|known| known.table == name && known.locate().is_none())
+        rows.iter().find(|known| known.table == name)
     });
+    let elsewhere = known.and_then(|known| known.locate()).filter(|relid| *relid != related);
+    let elsewhere = elsewhere.and_then(|relid| Relation::open(relid, Lock::Read));
+    if let (Some(known), Some(other)) = (known, elsewhere) {
+        known.name_taken(&other, &users).raise();
+    }
     let row = WatchRow {
         guard,
         name: known.map_or_else(|| new_name(&table, &rows), |known| known.name.clone()),
@@ -78,7 +84,7 @@ fn watch(
     // Where two tables have exchanged their names, its row was the other's.
     let is_displaced = |other: &&WatchRow| other.table == row.table && Some(*other) != known;
     if let Some(displaced) = rows.iter().find(is_displaced) {
-        repair(displaced).or_raise();
+        repair(displaced, &users).or_raise();
     }
 }
 
@@ -95,8 +101,10 @@ fn unwatch(related: Option<RegClass>) {
     let table = guard::open_named(related, Lock::Read).or_raise();
     check_ownership(&table).or_raise();
     let name = table.name();
-    let is_of_table = |row: &WatchRow| row.locate() == Some(related) || row.table == name;
+    let is_of_table =
+        |row: &WatchRow| row.locate().map_or(row.table == name, |relid| relid == related);
     let rows: Vec<WatchRow> = related::read_rows().into_iter().filter(is_of_table).collect();
+    let are_moved: Vec<bool> = rows.iter().map(|row| row.is_name_taken(&table)).collect();
     let has_triggers = !triggers::names_of(&table, stamp_related()).is_empty();
     drop(table);
     if rows.is_empty() && !has_triggers {
@@ -104,7 +112,11 @@ fn unwatch(related: Option<RegClass>) {
     }
     lock_guards();
     drop_from(related).or_raise();
-    for row in rows {
+    for (row, is_moved) in rows.into_iter().zip(are_moved) {
+        if is_moved {
+            let reason = format!("another table than {} had its name", name.plain());
+            as_tables_owner(|| unwatched::note(&row.guard, &reason));
+        }
         delete_row(&row);
     }
 }
@@ -159,8 +171,10 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
     drop(table);
     let lock = if has_triggers { Lock::Exclusive } else { Lock::Read };
     let table = related.and_then(|related| Relation::open(related, lock));
-    // Without its triggers, only the row says which table it is.
-    let renamed = table.as_ref().map(|table| row.renamed(table));
+    // Without its triggers, only the row says which table it is, unless another has taken the name:
+    // the watch may be on its way there.
+    let renamed = table.as_ref().filter(|table| !row.is_name_taken(table));
+    let renamed = renamed.map(|table| row.renamed(table));
     drop(table);
     related.filter(|_| has_triggers).map_or(Ok(()), drop_from)?;
     match renamed {
@@ -178,9 +192,12 @@ pub fn take_off(row: &WatchRow, forget: bool) -> Result<(), GuardError> {
 
 /// Puts the triggers of a watch back, by the names that table and columns have now, and notes that
 /// changes may have gone unstamped if any was missing.
-pub fn repair(row: &WatchRow) -> Result<(), GuardError> {
+pub fn repair(row: &WatchRow, users: &RelationName) -> Result<(), GuardError> {
     let Some(related) = row.locate() else { return Ok(()) };
     let Some(table) = Relation::open(related, Lock::Read) else { return Ok(()) };
+    if row.is_name_taken(&table) {
+        return Err(row.name_taken(&table, users));
+    }
     let renamed = row.renamed(&table);
     drop(table);
     let was_complete = note_if_unwatched(related, row)?;

@@ -198,7 +198,8 @@ pub fn wait_for_user_epoch(
 ) {
     let guard = to_server(guard);
     let keys = [Key::text(USER_ID, key), Key::text(USER_GUARD, guard.to_bytes())];
-    let Some(epochs) = Relation::open(relations.epoch, Lock::Write) else { return };
+    let epochs = Relation::open(relations.epoch, Lock::Write);
+    let Some(epochs) = epochs.filter(|epochs| epochs.kind() == RelationKind::Heap) else { return };
     let mut versions = Vec::new();
     epochs.scan_keys(&Snapshot::latest(&epochs), &keys, |row| {
         if (row.bool(USER_IS_RELATED) == Some(true)) == is_related {

@@ -3,6 +3,8 @@
 use super::columns::IdColumn;
 use super::extension;
 use super::guard;
+use super::hints;
+use super::location::name_taken_by;
 use super::triggers::{self, RELATED_TRIGGERS};
 use super::unwatched::TriggerState;
 use crate::error::{ErrorKind, GuardError, Hint};
@@ -183,12 +185,51 @@ impl WatchRow {
             .into_iter()
             .map(|problem| (format!("{name}: {problem}"), hint.clone()))
             .collect();
-        if all.is_empty()
+        if self.is_name_taken(&table) {
+            let error = self.name_taken(&table, users);
+            all.push((error.message, error.hint));
+        } else if all.is_empty()
             && let Some((before, now)) = self.first_renamed(&row)
         {
-            all.push((format!("{name}: {before} is {now} now"), hint));
+            all.push((format!("{name}: {before} is {now} now"), hints::reconcile(users)));
         }
         all
+    }
+
+    /// Whether the watched table has another name now, and a table of its owner's that nobody
+    /// watches has the recorded one: which of both is meant, only the user knows.
+    pub fn is_name_taken(&self, table: &Relation) -> bool {
+        let other = name_taken_by(&self.table).filter(|_| table.name() != self.table);
+        other.and_then(|relid| Relation::open(relid, Lock::Read)).is_some_and(|other| {
+            other.owner() == table.owner() && triggers::served(&other, stamp_related()).is_none()
+        })
+    }
+
+    /// Why no call goes on with either. Without the rights of the owner, who wrote the row may have
+    /// written a name and columns that the owner has not agreed to: then there is no statement.
+    pub fn name_taken(&self, table: &Relation, users: &RelationName) -> GuardError {
+        let message = format!(
+            "watched table {} has been renamed to {}, and another has its name",
+            self.table.shown(),
+            table.shown_name()
+        );
+        let now = table.name().literal();
+        let stay =
+            format!("If the watch is to stay where it is, call session_guard.watch({now}, ...).");
+        let is_trusted = extension::owner()
+            .is_some_and(|extension| roles::has_rights_of(extension, table.owner()));
+        let hint = match is_trusted {
+            true => Hint::run(
+                format!("{stay} To move it to the table that has the name now, run"),
+                format!("SELECT session_guard.unwatch({now}), {};", self.watch_call(users)),
+            ),
+            false => Hint::advice(format!(
+                "{stay} To move it, call session_guard.unwatch({now}), then session_guard.watch({}, \
+                 ...) with the column that names the user.",
+                self.table.literal()
+            )),
+        };
+        GuardError::new(ErrorKind::TableReplaced, message, hint)
     }
 
     /// The first name that is another one now.
@@ -202,17 +243,21 @@ impl WatchRow {
 
     /// `watch` with the arguments that it has.
     fn watch_hint(&self, users: &RelationName) -> Hint {
+        let statement = format!("SELECT {};", self.watch_call(users));
+        Hint::run("To put the triggers back, run", statement)
+    }
+
+    fn watch_call(&self, users: &RelationName) -> String {
         let columns = self.columns.as_ref().map_or(String::new(), |columns| {
             let columns: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
             format!(", ARRAY[{}]::pg_catalog.name[]", columns.join(", "))
         });
-        let statement = format!(
-            "SELECT session_guard.watch({}, {}{columns}, users => {});",
+        format!(
+            "session_guard.watch({}, {}{columns}, users => {})",
             self.table.literal(),
             quote_literal(&self.user_id_column),
             users.literal()
-        );
-        Hint::run("To put the triggers back, run", statement)
+        )
     }
 
     /// Why no table is found: the one of its name is another role's, or there is none.

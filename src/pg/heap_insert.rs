@@ -5,7 +5,7 @@
 //! everything that somebody has added takes part.
 
 use super::datum::Value;
-use super::relation::{Lock, Relation};
+use super::relation::{Lock, Relation, RelationKind};
 use super::snapshot::with_active_snapshot;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::c_int;
@@ -57,8 +57,8 @@ impl Relation {
         is_written
     }
 
-    /// Whether nothing takes part in an INSERT but the table and its indexes: no trigger,
-    /// constraint, policy or column that somebody has added.
+    /// Whether nothing takes part in an INSERT but a heap and its indexes: no trigger, constraint,
+    /// policy or column that somebody has added.
     fn is_unmodified(&self, unmodified: UnmodifiedTable, row: &[Value]) -> bool {
         let relation = self.data();
         // SAFETY: the description of the triggers, or NULL.
@@ -78,7 +78,8 @@ impl Relation {
                     && !(is_null && column.attnotnull)
             })
         };
-        row_type.natts as usize == row.len()
+        self.kind() == RelationKind::Heap
+            && row_type.natts as usize == row.len()
             && triggers == unmodified.triggers
             && self.triggers().all(|trigger| is_own(trigger.function()))
             && relation.rd_rules.is_null()

@@ -62,6 +62,15 @@ pub fn clipped_name(mut name: Vec<u8>) -> Vec<u8> {
     name
 }
 
+/// The beginning of a text in the database's encoding, at most so many characters of it.
+pub fn clipped_text(text: &[u8], longest: usize) -> &[u8] {
+    let lengths = (c_int::try_from(text.len()), c_int::try_from(longest));
+    let (Ok(length), Ok(limit)) = lengths else { return text };
+    // SAFETY: as many bytes as are given.
+    let clipped = unsafe { pg_sys::pg_mbcharcliplen(text.as_ptr().cast(), length, limit) };
+    usize::try_from(clipped).ok().and_then(|length| text.get(..length)).unwrap_or(text)
+}
+
 fn is_in_encoding(text: &[u8]) -> bool {
     let Ok(length) = c_int::try_from(text.len()) else { return false };
     // SAFETY: as many bytes as are given; nothing is raised.

@@ -1,5 +1,10 @@
 //! Why epochs are raised.
 
+use crate::pg::names::clipped_text;
+
+/// Of what somebody says, in characters: a text may be longer than a row can hold.
+const LONGEST: usize = 1_000_000;
+
 /// Why an epoch was raised, as the tables record it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason<'a> {
@@ -28,6 +33,11 @@ pub enum Reason<'a> {
 }
 
 impl<'a> Reason<'a> {
+    /// Somebody asked for it, and may have said why.
+    pub fn asked_for(why: Option<&'a [u8]>) -> Reason<'a> {
+        Reason::Admin(clipped_text(why.unwrap_or_default(), LONGEST))
+    }
+
     /// As it is recorded: the parts of one text.
     pub fn parts(self) -> [&'a [u8]; 2] {
         match self {

@@ -32,10 +32,14 @@ fn cluster_with_role() -> Cluster {
 }
 
 fn psql_as_role(cluster: &Cluster, database: &str, sql: &str) {
+    psql_as(cluster, name_in_latin1(), database, sql);
+}
+
+fn psql_as(cluster: &Cluster, role: OsString, database: &str, sql: &str) {
     let mut psql = cluster.program("psql");
     psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]);
     // A client is told its role's name when it connects, which must not be converted.
-    psql.env("PGUSER", name_in_latin1()).env("PGCLIENTENCODING", "SQL_ASCII");
+    psql.env("PGUSER", role).env("PGCLIENTENCODING", "SQL_ASCII");
     output_of(psql.args(["-c", "SET client_encoding = 'UTF8'", "-c", sql]));
 }
 
@@ -134,6 +138,61 @@ fn a_table_of_such_a_role_is_guarded_and_its_dump_restores() {
         output_of(restore.arg(format!("{source}_copy")).arg(&file));
         let verdict = "SELECT session_verdict(2, now()), session_verdict(1, now())";
         assert_eq!(cluster::answers(&mut copy, verdict), [["valid", "disabled"]]);
+    }
+}
+
+/// What is no text of the database is escaped, so that two roles never have one name, and the record can be read and restored.
+#[test]
+fn the_record_names_each_role_in_the_databases_encoding() {
+    let cluster = cluster_with_role();
+    let mut latin1 = cluster.connect("latin1_names");
+    run(&mut latin1, "CREATE ROLE \"josè\" LOGIN");
+    let mut japanese = create_database(&cluster, "japanese_names", "EUC_JP");
+    run(&mut japanese, "CREATE ROLE \"山田\" LOGIN");
+    let roles: [&[u8]; 3] = [b"jos\xe9", b"jos\xe8", b"\xbb\xb3\xc5\xc4"];
+    let expected = [
+        ("LATIN1", ["josé", "josè", "»³ÅÄ"]),
+        ("EUC_JP", ["jos\\xe9", "jos\\xe8", "山田"]),
+        ("UTF8", ["jos\\xe9", "jos\\xe8", "\\xbb\\xb3\\xc5\\xc4"]),
+    ];
+    for (encoding, names) in expected {
+        let database = format!("record_{}", encoding.to_lowercase());
+        let mut client = create_database(&cluster, &database, encoding);
+        run(
+            &mut client,
+            "CREATE EXTENSION pg_session_guard;
+             CREATE TABLE users (id int PRIMARY KEY, active boolean);
+             INSERT INTO users SELECT n, true FROM generate_series(0, 9) AS n;
+             SELECT session_guard.attach('users');
+             GRANT SELECT, UPDATE ON users TO PUBLIC",
+        );
+        for (id, role) in roles.into_iter().enumerate() {
+            let sql = format!("UPDATE users SET active = false WHERE id = {id}");
+            psql_as(&cluster, OsString::from_vec(role.to_vec()), &database, &sql);
+        }
+        // Only a name that is a text here can be written.
+        let shown = names.iter().filter(|name| !name.contains('\\'));
+        for (id, role) in (5..).zip(shown.clone()) {
+            run(
+                &mut client,
+                &format!(
+                    "SET ROLE \"{role}\"; UPDATE users SET active = false WHERE id = {id}; RESET ROLE"
+                ),
+            );
+        }
+        let of_logins = names.iter().map(|name| vec![(*name).to_owned(); 2]);
+        let of_actors = shown.map(|name| vec!["postgres".to_owned(), (*name).to_owned()]);
+        let record = "SELECT login_role, acting_role FROM session_guard.event ORDER BY id";
+        let wanted: Vec<_> = of_logins.chain(of_actors).collect();
+        assert_eq!(cluster::answers(&mut client, record), wanted, "{encoding}");
+        let file = cluster.folder().join("event.copy");
+        let copy = format!(
+            "COPY session_guard.event TO '{0}'; CREATE TABLE copied (LIKE session_guard.event); COPY copied FROM '{0}'",
+            file.display()
+        );
+        run(&mut client, &copy);
+        let copied = record.replace("session_guard.event", "copied");
+        assert_eq!(cluster::answers(&mut client, &copied), wanted, "{encoding}");
     }
 }
 

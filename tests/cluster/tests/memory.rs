@@ -1,9 +1,11 @@
 //! A backend does not grow with the number of checks that it answers.
 
 use cluster::{
-    Cluster, answer, limit_memory, number_from_environment, resident_bytes, run, virtual_bytes,
+    Cluster, answer, limit_memory, number_from_environment, refusal, resident_bytes, run,
+    virtual_bytes,
 };
 use postgres::Client;
+use std::time::Instant;
 
 const ACCOUNTS: u64 = 1000;
 
@@ -290,4 +292,51 @@ fn many_users_where_memory_is_short_do_not_end_the_server() {
             run(&mut short.client, "SELECT session_valid('ann', now())");
         }
     }
+}
+
+/// As long as PostgreSQL has a text: its own functions fail where anything is put before it. A table cannot hold it, but a call may
+/// bring it. It takes a few GB of memory, and a quarter of an hour in a build for debugging.
+#[test]
+fn the_longest_text_is_answered() {
+    if std::env::var_os("GUARD_LONGEST_TEXT").is_none() {
+        println!("SKIPPED: GUARD_LONGEST_TEXT has texts of 1 GB asked about");
+        return;
+    }
+    let cluster = Cluster::start(&["jit = off"]);
+    let mut client = cluster.connect("postgres");
+    run(
+        &mut client,
+        "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean);
+         INSERT INTO ab_user VALUES (1, true);
+         CREATE TABLE by_name (id text PRIMARY KEY, active boolean);
+         INSERT INTO by_name VALUES ('ann', true);
+         CREATE TABLE by_uuid (id uuid PRIMARY KEY, active boolean);
+         CREATE EXTENSION pg_session_guard;
+         SELECT session_guard.attach('by_name'), session_guard.attach('by_uuid');",
+    );
+    let calls = [
+        ("SELECT session_verdict($, now())", "unknown_user"),
+        ("SELECT session_verdict('by_name', $, now())", "unknown_user"),
+        ("SELECT session_verdict('by_uuid', $, now())", "unknown_user"),
+        ("SELECT session_start($) IS NULL", "t"),
+        ("SELECT session_start('by_name', $) IS NULL", "t"),
+        ("SELECT token_valid('session', $, now())", "t"),
+        ("SELECT session_guard.revoke_tokens('session', $) IS NOT NULL", "t"),
+        ("SELECT token_valid('session', $, '2000-01-01')", "f"),
+        ("SELECT session_guard.revoke_tokens($) IS NOT NULL", "t"),
+        ("SELECT token_valid($, 's', '2000-01-01')", "f"),
+        ("SELECT session_guard.revoke_tokens('session', 's', $) IS NOT NULL", "t"),
+        ("SELECT session_guard.epoch_of('by_name', $) IS NULL", "t"),
+        ("SELECT session_guard.revoke_sessions($, users => 'by_name') IS NULL", "t"),
+        ("SELECT session_guard.revoke_sessions(1, $) IS NOT NULL", "t"),
+        ("SELECT session_guard.revoke_all_sessions('ab_user', $) IS NOT NULL", "t"),
+        ("SELECT count(*) FROM session_guard.history($, 'by_name')", "0"),
+    ];
+    for (call, expected) in calls {
+        let began = Instant::now();
+        assert_eq!(answer(&mut client, &call.replace('$', "repeat('5', 1073741819)")), expected);
+        println!("{call}: {:.1?}", began.elapsed());
+    }
+    let refused = "SELECT session_guard.attach('ab_user', active_when => repeat('5', 1073741819))";
+    assert_eq!(refusal(&mut client, refused).code(), "22023");
 }

@@ -813,6 +813,45 @@ fn a_standby_that_has_been_away_refuses_until_it_has_caught_up() {
     println!("refused {refusals} times, then disabled");
 }
 
+/// A standby that has just been started has heard nothing yet, and may hear nothing for long.
+#[test]
+fn a_standby_that_has_not_heard_of_its_primary_since_it_started_says_so() {
+    let mut primary = primary(&["wal_sender_timeout = 1s"]);
+    let mut standby = Cluster::standby_of(&primary);
+    reload(&standby, &["wal_receiver_timeout = 1s", "wal_retrieve_retry_interval = 200ms"]);
+    let mut there = primary.connect("postgres");
+    let session = login(&mut there, 1);
+    configure_bound(&mut there);
+    wait_for_replay(&mut there, &mut standby.connect("postgres"));
+    run(&mut standby.connect("postgres"), "CHECKPOINT");
+    drop(there);
+    primary.stop();
+    standby.restart();
+    let mut here = standby.connect("postgres");
+    let found = problems(&mut here);
+    assert_eq!(checks(&found), ["standby"]);
+    assert!(found[0].detail.contains("has no message of its upstream server"), "{found:?}");
+    assert_eq!(verdict(&mut here, 1, &session), "stale_replica");
+    primary.run();
+    // From the first message on, also if that is the only one.
+    wait_until_stale(&mut here, false);
+    assert_eq!(checks(&problems(&mut here)), [""; 0]);
+    assert_eq!(verdict(&mut here, 1, &session), "valid");
+
+    println!("without a bound it answers as of what it has replayed, and says the same");
+    let mut there = primary.connect("postgres");
+    configure(&mut there, "max_standby_staleness => '0'");
+    wait_for_replay(&mut there, &mut here);
+    run(&mut here, "CHECKPOINT");
+    drop((there, here));
+    primary.stop();
+    standby.restart();
+    let mut here = standby.connect("postgres");
+    let detail = "SELECT ok, detail FROM session_guard.health() WHERE check_name = 'standby'";
+    assert_eq!(answers(&mut here, detail), [["t", "has no message of its upstream server"]]);
+    assert_eq!(verdict(&mut here, 1, &session), "valid");
+}
+
 fn checks(problems: &[Problem]) -> Vec<&str> {
     problems.iter().map(|problem| problem.check.as_str()).collect()
 }

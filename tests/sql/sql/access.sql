@@ -1,9 +1,9 @@
 -- grant_access lets a role call what apps call, in every overload, and revoke_access takes that back.
-CREATE SCHEMA "the app's";
+CREATE SCHEMA "the app's $1$ \ ""own""";
 CREATE TABLE users (id int PRIMARY KEY, active boolean);
 INSERT INTO users VALUES (1, true);
 SET client_min_messages = warning;
-CREATE EXTENSION pg_session_guard SCHEMA "the app's";
+CREATE EXTENSION pg_session_guard SCHEMA "the app's $1$ \ ""own""";
 RESET client_min_messages;
 SELECT session_guard.attach('users');
 CREATE ROLE "regress_the app's ""role""";
@@ -22,8 +22,8 @@ SELECT schema_name, may_call, may_use FROM may(:'role');
 SELECT session_guard.grant_access(:'role');
 SELECT schema_name, may_call = functions AS may_call_all, may_call, may_use FROM may(:'role');
 SET ROLE :role;
-SELECT "the app's".session_valid(1, now()), "the app's".session_verdict('users', '1', now()::timestamp), "the app's".session_start(1::bigint) IS NOT NULL AS may_log_in,
-       "the app's".token_valid('a', 'b', now());
+SELECT "the app's $1$ \ ""own""".session_valid(1, now()), "the app's $1$ \ ""own""".session_verdict('users', '1', now()::timestamp), "the app's $1$ \ ""own""".session_start(1::bigint) IS NOT NULL AS may_log_in,
+       "the app's $1$ \ ""own""".token_valid('a', 'b', now());
 SELECT session_guard.health();
 RESET ROLE;
 -- Again, and to one who has all rights.
@@ -35,7 +35,7 @@ SELECT session_guard.revoke_access(:'role');
 SELECT schema_name, may_call, may_use FROM may(:'role');
 SELECT session_guard.revoke_access(:'role'), session_guard.revoke_access('regress_stranger');
 SET ROLE :role;
-SELECT "the app's".session_valid(1, now());
+SELECT "the app's $1$ \ ""own""".session_valid(1, now());
 RESET ROLE;
 
 -- The extension's owner alone may, and has to name a role.
@@ -62,24 +62,24 @@ SELECT session_guard.grant_access('regress_group'), session_guard.grant_access(:
 SELECT session_guard.revoke_access(:'role');
 SELECT session_guard.revoke_access('regress_group');
 SELECT session_guard.revoke_access(current_user::regrole);
-GRANT EXECUTE ON FUNCTION "the app's".session_start(uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION "the app's $1$ \ ""own""".session_start(uuid) TO PUBLIC;
 SELECT session_guard.revoke_access('regress_group');
-REVOKE EXECUTE ON FUNCTION "the app's".session_start(pg_catalog.uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION "the app's".token_valid(text, text, timestamp) TO regress_stranger WITH GRANT OPTION;
-GRANT USAGE ON SCHEMA "the app's" TO regress_stranger;
+REVOKE EXECUTE ON FUNCTION "the app's $1$ \ ""own""".session_start(pg_catalog.uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION "the app's $1$ \ ""own""".token_valid(text, text, timestamp) TO regress_stranger WITH GRANT OPTION;
+GRANT USAGE ON SCHEMA "the app's $1$ \ ""own""" TO regress_stranger;
 SET ROLE regress_stranger;
-GRANT EXECUTE ON FUNCTION "the app's".token_valid(text, text, timestamp) TO regress_group;
+GRANT EXECUTE ON FUNCTION "the app's $1$ \ ""own""".token_valid(text, text, timestamp) TO regress_group;
 RESET ROLE;
 SELECT session_guard.revoke_access('regress_group');
-SET ROLE regress_stranger; REVOKE EXECUTE ON FUNCTION "the app's".token_valid(pg_catalog.text, pg_catalog.text, pg_catalog."timestamp") FROM regress_group; RESET ROLE;
+SET ROLE regress_stranger; REVOKE EXECUTE ON FUNCTION "the app's $1$ \ ""own""".token_valid(pg_catalog.text, pg_catalog.text, pg_catalog."timestamp") FROM regress_group; RESET ROLE;
 SELECT session_guard.revoke_access('regress_group'), session_guard.revoke_access('regress_stranger');
 DROP OWNED BY regress_group;
 DROP ROLE regress_group;
 
 -- PUBLIC's rights are nobody's business here.
-SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = '"the app''s"'::regnamespace AND has_function_privilege('regress_stranger', p.oid, 'EXECUTE');
+SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = '"the app''s $1$ \ ""own"""'::regnamespace AND has_function_privilege('regress_stranger', p.oid, 'EXECUTE');
 DROP EXTENSION pg_session_guard;
 DROP TABLE users;
 DROP FUNCTION may, mistake;
-DROP SCHEMA "the app's";
+DROP SCHEMA "the app's $1$ \ ""own""";
 DROP ROLE :role, regress_stranger;

@@ -51,6 +51,9 @@ INSERT INTO users VALUES (noise(64), true);
 SELECT length(id), session_verdict(id, login) AS of_old_id, session_verdict(id || '!', login) AS of_new_id FROM login WHERE length(id) > 2000 ORDER BY 1;
 SELECT session_verdict(noise(64), login) FROM login WHERE length(id) = 64;
 SELECT max(length(user_id)) < 2700 AS fit, max(length(reason)) > 100000 AS with_reason FROM session_guard.event;
+-- Of a reason, the record keeps the first million characters.
+SELECT session_guard.revoke_sessions(noise(32), repeat('ré', 1000000)) IS NOT NULL, session_guard.revoke_tokens('session', 's', repeat('ré', 1000000)) IS NOT NULL, session_guard.revoke_all_sessions('users', repeat('ré', 1000000)) IS NOT NULL AS is_done;
+SELECT length(reason), reason = 'admin: ' || repeat('ré', 500000) AS is_beginning FROM session_guard.event WHERE length(reason) > 200000;
 -- Disabled and re-enabled unseen, and found by the backfill.
 ALTER TABLE users DISABLE TRIGGER USER;
 UPDATE users SET active = false WHERE length(id) > 2500;

@@ -36,6 +36,29 @@ SELECT active FROM users WHERE id = 5;
 RESET application_name;
 ALTER TABLE session_guard.event DROP CONSTRAINT known;
 
+-- Another access method: rows are written by statements, which call the tables' triggers, and not as a heap has them.
+CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler;
+SET track_functions = 'all';
+CREATE FUNCTION calls() RETURNS bigint LANGUAGE sql AS $$ SELECT coalesce(sum(pg_stat_get_xact_function_calls(oid)), 0)::bigint FROM pg_proc WHERE oid IN ('session_guard.epoch_changed()'::regprocedure, 'session_guard.apply_replicated()'::regprocedure) $$;
+BEGIN;
+SELECT session_guard.revoke_sessions(9) IS NOT NULL AS is_revoked;
+SELECT calls();
+ROLLBACK;
+BEGIN;
+ALTER TABLE session_guard.epoch SET ACCESS METHOD other;
+ALTER TABLE session_guard.event SET ACCESS METHOD other;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'own_tables';
+SELECT calls() AS before \gset
+SELECT session_guard.revoke_sessions(9) IS NOT NULL AS is_revoked;
+SELECT calls() - :before AS calls;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'own_tables' \gset
+:remedy
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'own_tables';
+ROLLBACK;
+RESET track_functions;
+DROP FUNCTION calls;
+DROP ACCESS METHOD other;
+
 -- Without any of it: one statement that stamps users twice, the second time past the first.
 UPDATE users SET id = id + 10 WHERE id > 5;
 WITH off AS (UPDATE users SET active = false WHERE id = 16 RETURNING id)

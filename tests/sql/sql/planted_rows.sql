@@ -85,6 +85,14 @@ ALTER TABLE bob.role DISABLE TRIGGER session_guard_related_insert;
 SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok AND detail LIKE 'bob.role%';
 SELECT session_guard.reconcile() >= 0 AS is_done;
 SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND detail LIKE '%bob.role%';
+-- A name by which bob's watch seems to have been renamed, and another of his tables to be meant.
+SET ROLE regress_dba;
+DELETE FROM session_guard.watch WHERE name = 'bob.role';
+INSERT INTO session_guard.watch VALUES ('public.users', 'bob.role', 'bob', 'other', 'regress_bob', 'ssn', NULL);
+RESET ROLE;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND detail LIKE '%bob.role%';
+SELECT session_guard.reconcile() >= 0 AS is_done;
+SELECT tgrelid::regclass FROM pg_trigger WHERE tgfoid = 'session_guard.stamp_related()'::regprocedure GROUP BY 1 ORDER BY 1;
 DELETE FROM session_guard.watch WHERE schema_name = 'bob';
 DROP TABLE bob.role;
 

@@ -67,6 +67,111 @@ UPDATE app.profile SET two_factor = false WHERE account = 2;
 SELECT * FROM stamps();
 SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
 
+-- The watched table is swapped for a copy. Its triggers stay on the old one, and what is written to the copy stamps nobody: that is
+-- told, and neither watch nor reconcile decides which is meant. The remedy moves the watch.
+SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_settled;
+DELETE FROM session_guard.epoch;
+CREATE TABLE role_new (LIKE role INCLUDING ALL);
+BEGIN;
+ALTER TABLE role RENAME TO role_old;
+ALTER TABLE role_new RENAME TO role;
+COMMIT;
+INSERT INTO role VALUES (1, 'admin');
+INSERT INTO role_old VALUES (2, 'admin');
+SELECT * FROM stamps();
+SELECT session_guard.watch('role', 'user_id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT session_guard.unwatch('role');
+\echo :LAST_ERROR_SQLSTATE
+SELECT session_guard.reconcile();
+SELECT detail, remedy FROM session_guard.health() WHERE NOT ok;
+SELECT remedy FROM session_guard.health() WHERE NOT ok \gset
+:remedy
+INSERT INTO role VALUES (3, 'admin');
+INSERT INTO role_old VALUES (4, 'admin');
+SELECT * FROM stamps();
+SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgrelid IN ('role'::regclass, 'role_old'::regclass) GROUP BY 1;
+-- What was written meanwhile nobody knows.
+SELECT check_name, remedy FROM session_guard.health() WHERE NOT ok;
+SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_settled;
+SELECT check_name FROM session_guard.health() WHERE NOT ok;
+-- Or it is to stay where it is, and the other is watched besides.
+BEGIN;
+ALTER TABLE role RENAME TO role_new;
+ALTER TABLE role_old RENAME TO role;
+COMMIT;
+SELECT session_guard.watch('role_new', 'user_id'), session_guard.watch('role', 'user_id');
+INSERT INTO role VALUES (5, 'admin');
+INSERT INTO role_new VALUES (6, 'admin');
+SELECT * FROM stamps();
+SELECT table_name FROM session_guard.watch ORDER BY 1;
+SELECT check_name, detail FROM session_guard.health() WHERE NOT ok;
+SELECT session_guard.unwatch('role');
+DROP TABLE role;
+ALTER TABLE role_new RENAME TO role;
+SELECT session_guard.reconcile();
+
+-- Both are swapped, the users table and the watched one: the remedy of the guard moves both.
+CREATE TABLE users_new (LIKE users INCLUDING ALL);
+CREATE TABLE role_new (LIKE role INCLUDING ALL);
+INSERT INTO users_new SELECT * FROM users;
+BEGIN;
+ALTER TABLE users RENAME TO users_old;
+ALTER TABLE role RENAME TO role_old;
+ALTER TABLE users_new RENAME TO users;
+ALTER TABLE role_new RENAME TO role;
+COMMIT;
+SELECT check_name, detail, remedy FROM session_guard.health() WHERE NOT ok;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'table' \gset
+:remedy
+INSERT INTO role VALUES (7, 'admin');
+INSERT INTO role_old VALUES (8, 'admin');
+UPDATE app.profile SET two_factor = NOT two_factor WHERE account = 9;
+SELECT * FROM stamps();
+SELECT table_name FROM session_guard.watch ORDER BY 1;
+SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgrelid IN ('users'::regclass, 'role'::regclass, 'users_old'::regclass, 'role_old'::regclass) GROUP BY 1 ORDER BY 1;
+SELECT check_name FROM session_guard.health() WHERE NOT ok;
+SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_settled;
+SELECT check_name FROM session_guard.health() WHERE NOT ok;
+DROP TABLE users_old, role_old;
+
+-- Only the users table: its watches stay. So they do through a detach and an ALTER.
+CREATE TABLE users_new (LIKE users INCLUDING ALL);
+INSERT INTO users_new SELECT * FROM users;
+BEGIN;
+ALTER TABLE users RENAME TO users_old;
+ALTER TABLE users_new RENAME TO users;
+COMMIT;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'table' \gset
+:remedy
+INSERT INTO role VALUES (1, 'admin');
+SELECT * FROM stamps();
+SELECT session_guard.detach('users');
+ALTER TABLE users ALTER id TYPE bigint;
+ALTER TABLE role ALTER user_id TYPE bigint;
+SELECT session_guard.attach('users');
+INSERT INTO role VALUES (2, 'admin');
+UPDATE app.profile SET two_factor = NOT two_factor WHERE account = 3;
+SELECT * FROM stamps();
+SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
+DROP TABLE users_old;
+
+-- A table of another role that has the name is none that is meant.
+CREATE ROLE regress_mallory;
+ALTER TABLE role RENAME TO role_old;
+CREATE TABLE role (LIKE role_old);
+ALTER TABLE role OWNER TO regress_mallory;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok \gset
+:remedy
+INSERT INTO role VALUES (4, 'admin');
+INSERT INTO role_old VALUES (5, 'admin');
+SELECT * FROM stamps();
+SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
+DROP TABLE role;
+DROP ROLE regress_mallory;
+ALTER TABLE role_old RENAME TO role;
+SELECT session_guard.reconcile();
 -- Watched again, as the remedies say: nothing is left of the old names, also where two tables have exchanged theirs.
 ALTER TABLE app.profile SET SCHEMA public;
 ALTER TABLE roles RENAME TO teams;

@@ -712,6 +712,14 @@ fn watches(stage: &mut Stage) {
     stage.is_well();
     // It is gone, and made again by its owner or another role, or not wanted any more.
     stage.run(ALICE, WATCH.replace("'{name}'", "NULL").as_str());
+    stage.run(ALICE, "ALTER TABLE role RENAME TO old; CREATE TABLE role (LIKE old)");
+    stage.advised(
+        "watch",
+        "and another has its name",
+        ALICE,
+        "SELECT session_guard.unwatch('public.old'), session_guard.watch('public.role', 'user_id', users => 'users')",
+    );
+    stage.is_settled(ALICE);
     stage.run(ALICE, "DROP TABLE role");
     const AGAIN: &str = "CREATE TABLE role (user_id int)";
     const WATCH_AGAIN: &str =
@@ -752,6 +760,9 @@ fn watches(stage: &mut Stage) {
     stage.run(ROOT, "UPDATE session_guard.watch SET table_owner = 'alice'");
     stage.remedied_where("watch", "belongs to dba", DBA);
     stage.is_settled(ALICE);
+    stage.run(DBA, "ALTER TABLE team RENAME TO former; CREATE TABLE team (LIKE former)");
+    stage.remedied_where("watch", "and another has its name", DBA);
+    stage.is_settled(ALICE);
 }
 
 fn the_extensions_own_objects(stage: &mut Stage) {
@@ -768,6 +779,13 @@ fn the_extensions_own_objects(stage: &mut Stage) {
     stage.remedied_where("own_tables", ": each call reads the tables", ROOT);
     stage.remedied("logical_replication", ROOT);
     stage.run(ROOT, "ALTER TABLE session_guard.epoch SET UNLOGGED; ALTER TABLE session_guard.event SET UNLOGGED");
+    stage.remedied("own_tables", ROOT);
+    stage.run(
+        ROOT,
+        "CREATE ACCESS METHOD another TYPE TABLE HANDLER heap_tableam_handler;
+         ALTER TABLE session_guard.epoch SET ACCESS METHOD another;
+         ALTER TABLE session_guard.event SET ACCESS METHOD another",
+    );
     stage.remedied("own_tables", ROOT);
     stage.is_well();
     // Tables, or functions, that have other names, and a table that has taken one.
