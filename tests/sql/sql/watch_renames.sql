@@ -172,7 +172,7 @@ DROP TABLE role;
 DROP ROLE regress_mallory;
 ALTER TABLE role_old RENAME TO role;
 SELECT session_guard.reconcile();
--- Watched again, as the remedies say: nothing is left of the old names, also where two tables have exchanged theirs.
+-- Done as the remedies say: nothing is left of the old names, also where two tables have exchanged theirs.
 ALTER TABLE app.profile SET SCHEMA public;
 ALTER TABLE roles RENAME TO teams;
 SELECT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok ORDER BY remedy \gexec
@@ -186,7 +186,7 @@ COMMIT;
 SELECT session_guard.watch('teams', 'account', '{two_factor}', 'users');
 SELECT name, schema_name, table_name FROM session_guard.watch ORDER BY name;
 SELECT bool_and(ok) FROM session_guard.health() WHERE check_name = 'watch';
-UPDATE teams SET two_factor = true WHERE account = 3;
+UPDATE teams SET two_factor = NOT two_factor WHERE account = 3;
 INSERT INTO profile VALUES (4, 'b');
 SELECT * FROM stamps();
 
