@@ -131,13 +131,7 @@ fn replica() -> Finding {
     if is_standby() {
         return match freshness::is_stale(policy.max_standby_staleness) {
             false => Finding::ok("standby", freshness::lag()),
-            true => {
-                let hint = Hint::run(
-                    "Look at the connection to the upstream server. If replay was paused, run",
-                    "SELECT pg_catalog.pg_wal_replay_resume();",
-                );
-                Finding::wrong("standby", freshness::lag(), hint)
-            }
+            true => Finding::wrong("standby", freshness::lag(), catch_up()),
         };
     }
     let has_standbys = setting(c"synchronous_standby_names").is_some();
@@ -156,6 +150,21 @@ fn replica() -> Finding {
         (false, _) => {
             Finding::ok("durability", "COMMIT of a stamp waits for what synchronous_commit says")
         }
+    }
+}
+
+/// What to do about a standby that is behind, or hears nothing.
+fn catch_up() -> Hint {
+    const IS_PAUSED: &str = "SELECT pg_catalog.pg_is_wal_replay_paused()";
+    match query_one::<bool>(IS_PAUSED, &[]) {
+        Some(true) => Hint::run(
+            "Replay is paused. To have it go on, run",
+            "SELECT pg_catalog.pg_wal_replay_resume();",
+        ),
+        _ => Hint::advice(
+            "Look at the connection to the upstream server, at that server, and here at queries \
+             that hold up the replay (max_standby_streaming_delay).",
+        ),
     }
 }
 
