@@ -168,13 +168,22 @@ const STANDBY: &str = "standby";
 fn staleness(max_staleness: i64) -> Finding {
     match freshness::is_stale(max_staleness) {
         false => Finding::ok(STANDBY, freshness::lag()),
-        true => {
-            let hint = Hint::run(
-                "Look at the connection to the upstream server. If replay was paused, run",
-                "SELECT pg_catalog.pg_wal_replay_resume();",
-            );
-            Finding::wrong(STANDBY, freshness::lag(), hint)
-        }
+        true => Finding::wrong(STANDBY, freshness::lag(), catch_up()),
+    }
+}
+
+/// What to do about a standby that is behind, or hears nothing.
+fn catch_up() -> Hint {
+    const IS_PAUSED: &str = "SELECT pg_catalog.pg_is_wal_replay_paused()";
+    match query_one::<bool>(IS_PAUSED, &[]) {
+        Some(true) => Hint::run(
+            "Replay is paused. To have it go on, run",
+            "SELECT pg_catalog.pg_wal_replay_resume();",
+        ),
+        _ => Hint::advice(
+            "Look at the connection to the upstream server, at that server, and here at queries \
+             that hold up the replay (max_standby_streaming_delay).",
+        ),
     }
 }
 

@@ -831,6 +831,7 @@ fn a_standby_that_has_not_heard_of_its_primary_since_it_started_says_so() {
     let found = problems(&mut here);
     assert_eq!(checks(&found), ["standby"]);
     assert!(found[0].detail.contains("has no message of its upstream server"), "{found:?}");
+    assert_eq!(found[0].remedy, "∅", "no statement of this server's connects it");
     assert_eq!(verdict(&mut here, 1, &session), "stale_replica");
     primary.run();
     // From the first message on, also if that is the only one.
