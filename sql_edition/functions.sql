@@ -3164,7 +3164,9 @@ BEGIN
 
         check_name := 'unwatched_changes'; ok := true; detail := 'none'; remedy := NULL;
         SELECT max(u.noticed_at) INTO noticed FROM session_guard.unwatched AS u WHERE u.guard = g.name;
-        IF session_guard.triggers_in(session_guard.recorded_state(g.name, '', relid)) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}')) THEN
+        IF session_guard.triggers_in(session_guard.recorded_state(g.name, '', relid)) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}'))
+           OR EXISTS (SELECT FROM session_guard.watch AS r, session_guard.locate_watch(r) AS a (relid) WHERE r.guard = g.name
+               AND session_guard.triggers_in(session_guard.recorded_state(r.guard, r.name, a.relid)) <> session_guard.triggers_in(session_guard.state_of(a.relid, 'session_guard.stamp_related()', '{}'))) THEN
             ok := false; detail := 'triggers were changed, maybe back and forth: accounts that were disabled and enabled again meanwhile may have sessions';
             remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
         ELSIF session_guard.has_lost_partitions(g.name, relid) THEN

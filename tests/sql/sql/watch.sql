@@ -127,6 +127,13 @@ SELECT DISTINCT remedy FROM session_guard.health() WHERE check_name = 'watch' AN
 SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
 SELECT session_guard.reconcile(), session_guard.revoke_all_sessions() IS NOT NULL AS all_are_out;
 SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
+-- Nor does it who puts them back by hand.
+ALTER TABLE profile DISABLE TRIGGER USER;
+SELECT string_agg(format('ENABLE ALWAYS TRIGGER %I', tgname), ', ') AS enable FROM pg_trigger WHERE tgrelid = 'profile'::regclass AND NOT tgisinternal \gset
+ALTER TABLE profile :enable;
+SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
+SELECT session_guard.reconcile(), session_guard.revoke_all_sessions() IS NOT NULL AS all_are_out;
+SELECT check_name, ok, remedy FROM session_guard.health() WHERE NOT ok;
 -- Dropped, and made again.
 DROP TABLE profile;
 SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
