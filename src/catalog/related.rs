@@ -224,8 +224,8 @@ impl WatchRow {
                 format!("SELECT session_guard.unwatch({now}), {};", self.watch_call(users)),
             ),
             false => Hint::advice(format!(
-                "{stay} To move it, call session_guard.unwatch({now}), then session_guard.watch({}, \
-                 ...) with the column that names the user.",
+                "{stay} To move it, call session_guard.unwatch({now}), then \
+                 session_guard.watch({}, ...) with the column that names the user.",
                 self.table.literal()
             )),
         };
