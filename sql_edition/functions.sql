@@ -2281,7 +2281,8 @@ BEGIN
     LOCK TABLE session_guard.guard IN SHARE ROW EXCLUSIVE MODE;
     -- Where two tables have exchanged their names, the row of this name is the other's.
     PERFORM session_guard.repair_watches(r.guard) FROM session_guard.watch AS r JOIN pg_namespace AS n ON n.nspname = r.schema_name
-    JOIN pg_class AS c ON (c.relnamespace, c.relname) = (n.oid, r.table_name) WHERE c.oid = related AND session_guard.locate_watch(r) <> related;
+    JOIN pg_class AS c ON (c.relnamespace, c.relname) = (n.oid, r.table_name) WHERE c.oid = related AND session_guard.locate_watch(r) <> related
+        AND session_guard.watch_replaced_failure(r, session_guard.locate_watch(r)) IS NULL;
     SELECT r.* INTO known FROM session_guard.watch AS r WHERE session_guard.locate_watch(r) = related;
     IF NOT FOUND THEN
         PERFORM session_guard.raise_failure(session_guard.watch_replaced_failure(r, session_guard.locate_watch(r)))

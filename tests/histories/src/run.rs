@@ -7,7 +7,7 @@ use crate::event::{History, Time};
 use crate::form::Form;
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
-use crate::maintenance;
+use crate::maintenance::{self, Maintained};
 use crate::plan::{Planner, generator};
 use crate::server::{self, Servers};
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ pub fn run(
         let changers = changers.into_iter().chain(waiters);
         let changes = changers.map(join).collect::<Result<Vec<_>, _>>()?;
         let answers = askers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
-        let maintained = maintainer.map_or(Ok(0), join)?;
+        let maintained = maintainer.map_or_else(|| Ok(Maintained::default()), join)?;
         Ok::<_, postgres::Error>((changes, answers, maintained))
     })?;
     // The wall clock is the one clock that both sides read: one that was set meanwhile would make
@@ -124,12 +124,23 @@ pub fn run(
     let committed = changes.iter().map(|changes| changes.committed).sum();
     let undone = changes.iter().map(|changes| changes.undone).sum();
     let not_serializable = answers.iter().map(|answers| answers.not_serializable).sum();
+    let Maintained { statements: maintained, gaps } = maintained;
+    let stamps = changes.into_iter().flat_map(|changes| changes.stamps);
     let history = History {
-        stamps: changes.into_iter().flat_map(|changes| changes.stamps).collect(),
+        stamps: stamps.chain(gaps.iter().cloned()).collect(),
         logins: logins.into_inner(),
         checks: answers.into_iter().flat_map(|answers| answers.checks).collect(),
     };
     let mut violations = judge(&history);
+    // Nobody knows then whom a change should have ended.
+    let is_in_gap = |check: usize| {
+        let check = &history.checks[check];
+        gaps.iter().any(|gap| check.began <= gap.committed && check.ended >= gap.began)
+    };
+    violations.retain(|violation| match violation {
+        Violation::Revived { check, .. } | Violation::Wavered { check, .. } => !is_in_gap(*check),
+        Violation::Refused { .. } => true,
+    });
     if servers.are_replicated() {
         violations.retain(|violation| matches!(violation, Violation::Revived { .. }));
     }

@@ -106,6 +106,9 @@ pub fn damaged_indexes(client: &mut Client) -> Result<Option<Vec<String>>, Error
         &[],
     )?;
     let mut damaged = Vec::new();
+    if indexes.len() < 5 {
+        damaged.push(format!("amcheck looks at {} indexes", indexes.len()));
+    }
     for index in indexes {
         let index: String = index.get(0);
         // The second argument has it check that each row is in the index.
