@@ -55,7 +55,8 @@ fn create(cluster: &Cluster, database: &str, name: &str) -> String {
              INSERT INTO \"{name}\" VALUES ('{name}', true), ('plain', true);
              SELECT session_guard.attach('\"{name}\"', '{name} id', '{name} active');
              SELECT session_guard.revoke_tokens('{name}', '{name}', '{name}');
-             GRANT SELECT, UPDATE ON \"{name}\" TO PUBLIC"
+             GRANT SELECT, UPDATE ON \"{name}\" TO PUBLIC;
+             SELECT session_guard.grant_access('pg_monitor')"
         ),
     );
     let update = "UPDATE \"{}\" SET \"{} active\"";
