@@ -54,6 +54,8 @@ fn reconcile_guard(row: &GuardRow) -> Result<i64, GuardError> {
         if let Some(failed_at) = store_failure::first(store_row) {
             as_tables_owner(|| store_failure::forget(store_row));
             stored_sessions::note_raised_since(&row.name, failed_at);
+            // add_store may have failed to end theirs, who were stamped before.
+            stored_sessions::note_disabled(&row.name);
         }
         store::follow_renames(store_row);
     }

@@ -148,6 +148,15 @@ SELECT session_guard.revoke_sessions(4) IS NOT NULL AS is_stamped;
 DROP TRIGGER refuse ON session;
 SELECT session_guard.add_store('session', 'user_id');
 SELECT * FROM sessions;
+-- Nor does reconcile leave out who was disabled before a store was added that failed then.
+SELECT session_guard.remove_store('session');
+INSERT INTO session (user_id) VALUES (2), (6);
+CREATE TRIGGER refuse BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT session_guard.add_store('session', 'user_id');
+DROP TRIGGER refuse ON session;
+SELECT session_guard.reconcile('users');
+SELECT * FROM sessions;
+DELETE FROM session WHERE user_id = 6;
 -- A trigger that disables one account after the other: each is stamped, and what is not ended is told.
 CREATE FUNCTION disable_next() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE public.users SET active = false WHERE id = OLD.user_id + 1; RETURN OLD; END $$;
 CREATE TRIGGER disable_next AFTER DELETE ON session FOR EACH ROW EXECUTE FUNCTION disable_next();
