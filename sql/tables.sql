@@ -107,7 +107,7 @@ CREATE TABLE session_guard.trigger_state (
 ) USING heap;
 COMMENT ON TABLE session_guard.trigger_state IS 'which transactions made the triggers that are in place, so that a change of them is noticed which was undone, and to which session stores their owners have agreed; of this cluster and database alone, and so not dumped';
 COMMENT ON COLUMN session_guard.trigger_state.guard IS 'the guard''s name';
-COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; else the name of a watch, or store and the name of a session store';
+COMMENT ON COLUMN session_guard.trigger_state.relation IS 'empty: the users table; partitions: those of it; else watch and the name of a watch, or store and the name of a session store';
 COMMENT ON COLUMN session_guard.trigger_state.cluster IS 'the cluster''s system identifier';
 COMMENT ON COLUMN session_guard.trigger_state.state IS 'the table''s OID, and the triggers'' transactions in the order of the triggers'' names; of a session store the OIDs of table and owner, and the numbers of the columns';
 

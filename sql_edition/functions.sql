@@ -1737,6 +1737,12 @@ CREATE OR REPLACE FUNCTION session_guard.recorded_state(of_guard text, of_relati
         AND t.cluster = (SELECT s.system_identifier FROM pg_control_system() AS s)
 $$;
 
+-- Under which name trigger_state keeps a watch. Its name is whatever a role calls its schema and table: not to be a store's.
+CREATE OR REPLACE FUNCTION session_guard.watch_key(watch text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'watch ' || watch
+$$;
+
 -- What was last seen of the triggers alone.
 CREATE OR REPLACE FUNCTION session_guard.triggers_in(state text) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -2180,7 +2186,7 @@ CREATE OR REPLACE FUNCTION session_guard.watch_with_current_names(w session_guar
 DECLARE names name[]; numbers smallint[];
 BEGIN
     SELECT ARRAY(SELECT split_part(p.part, ':', 1)::smallint FROM regexp_split_to_table(t.state, ' ') WITH ORDINALITY AS p (part, n) WHERE p.part ~ '^[0-9]+:[0-9]+$' ORDER BY p.n) INTO numbers
-    FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = w.name AND split_part(t.state, ' ', 1) = relid::text;
+    FROM session_guard.trigger_state AS t WHERE t.guard = w.guard AND t.relation = session_guard.watch_key(w.name) AND split_part(t.state, ' ', 1) = relid::text;
     names := ARRAY(SELECT coalesce(a.attname, u.name) FROM unnest(ARRAY[w.user_id_column] || w.columns) WITH ORDINALITY AS u (name, n)
         LEFT JOIN pg_attribute AS a ON a.attrelid = relid AND a.attnum = numbers[u.n] AND NOT a.attisdropped ORDER BY u.n);
     SELECT w.guard, w.name, w.schema_name, w.table_name, w.table_owner, names[1], CASE WHEN w.columns IS NOT NULL THEN names[2:] END INTO w;
@@ -2246,7 +2252,7 @@ BEGIN
     INSERT INTO session_guard.watch AS r VALUES (w.*) ON CONFLICT (schema_name, table_name) DO UPDATE SET guard = EXCLUDED.guard, name = EXCLUDED.name,
         table_owner = EXCLUDED.table_owner, user_id_column = EXCLUDED.user_id_column, columns = EXCLUDED.columns;
     PERFORM session_guard.create_triggers(relid, 'session_guard.stamp_related()', 'session_guard_related_', ARRAY[w.guard, w.name], session_guard.watch_clause(relid, w));
-    PERFORM session_guard.record_state(w.guard, w.name, session_guard.state_of(relid, 'session_guard.stamp_related()', ARRAY[w.user_id_column] || w.columns));
+    PERFORM session_guard.record_state(w.guard, session_guard.watch_key(w.name), session_guard.state_of(relid, 'session_guard.stamp_related()', ARRAY[w.user_id_column] || w.columns));
 END $$;
 
 -- Notes that changes may have gone unstamped if a trigger of the watch is missing, or was; returns whether none is.
@@ -2254,7 +2260,7 @@ CREATE OR REPLACE FUNCTION session_guard.note_unwatched(relid oid, w session_gua
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE recorded text;
 BEGIN
-    recorded := session_guard.recorded_state(w.guard, w.name, relid);
+    recorded := session_guard.recorded_state(w.guard, session_guard.watch_key(w.name), relid);
     IF session_guard.watch_failure(relid, w) IS NULL AND session_guard.watch_problems(relid, w) = '{}' AND (recorded IS NULL
        OR session_guard.triggers_in(recorded) = session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp_related()', '{}'))) THEN
         RETURN true;
@@ -3167,7 +3173,7 @@ BEGIN
         SELECT max(u.noticed_at) INTO noticed FROM session_guard.unwatched AS u WHERE u.guard = g.name;
         IF session_guard.triggers_in(session_guard.recorded_state(g.name, '', relid)) <> session_guard.triggers_in(session_guard.state_of(relid, 'session_guard.stamp()', '{}'))
            OR EXISTS (SELECT FROM session_guard.watch AS r, session_guard.locate_watch(r) AS a (relid) WHERE r.guard = g.name
-               AND session_guard.triggers_in(session_guard.recorded_state(r.guard, r.name, a.relid)) <> session_guard.triggers_in(session_guard.state_of(a.relid, 'session_guard.stamp_related()', '{}'))) THEN
+               AND session_guard.triggers_in(session_guard.recorded_state(r.guard, session_guard.watch_key(r.name), a.relid)) <> session_guard.triggers_in(session_guard.state_of(a.relid, 'session_guard.stamp_related()', '{}'))) THEN
             ok := false; detail := 'triggers were changed, maybe back and forth: accounts that were disabled and enabled again meanwhile may have sessions';
             remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
         ELSIF session_guard.has_lost_partitions(g.name, relid) THEN

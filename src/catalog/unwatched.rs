@@ -92,7 +92,8 @@ impl TriggerState {
 
     /// Those of a watched table now, by the names of guard and watch.
     pub fn of_related([guard, watch]: [&str; 2], related: Oid, stamp: Oid) -> TriggerState {
-        let (guard, relation) = (guard.to_owned(), watch.to_owned());
+        // A watch's name is whatever a role calls its schema and table: not to be a store's key.
+        let (guard, relation) = (guard.to_owned(), format!("watch {watch}"));
         TriggerState { guard, relation, state: state(related, stamp) }
     }
 

@@ -157,6 +157,16 @@ DROP TRIGGER refuse ON session;
 SELECT session_guard.reconcile('users');
 SELECT * FROM sessions;
 DELETE FROM session WHERE user_id = 6;
+-- A watched table takes no store's place, whatever it is called.
+CREATE SCHEMA "store public";
+CREATE TABLE "store public".session (user_id int);
+SELECT session_guard.watch('"store public".session', 'user_id');
+INSERT INTO session (user_id) VALUES (7);
+INSERT INTO "store public".session VALUES (7);
+SELECT * FROM sessions;
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'store';
+SELECT session_guard.unwatch('"store public".session');
+DROP SCHEMA "store public" CASCADE;
 -- A trigger that disables one account after the other: each is stamped, and what is not ended is told.
 CREATE FUNCTION disable_next() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE public.users SET active = false WHERE id = OLD.user_id + 1; RETURN OLD; END $$;
 CREATE TRIGGER disable_next AFTER DELETE ON session FOR EACH ROW EXECUTE FUNCTION disable_next();
