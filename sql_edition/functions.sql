@@ -1294,6 +1294,8 @@ BEGIN
     opened := session_guard.open_guard(users);
     PERFORM session_guard.raise_failure(opened.failure);
     PERFORM session_guard.check_update(opened.relid);
+    -- What a clock that was ahead has noticed is to lie before what is stamped now.
+    UPDATE session_guard.unwatched AS u SET noticed_at = now() WHERE u.guard = (opened.g).name AND u.noticed_at > clock_timestamp();
     RETURN session_guard.stamp_guard((opened.g).name COLLATE "default", session_guard.admin_reason(reason COLLATE "default"));
 END $$;
 
@@ -3179,7 +3181,7 @@ BEGIN
         ELSIF session_guard.has_lost_partitions(g.name, relid) THEN
             ok := false; detail := 'a partition was detached or dropped, or its triggers were changed: accounts that come back under an id of before may have sessions';
             remedy := format('SELECT session_guard.reconcile(%1$L), session_guard.revoke_all_sessions(%1$L);', name);
-        ELSIF noticed > coalesce((SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = g.name), '-infinity') THEN
+        ELSIF noticed > coalesce((SELECT e.stamped_at FROM session_guard.guard_epoch AS e WHERE e.guard = g.name AND e.stamped_at <= clock_timestamp()), '-infinity') THEN
             ok := false; detail := 'accounts that were disabled and enabled again while triggers were missing may have sessions';
             remedy := format('SELECT session_guard.revoke_all_sessions(%L);', name);
         END IF;

@@ -424,7 +424,9 @@ fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> F
                       and enabled again meanwhile may have sessions";
         return Finding::wrong(CHECK, detail, hints::reconcile_and_revoke_all(name));
     }
+    // What lies ahead of the clock was stamped by one that was ahead: before what, nobody knows.
     let put_out_at = epochs::guard_stamped_at(&open.relations, &row.name);
+    let put_out_at = put_out_at.filter(|at| *at <= clock());
     match unwatched::last_noticed(&row.name) {
         Some(noticed_at) if put_out_at.is_none_or(|at| at <= noticed_at) => {
             let detail = "accounts that were disabled and enabled again while triggers were \

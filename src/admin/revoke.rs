@@ -4,6 +4,7 @@ use crate::cache::guard_cache::{self, GuardRef, check_writable, open_for_check};
 use crate::catalog::epochs::lock_account;
 use crate::catalog::guard::AccountTables;
 use crate::catalog::privileges::{as_tables_owner, check_update};
+use crate::catalog::unwatched;
 use crate::check::evaluate::guard_ref;
 use crate::core::epoch::Epoch;
 use crate::core::status::Account;
@@ -53,7 +54,10 @@ fn revoke_all_sessions(
     let open = guard_cache::open(users, Lock::Read).or_raise();
     check_update(&open.users).or_raise();
     let reason = Reason::asked_for(reason.map(|reason| reason.0));
-    time_of(as_tables_owner(|| stamp_guard(&open.relations, &open.guard.name, reason)))
+    time_of(as_tables_owner(|| {
+        unwatched::bring_back_to_clock(&open.guard.name);
+        stamp_guard(&open.relations, &open.guard.name, reason)
+    }))
 }
 
 /// Ends one subject's tokens, or without a subject all of the scope. NULL for no scope.

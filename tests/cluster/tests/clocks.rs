@@ -87,6 +87,33 @@ fn what_a_clock_a_year_ahead_has_stamped_is_told_and_lowered() {
     assert_eq!(answers(&mut client, tokens)[0], ["t", "t", "f"]);
 }
 
+#[test]
+fn changes_that_went_unwatched_are_told_whatever_the_clock_was() {
+    let Some((cluster, clock)) = server() else { return };
+    let mut client = cluster.connect("postgres");
+    let unwatched = "
+        ALTER TABLE ab_user DISABLE TRIGGER ALL; UPDATE ab_user SET active = NOT active WHERE id = 1;
+        UPDATE ab_user SET active = NOT active WHERE id = 1; SELECT session_guard.reconcile()";
+    let is_told = |client: &mut Client| checks(client).contains(&"unwatched_changes".to_owned());
+    // Everybody was put out by a clock that was ahead, which is no later than what comes after it.
+    clock.set("+1y");
+    run(&mut client, "SELECT session_guard.revoke_all_sessions()");
+    clock.set("+0");
+    run(&mut client, unwatched);
+    assert!(is_told(&mut client));
+    run(&mut client, "SELECT session_guard.revoke_all_sessions()");
+    assert!(!is_told(&mut client));
+    // It was noticed by one, and everybody is put out after that.
+    clock.set("+1y");
+    run(&mut client, unwatched);
+    clock.set("+0");
+    assert!(is_told(&mut client));
+    run(&mut client, "SELECT session_guard.revoke_all_sessions()");
+    assert!(!is_told(&mut client));
+    run(&mut client, unwatched);
+    assert!(is_told(&mut client));
+}
+
 /// It gave out a login time by the clock that was ahead.
 #[test]
 fn a_login_that_a_clock_ahead_gave_out_ends_with_the_next_stamp_but_one_of_the_margin() {
