@@ -244,7 +244,11 @@ impl Work {
                 let arguments = if raises_column { &time[..] } else { &[] };
                 run(row, &store, &store.end_all(), arguments)?;
                 if for_each_user && raises_column {
-                    self.each_user(|key| batch.add(key));
+                    self.each_user(|key| {
+                        if !is_digest(key) || self.is_there(key) {
+                            batch.add(key);
+                        }
+                    });
                 }
             }
             None => self.each_stamped(|key, is_raised| {
@@ -279,8 +283,9 @@ impl Work {
         epochs::each_account(&tables, |_, _| true, |key| visit(&key));
     }
 
+    /// Whether there is such an account. Of a digest: one whose id reads like it.
     fn is_there(&self, key: &[u8]) -> bool {
-        let Some(FreeGuard { open, .. }) = &self.free else { return true };
+        let Some(FreeGuard { open, .. }) = &self.free else { return !is_digest(key) };
         let id = UserId::Text(key.into()).in_column(open.guard.columns.id.id_type);
         id.is_some_and(|id| EpochReader::new(open, &id).or_raise().account(&id) != Account::Unknown)
     }
@@ -332,11 +337,11 @@ impl Batch<'_> {
     }
 }
 
-/// The id as the store's column would hold it. What it cannot hold is nobody's there; nor is the
-/// digest of an id.
+/// The id as the store's column would hold it. What it cannot hold is nobody's there. An id that
+/// reads like the digest of a longer one has that one's epoch, and ends with it.
 fn id_in(store: &OpenStore, key: &[u8]) -> Option<Vec<u8>> {
     let id = UserId::Text(key.into()).in_column(store.id_type())?;
-    (!is_digest(key)).then(|| id.into_key().into_owned())
+    Some(id.into_key().into_owned())
 }
 
 fn end_sessions(

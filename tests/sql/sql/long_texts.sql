@@ -72,9 +72,22 @@ SELECT session_verdict(:'long_id', :'long_login');
 SELECT user_id AS digest FROM session_guard.epoch ORDER BY length(user_id) DESC, user_id LIMIT 1 \gset
 SELECT session_verdict(:'digest', now()) IN ('unknown_user', 'valid', 'revoked') AS is_answered;
 
+-- In a session store, too; but the id that reads like it is an id. Nobody gets a row who has no account.
+CREATE TABLE session (user_id text);
+CREATE TABLE last_revoked (user_id text UNIQUE, revoked_at timestamptz);
+SELECT session_guard.add_store('session', 'user_id'), session_guard.add_store('last_revoked', 'user_id', 'revoked_at');
+SELECT 'sha256:' || repeat('0', 64) AS like_a_digest \gset
+INSERT INTO users VALUES (:'like_a_digest', true);
+INSERT INTO session VALUES (:'like_a_digest'), ('somebody');
+UPDATE users SET active = false WHERE id = :'like_a_digest' OR length(id) > 90000;
+SELECT left(user_id, 12) AS user_id FROM session;
+SELECT left(user_id, 12) AS user_id FROM last_revoked WHERE length(user_id) = 71;
+SELECT session_guard.revoke_all_sessions('users') IS NOT NULL AS is_done;
+SELECT left(user_id, 12) AS user_id FROM last_revoked WHERE length(user_id) = 71;
+
 -- Whatever is asked is answered.
 SELECT session_verdict(noise(10000000), now()), token_valid(noise(10000000), noise(10000000), now()), session_start(noise(1000000)) IS NULL AS no_login;
 
 DROP EXTENSION pg_session_guard;
-DROP TABLE users, token, login, role;
+DROP TABLE users, token, login, role, session, last_revoked;
 DROP FUNCTION noise;
