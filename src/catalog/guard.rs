@@ -319,11 +319,13 @@ pub fn column(table: &Relation, name: &str) -> Result<Column, GuardError> {
 
 /// A relation that `watch` can take at all, whatever its columns.
 pub fn check_related_kind(table: &Relation) -> Result<(), GuardError> {
-    if table.kind() == RelationKind::Partitioned {
-        let GuardError { kind, message, .. } = unsupported(table, "a partitioned table");
-        return Err(GuardError::new(kind, message, hints::table_beside_partitions()));
-    }
-    check_kind(table)
+    let what = match table.kind() {
+        RelationKind::Partitioned => "a partitioned table",
+        _ if table.is_partition() => "a partition",
+        _ => return check_kind(table),
+    };
+    let GuardError { kind, message, .. } = unsupported(table, what);
+    Err(GuardError::new(kind, message, hints::table_beside_partitions()))
 }
 
 /// A relation that `attach` can take at all, whatever its columns.

@@ -156,6 +156,11 @@ impl WatchRow {
         let Some(table) = opened else {
             return vec![self.not_found(users)];
         };
+        // Rows of other partitions belong to users as well, and call nothing; nor is it of use to put
+        // triggers back.
+        if let Err(error) = guard::check_related_kind(&table) {
+            return vec![(error.message, error.hint)];
+        }
         let row = self.renamed(&table);
         let comparisons = match row.comparisons(&table) {
             Ok((_, comparisons)) => comparisons,

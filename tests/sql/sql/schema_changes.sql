@@ -470,8 +470,21 @@ SELECT session_start(user_id) IS NULL AS no_login FROM login;
 SELECT session_valid(user_id, login_at), session_valid('users', user_id, login_at) FROM login;
 SELECT session_guard.reconcile();
 
+-- A watched table that becomes what cannot be watched: rows of other partitions call nothing, nor does a crash.
+CREATE TABLE member (user_id int NOT NULL);
+CREATE TABLE members (user_id int NOT NULL) PARTITION BY RANGE (user_id);
+SELECT session_guard.watch('member', 'user_id');
+ALTER TABLE members ATTACH PARTITION member FOR VALUES FROM (1) TO (100);
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
+ALTER TABLE members DETACH PARTITION member;
+ALTER TABLE member SET UNLOGGED;
+SELECT detail, remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'watch' AND NOT ok \gset
+:remedy
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'watch';
+
 DROP EXTENSION pg_session_guard;
-DROP TABLE users, kept, login;
+DROP TABLE users, kept, login, member, members;
 DROP PROCEDURE log_in;
 DROP FUNCTION sqlstate_of, verdict, verdict_of_new_login, do_nothing;
 DROP ROLE regress_owner;
