@@ -2296,6 +2296,10 @@ BEGIN
         PERFORM session_guard.raise_failure(session_guard.watch_replaced_failure(r, session_guard.locate_watch(r)))
         FROM session_guard.watch AS r WHERE format('%I.%I', r.schema_name, r.table_name) = session_guard.shown(related);
     END IF;
+    IF known.guard <> (opened.g).name AND EXISTS (SELECT FROM session_guard.guard AS g WHERE g.name = known.guard) THEN
+        RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = format('table %s is watched for the guard %s already', session_guard.shown(related), known.guard),
+            HINT = format('To have it end no sessions of that guard any more, run: SELECT session_guard.unwatch(%L);', session_guard.shown(related));
+    END IF;
     SELECT coalesce(known.name, format('%s.%s', n.nspname, c.relname)) INTO watch_name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = related;
     plain := watch_name;
     WHILE known.name IS NULL AND EXISTS (SELECT FROM session_guard.watch AS r WHERE r.name = watch_name) LOOP

@@ -63,6 +63,14 @@ fn watch(
     if let (Some(known), Some(other)) = (known, elsewhere) {
         known.name_taken(&other, &users).raise();
     }
+    // What ends sessions of another guard does not cease to without a word.
+    let is_there = |guard: &String| guard_cache::all_rows().iter().any(|row| row.name == *guard);
+    let is_watched = |known: &&WatchRow| {
+        known.guard != guard && known.locate() == Some(related) && is_there(&known.guard)
+    };
+    if let Some(other) = known.filter(is_watched) {
+        belongs_to_another(&table.name(), other).raise();
+    }
     let row = WatchRow {
         guard,
         name: known.map_or_else(|| new_name(&table, &rows), |known| known.name.clone()),
@@ -86,6 +94,13 @@ fn watch(
     if let Some(displaced) = rows.iter().find(is_displaced) {
         repair(displaced, &users).or_raise();
     }
+}
+
+fn belongs_to_another(table: &RelationName, row: &WatchRow) -> GuardError {
+    let message = format!("table {} is watched for the guard {} already", table.shown(), row.guard);
+    let statement = format!("SELECT session_guard.unwatch({});", table.literal());
+    let hint = Hint::run("To have it end no sessions of that guard any more, run", statement);
+    GuardError::new(ErrorKind::AttachedOtherwise, message, hint)
 }
 
 /// The name of a new watch: the table's, with a number if another has that.

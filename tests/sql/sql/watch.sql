@@ -158,6 +158,11 @@ SELECT * FROM mistake($$SELECT session_guard.watch('user_role', 'nothing')$$);
 SELECT * FROM mistake($$SELECT session_guard.watch('user_role', 'note')$$);
 SELECT * FROM mistake($$SELECT session_guard.watch('user_role', 'user_id', '{nothing}')$$);
 SELECT * FROM mistake($$SELECT session_guard.watch('user_role', 'user_id', users => 'role')$$);
+CREATE TABLE staff (id int PRIMARY KEY, active boolean);
+SELECT session_guard.attach('staff');
+SELECT * FROM mistake($$SELECT session_guard.watch('user_role', 'user_id', users => 'staff')$$);
+SELECT session_guard.detach('staff', forget => true);
+DROP TABLE staff;
 SELECT * FROM mistake($$SELECT session_guard.unwatch('role')$$);
 SELECT * FROM mistake($$SELECT session_guard.stamp_related()$$);
 \x off

@@ -696,6 +696,21 @@ fn watches(stage: &mut Stage) {
     const WATCH: &str = "SELECT session_guard.watch('role', 'user_id', '{name}', 'users')";
     stage.run(ALICE, WATCH);
     stage.is_well();
+    stage.run(
+        ALICE,
+        "CREATE TABLE staff (id int PRIMARY KEY, active boolean); SELECT session_guard.attach('staff')",
+    );
+    stage.mended(
+        ALICE,
+        "SELECT session_guard.watch('role', 'user_id', users => 'staff')",
+        ALICE,
+    );
+    stage.run(
+        ALICE,
+        "SELECT session_guard.unwatch('role'), session_guard.detach('staff', forget => true); DROP TABLE staff",
+    );
+    stage.run(ALICE, WATCH);
+    stage.is_well();
 
     stage.run(ALICE, "ALTER TABLE role DISABLE TRIGGER session_guard_related_insert");
     stage.remedied_where("watch", "is disabled", ALICE);
