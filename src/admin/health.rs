@@ -17,13 +17,14 @@ use crate::pg::datum::{ServerText, Value};
 use crate::pg::names::{RelationName, quote_literal, shown_identifier, shown_relation};
 use crate::pg::partitions::{above, is_keyed_by};
 use crate::pg::relation::{Lock, Relation};
-use crate::pg::roles::recorded_name;
+use crate::pg::roles::{recorded_name, shown_role};
 use crate::pg::server::{clock, is_standby, setting};
 use crate::pg::spi::{query, query_one, string};
 use crate::pg::triggers::relations_with_trigger_of;
 use crate::replica::{freshness, timeline};
 use crate::stamp::backfill;
 use pgrx::iter::TableIterator;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 /// One row or more for each thing that can be wrong.
@@ -283,6 +284,15 @@ fn store(row: &StoreRow, users: &RelationName) -> Finding {
                 format!("session store {name}, its owner or a column has another name now");
             return Finding::wrong(CHECK, detail, hints::reconcile(users));
         }
+        Ok(store) if hides_sessions(store.relid) => {
+            let owner = shown_role(store.owner);
+            let detail = format!("row-level security may hide sessions in {name} from its owner");
+            let hint = Hint::advice(format!(
+                "They end with the rights of {owner}. Give that role a policy for them all, such \
+                 as CREATE POLICY session_guard ON {name} TO {owner} USING (true)."
+            ));
+            return Finding::wrong(CHECK, detail, hint);
+        }
         Ok(_) => {}
     }
     match store_failure::first(row) {
@@ -295,6 +305,23 @@ fn store(row: &StoreRow, users: &RelationName) -> Finding {
             Finding::wrong(CHECK, detail, Hint::run(sentence, statement))
         }
     }
+}
+
+/// Whether the policies of a table may keep its own owner from some of its rows: they hold for that
+/// role, and there is none that lets it have all.
+fn hides_sessions(store: Oid) -> bool {
+    const HIDES: &str = "
+        SELECT c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+            AND NOT coalesce((
+                SELECT pg_catalog.bool_and(p.polpermissive) AND pg_catalog.bool_or(p.polcmd = '*'
+                    AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true')
+                FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND EXISTS (
+                    SELECT FROM pg_catalog.unnest(p.polroles) AS u (role)
+                    WHERE CASE u.role WHEN 0 THEN true
+                          ELSE pg_catalog.pg_has_role(c.relowner, u.role, 'USAGE') END)), false)
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+        WHERE c.oid = $1";
+    query_one::<bool>(HIDES, &[Value::Oid(store)]) == Some(true)
 }
 
 fn table(row: &GuardRow, open: &OpenGuard, name: &RelationName) -> Finding {

@@ -66,7 +66,12 @@ ALTER TABLE m.session FORCE ROW LEVEL SECURITY;
 INSERT INTO m.session VALUES (5), (6);
 UPDATE users SET active = false WHERE id = 5;
 SELECT user_id FROM m.session ORDER BY 1;
+SELECT ok, detail, remedy FROM session_guard.health() WHERE check_name = 'store';
+CREATE POLICY mine ON m.session TO regress_mallory USING (user_id > 5);
+SELECT ok FROM session_guard.health() WHERE check_name = 'store';
+DROP POLICY mine ON m.session;
 CREATE POLICY mine ON m.session TO regress_mallory USING (true);
+SELECT ok, detail FROM session_guard.health() WHERE check_name = 'store';
 UPDATE users SET active = true WHERE id = 5;
 SELECT user_id FROM m.session ORDER BY 1;
 -- A role that is renamed is the same role.
