@@ -22,6 +22,9 @@ pub fn write(call: &TriggerCall) -> ReturnedRow {
         return store_by_hand(call);
     }
     let Some(row) = call.new_row().filter(|_| call.old().is_none()) else {
+        if table == "watch" {
+            call.invalidate_relation();
+        }
         return call.unchanged();
     };
     let raises = match table.as_str() {

@@ -16,7 +16,7 @@ use crate::catalog::triggers::{self, RELATED_TRIGGERS};
 use crate::catalog::unwatched::{self, TriggerState};
 use crate::core::user_id::{IdType, UserId};
 use crate::error::{ErrorKind, GuardError};
-use crate::pg::names::{RelationName, to_server};
+use crate::pg::names::{RelationName, extension_relation, to_server};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::roles::recorded_name;
 use crate::pg::trigger_call::TriggerCall;
@@ -112,7 +112,7 @@ fn watched_table(call: &TriggerCall) -> Result<WatchedTable, GuardError> {
     if let Some(known) = known {
         return Ok(known);
     }
-    track_guards([relid]);
+    track_guards(std::iter::once(relid).chain(extension_relation(c"watch")));
     let generation = guard_generation();
     let (guard, id_type) = find_guard(call)?;
     let name = RelationName::of(relid).map(|name| name.name).unwrap_or_default();
@@ -137,8 +137,9 @@ fn find_guard(call: &TriggerCall) -> Result<(Rc<str>, Option<IdType>), GuardErro
     let [name, watch] = &arguments[..] else { return Err(not_watched()) };
     let row = guard_cache::attached_rows().into_iter().find(|row| row.name == *name);
     let row = row.ok_or_else(not_watched)?;
-    let is_recorded =
-        TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded();
+    // The owner of the extension ends a watch by its row alone.
+    let is_recorded = related::rows_of(name).iter().any(|row| row.name == *watch)
+        && TriggerState::of_related([name, watch], call.relid(), stamp_related_oid()).is_recorded();
     let related = Relation::open(call.relid(), Lock::Read).ok_or_else(not_watched)?;
     // A role that may call this function can make triggers on a table of its own that say so, too.
     let Some(FreeGuard { open, .. }) = guard_cache::open_row_without_waiting(&row)? else {

@@ -45,6 +45,26 @@ SELECT session_guard.detach('mine', forget => true);
 SELECT * FROM verdict;
 SELECT count(*) FROM session_guard.guard WHERE name = 'v.users';
 
+-- A watch goes on without the right to change accounts that its owner had, until the extension's owner deletes its row.
+GRANT USAGE ON SCHEMA v TO regress_mallory;
+GRANT EXECUTE ON FUNCTION session_guard.watch TO regress_mallory;
+GRANT UPDATE ON v.users TO regress_mallory;
+SET ROLE regress_mallory;
+CREATE TABLE m.member (user_id bigint);
+SELECT session_guard.watch('m.member', 'user_id', users => 'v.users');
+RESET ROLE;
+REVOKE UPDATE ON v.users FROM regress_mallory;
+UPDATE login SET login_at = session_start('v.users', user_id);
+INSERT INTO m.member VALUES (1);
+SELECT * FROM verdict;
+DELETE FROM session_guard.watch WHERE name = 'm.member';
+UPDATE login SET login_at = session_start('v.users', user_id);
+SET client_min_messages = error;
+INSERT INTO m.member VALUES (1);
+SET client_min_messages = warning;
+SELECT * FROM verdict;
+SELECT count(*) FROM session_guard.unwatched;
+
 DROP EXTENSION pg_session_guard CASCADE;
 DROP SCHEMA v, m CASCADE;
 DROP TABLE login, mine;
