@@ -63,7 +63,7 @@ pub fn wait_for(other: pg_sys::TransactionId) {
 }
 
 /// Runs `work` as what the transaction has done already: it may have been declared READ ONLY since.
-pub fn allow_writes<T>(work: impl FnOnce() -> T) -> T {
+fn allow_writes<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a variable of this backend.
     let is_read_only = unsafe { pg_sys::XactReadOnly };
     // SAFETY: as above; after an error the abort sets it.
@@ -83,6 +83,25 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the level was entered above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
     result
+}
+
+/// Runs `work` as the last of the transaction: what it has done already may be done, whatever was set
+/// since, and no foreign table is read or written.
+///
+/// A foreign data wrapper ends its transaction elsewhere in a callback of its own. If it begins one
+/// after that, it raises an error when this transaction has committed already, and the server goes
+/// down (postgres_fdw, `pgfdw_xact_callback`).
+pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
+    allow_writes(|| {
+        with_pinned_search_path(|| {
+            let name = c"restrict_nonsystem_relation_kind";
+            // SAFETY: the name is NUL-terminated; NULL comes back where there is no such setting.
+            if !unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) }.is_null() {
+                set_until_level_ends(name, c"foreign-table");
+            }
+            work()
+        })
+    })
 }
 
 /// Sets what everybody may set, for as long as a level of settings lasts that was begun.

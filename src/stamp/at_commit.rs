@@ -24,8 +24,7 @@ use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, allow_writes, hold_guard_lock, keep_guard_lock,
-    with_pinned_search_path,
+    self, Callbacks, GuardLock, at_end, hold_guard_lock, keep_guard_lock,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -70,13 +69,13 @@ fn finish(commits_at: fn() -> Instant, is_prepare: bool) {
         return;
     }
     for _ in 0..ROUNDS {
-        allow_writes(|| with_pinned_search_path(stored_sessions::end_pending));
+        at_end(stored_sessions::end_pending);
         stamp_pending(commits_at());
         if !stored_sessions::is_pending() {
             break;
         }
     }
-    allow_writes(|| with_pinned_search_path(stored_sessions::give_up_pending));
+    at_end(stored_sessions::give_up_pending);
     transaction::close_cursors(is_prepare);
 }
 
@@ -97,7 +96,7 @@ fn stamp_pending(commits_at: Instant) {
         Err(error) => return error.warn(),
     };
     let stamp = || stamp_all(&relations, pending, commits_at);
-    allow_writes(|| with_pinned_search_path(|| as_tables_owner(stamp)));
+    at_end(|| as_tables_owner(stamp));
 }
 
 /// What is to be stamped of one guard.

@@ -700,11 +700,7 @@ fn watches(stage: &mut Stage) {
         ALICE,
         "CREATE TABLE staff (id int PRIMARY KEY, active boolean); SELECT session_guard.attach('staff')",
     );
-    stage.mended(
-        ALICE,
-        "SELECT session_guard.watch('role', 'user_id', users => 'staff')",
-        ALICE,
-    );
+    stage.mended(ALICE, "SELECT session_guard.watch('role', 'user_id', users => 'staff')", ALICE);
     stage.run(
         ALICE,
         "SELECT session_guard.unwatch('role'), session_guard.detach('staff', forget => true); DROP TABLE staff",
