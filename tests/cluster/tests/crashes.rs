@@ -600,3 +600,50 @@ fn attach_behind_a_writer_gives_up_with_the_lock_timeout() {
         assert_ne!(answer(&mut client, TRACES), traces, "{statement}");
     }
 }
+
+/// What the wrapper of a foreign table begins while a transaction commits, nobody ends.
+#[test]
+fn a_session_store_that_writes_to_a_foreign_table_fails_alone() {
+    let cluster = Cluster::start(&[]);
+    let mut client = cluster.connect("postgres");
+    let can_be_tried = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw')
+                          AND EXISTS (SELECT FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind')";
+    if answer(&mut client, can_be_tried) == "f" {
+        println!("SKIPPED: there is no postgres_fdw, or it cannot be told to wait");
+        return;
+    }
+    let folder = cluster.folder().display();
+    run(
+        &mut client,
+        &format!(
+            "CREATE TABLE ab_user (id int PRIMARY KEY, active boolean);
+             INSERT INTO ab_user SELECT n, true FROM generate_series(1, 9) AS n;
+             CREATE EXTENSION pg_session_guard; CREATE EXTENSION postgres_fdw;
+             CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '{folder}', dbname 'postgres');
+             CREATE USER MAPPING FOR postgres SERVER here OPTIONS (user 'postgres');
+             CREATE TABLE ended (user_id int);
+             CREATE FOREIGN TABLE ended_there (user_id int) SERVER here OPTIONS (table_name 'ended');
+             CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN INSERT INTO public.ended_there VALUES (OLD.user_id); RETURN OLD; END $$;
+             CREATE TABLE session (user_id int); INSERT INTO session SELECT id FROM ab_user;
+             CREATE TRIGGER tell AFTER DELETE ON session FOR EACH ROW EXECUTE FUNCTION tell();
+             SELECT session_guard.add_store('session', 'user_id')"
+        ),
+    );
+    // The wrapper is loaded at COMMIT, or has been used before, also in the transaction itself.
+    for (user, before) in [
+        (1, "SELECT 1"),
+        (2, "DELETE FROM session WHERE user_id = 9"),
+        (3, "BEGIN; DELETE FROM session WHERE user_id = 8"),
+    ] {
+        let mut app = cluster.connect("postgres");
+        run(&mut app, before);
+        run(&mut app, &format!("UPDATE ab_user SET active = false WHERE id = {user}; COMMIT"));
+        assert_eq!(answer(&mut client, &format!("SELECT session_valid({user}, now())")), "f");
+    }
+    let sessions = "SELECT count(*) FROM session";
+    assert_eq!(answer(&mut client, sessions), "7");
+    assert_eq!(answer(&mut client, "SELECT count(*) FROM ended"), "2");
+    run(&mut client, "DROP TRIGGER tell ON session; SELECT session_guard.reconcile()");
+    assert_eq!(answer(&mut client, sessions), "4");
+}
