@@ -2994,9 +2994,9 @@ BEGIN
     IF epochs_older_than IS NOT NULL THEN
         before := clock_timestamp() - make_interval(secs => least(session_guard.seconds(epochs_older_than), 100000000000)::double precision);
         FOR g IN SELECT r.* FROM session_guard.guard AS r WHERE r.detached_at IS NULL LOOP
-            -- Of a guard that cannot be read, nobody knows who is there no more.
+            -- Of a guard that cannot be read, nobody knows who is there no more; nor while a partition is gone, which may come back.
             opened := session_guard.open_guard(coalesce(session_guard.locate(g), 0));
-            CONTINUE WHEN opened.failure IS NOT NULL;
+            CONTINUE WHEN opened.failure IS NOT NULL OR session_guard.has_lost_partitions(g.name, opened.relid);
             PERFORM session_guard.check_trust(opened.relid);
             condition := format('e.guard OPERATOR(pg_catalog.=) $1 AND e.epoch OPERATOR(pg_catalog.<) $2 AND e.stamped_at OPERATOR(pg_catalog.<) $2 AND NOT session_guard.is_digest(e.user_id)
                 AND NOT EXISTS (SELECT FROM %s AS u WHERE u.%I::pg_catalog.text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) e.user_id)', session_guard.rows_of(opened.relid), g.id_column);

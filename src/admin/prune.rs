@@ -2,7 +2,7 @@
 
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_writable};
 use crate::catalog::epochs::{self, EpochReader, EpochRow};
-use crate::catalog::guard::GuardRow;
+use crate::catalog::guard::{GuardRow, OpenGuard};
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration};
 use crate::core::epoch::Instant;
@@ -125,11 +125,14 @@ fn delete_free(table: &str, condition: &str, arguments: &[Value]) -> i64 {
 }
 
 /// An account that is made again meanwhile has its epoch raised, so that it is not removed. Of a
-/// guard whose table cannot be read, nobody knows who is there no more.
+/// guard whose table cannot be read, nobody knows who is there no more; nor while a partition is
+/// gone, which may come back with its accounts.
 fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
-    let Some(open) = open else { return 0 };
+    let is_whole =
+        |open: &OpenGuard| open.guard.partitions.as_ref().is_none_or(|all| !all.are_others_changed);
+    let Some(open) = open.filter(is_whole) else { return 0 };
     let Ok(reader) = EpochReader::of_all(&open) else { return 0 };
     let mut tombstones = Vec::new();
     epochs::each_epoch(

@@ -156,8 +156,8 @@ impl WatchRow {
         let Some(table) = opened else {
             return vec![self.not_found(users)];
         };
-        // Rows of other partitions belong to users as well, and call nothing; nor is it of use to put
-        // triggers back.
+        // Rows of other partitions belong to users as well, and call nothing. To put triggers back
+        // would be refused.
         if let Err(error) = guard::check_related_kind(&table) {
             return vec![(error.message, error.hint)];
         }

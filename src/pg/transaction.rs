@@ -85,8 +85,8 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `work` as the last of the transaction: what it has done already may be done, whatever was set
-/// since, and no foreign table is read or written.
+/// Runs `work` as the last of the transaction: what it has done already may be done, whatever was
+/// set since, and no foreign table is read or written.
 ///
 /// A foreign data wrapper ends its transaction elsewhere in a callback of its own. If it begins one
 /// after that, it raises an error when this transaction has committed already, and the server goes

@@ -72,6 +72,26 @@ SELECT session_guard.revoke_sessions(7) IS NOT NULL AS is_done;
 SELECT * FROM session_guard.prune('0', '100 days');
 SELECT session_verdict(7, :'login');
 
+-- Accounts of a partition that is gone may come back with it.
+CREATE TABLE parted (id int PRIMARY KEY, active boolean) PARTITION BY RANGE (id);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (1) TO (100);
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200);
+SELECT session_guard.attach('parted');
+INSERT INTO parted VALUES (1, true), (2, true), (101, true);
+UPDATE parted SET active = false WHERE id = 101;
+DELETE FROM parted WHERE id = 2;
+UPDATE session_guard.epoch SET epoch = epoch - interval '200 days', stamped_at = stamped_at - interval '200 days' WHERE guard = 'public.parted';
+ALTER TABLE parted DETACH PARTITION parted_2;
+SELECT * FROM session_guard.prune(NULL, '100 days');
+ALTER TABLE parted ATTACH PARTITION parted_2 FOR VALUES FROM (100) TO (200);
+SELECT user_id FROM session_guard.epoch WHERE guard = 'public.parted' ORDER BY 1;
+SET client_min_messages = error;
+SELECT session_guard.reconcile('parted') >= 0 AS is_done;
+RESET client_min_messages;
+SELECT removed FROM session_guard.prune(NULL, '100 days') WHERE relation = 'epoch';
+SELECT session_guard.detach('parted', forget => true);
+DROP TABLE parted;
+
 -- It is the extension's owner's, in a transaction that may write.
 CREATE ROLE regress_acting;
 GRANT USAGE ON SCHEMA session_guard TO regress_acting;
