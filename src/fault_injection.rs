@@ -19,6 +19,9 @@ pub enum Fault {
     /// An account that is enabled again is not stamped.
     #[cfg_attr(feature = "fault_injection", name = c"no_stamp_at_enable")]
     NoStampAtEnable,
+    /// A login does not wait for who changes the account.
+    #[cfg_attr(feature = "fault_injection", name = c"login_without_lock")]
+    LoginWithoutLock,
     /// A login at its epoch is refused.
     #[cfg_attr(feature = "fault_injection", name = c"epoch_inclusive")]
     EpochInclusive,

@@ -114,6 +114,9 @@ pub fn lock_account(
             let accounts = values.iter().map(|value| active_when.account(*value, clock));
             accounts.fold(Account::Unknown, Account::stricter)
         };
+        if lock == RowLock::Share && fault_injection::has(Fault::LoginWithoutLock) {
+            return Some(account());
+        }
         // A version that was locked is the latest, and does not change any more; one that has been
         // replaced sends us to look for its successor.
         let mut locked = versions.into_iter().map(|(table, tid)| table.lock_row(tid, lock, wait));

@@ -2,9 +2,14 @@
 the app and of its backend, and by the clock. The apps are asked within their process, on a connection to the database that
 stays. On a busy machine the first says more, since waiting is not counted. Asserts nothing.
 
+Two processes of one app differ by more than the guard adds: by the order of their hashes, the places of their memory, and
+when they collect garbage. So there are several pairs of processes. Each pair has the same hashes, and collects only what a
+request leaves.
+
     PYTHONPATH=../.. ../../../target/venv-python/bin/python added_time.py      after `run`, with the same environment
 """
 
+import gc
 import os
 import statistics
 import subprocess
@@ -12,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-TURNS, REQUESTS, WARM_UP = 150, 10, 60
+PAIRS, TURNS, REQUESTS, WARM_UP = 9, 60, 10, 100
 
 
 def time_on_cpu(process):
@@ -66,6 +71,8 @@ def answer_turns(name):
             assert client.get("/api/me").status_code == 200
 
     turn(WARM_UP)
+    gc.collect()
+    gc.freeze()
     print("ready", flush=True)
     for _ in sys.stdin:
         before = times(backend)
@@ -74,32 +81,39 @@ def answer_turns(name):
         print(*((late - early) / REQUESTS for early, late in zip(before, after, strict=True)), flush=True)
 
 
-def measure(adapter):
-    adapter = adapter.with_own_database("cpu")
-    adapter.create()
+def added_in_a_pair(adapter, number):
+    """The medians over the turns of two new processes."""
     apps = {}
     for name, variables in (("guarded", {}), ("unguarded", {"UNGUARDED": "1"})):
-        environment = {**adapter.environment, **variables}
+        environment = {**adapter.environment, **variables, "PYTHONHASHSEED": str(number)}
         command = [sys.executable, Path(__file__).resolve(), adapter.name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         apps[name] = subprocess.Popen(command, cwd=SERVERS, env=environment, **pipes)
         assert apps[name].stdout.readline() == "ready\n"
     taken = {name: [] for name in apps}
-    for number in range(TURNS):
+    for turn in range(TURNS):
         # Each is the first in half of the turns.
-        for name in sorted(apps, reverse=number % 2):
+        for name in sorted(apps, reverse=turn % 2):
             print(file=apps[name].stdin, flush=True)
             taken[name].append([float(part) for part in apps[name].stdout.readline().split()])
     for app in apps.values():
         app.stdin.close()
         app.wait(30)
-    adapter.drop()
     added = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(*taken.values(), strict=True)]
-    of_app, of_backend, by_clock = (statistics.median(values) for values in zip(*added, strict=True))
-    of_both = statistics.median(app + backend for app, backend, _ in added)
+    return [statistics.median(values) for values in zip(*added, strict=True)]
+
+
+def measure(adapter):
+    adapter = adapter.with_own_database("cpu")
+    adapter.create()
+    pairs = zip(*(added_in_a_pair(adapter, number) for number in range(1, PAIRS + 1)), strict=True)
+    adapter.drop()
+    of_app, of_backend, by_clock = (
+        f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})" for values in pairs
+    )
     print(
-        f"{adapter.name}: added by the guard {of_both:.0f} us a request: app {of_app:.0f}, backend {of_backend:.0f};"
-        f" by the clock {by_clock:.0f}; medians of {TURNS} turns of {REQUESTS}; load {os.getloadavg()[0]:.1f}"
+        f"{adapter.name}: added by the guard, in us a request: app {of_app}, backend {of_backend}, by the clock {by_clock};"
+        f" medians of {PAIRS} pairs of processes, with the smallest and the largest; load {os.getloadavg()[0]:.1f}"
     )
 
 

@@ -215,11 +215,12 @@ impl Passing {
         &self,
         what: &'static str,
         began: Time,
-        ends_logins_before: Time,
+        ends: Time,
         committed: Time,
         is_certain: bool,
     ) -> Stamp {
         let whose = Whose::One(Subject::User(self.user));
-        Stamp { whose, what, began, ends_logins_before, committed, is_certain }
+        let (ends_logins_before, ends_starts_before) = (ends, ends);
+        Stamp { whose, what, began, ends_logins_before, ends_starts_before, committed, is_certain }
     }
 }

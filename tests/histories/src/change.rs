@@ -77,15 +77,14 @@ pub fn transact(
         }
     }
     let ended = Time::now();
-    for stamp in stamps.iter_mut().filter(|stamp| stamp.ends_logins_before == Time::NEVER) {
-        stamp.ends_logins_before = ended;
-    }
+    let mut sent = ended;
     let is_committed = match plan.end {
         End::Commit => client.batch_execute("COMMIT").map(|()| true)?,
         End::Rollback => client.batch_execute("ROLLBACK").map(|()| false)?,
         End::CommitPrepared(pause) => {
             client.batch_execute(&format!("PREPARE TRANSACTION '{name}'"))?;
             sleep(pause);
+            sent = Time::now();
             client.batch_execute(&format!("COMMIT PREPARED '{name}'")).map(|()| true)?
         }
         End::RollbackPrepared(pause) => {
@@ -96,6 +95,8 @@ pub fn transact(
     };
     let committed = Time::now();
     for stamp in &mut stamps {
+        stamp.ends_logins_before = stamp.ends_logins_before.min(ended);
+        stamp.ends_starts_before = sent;
         stamp.committed = committed;
     }
     Ok(is_committed.then_some(stamps))
@@ -121,8 +122,17 @@ fn change(
     for &whose in &stamped {
         let is_certain = is_certain(client, action, whose)?;
         let ends_logins_before = if stamps_at_end(action) { Time::NEVER } else { began };
-        let committed = Time::NEVER;
-        stamps.push(Stamp { whose, what, began, ends_logins_before, committed, is_certain });
+        let (ends_starts_before, committed) = (began, Time::NEVER);
+        let stamp = Stamp {
+            whose,
+            what,
+            began,
+            ends_logins_before,
+            ends_starts_before,
+            committed,
+            is_certain,
+        };
+        stamps.push(stamp);
     }
     let written = client.execute(&sql, &[])?;
     // TRUNCATE counts no rows, and needs none.

@@ -94,6 +94,9 @@ pub struct Stamp {
     /// Logins that had returned before this end: when the statement was sent that stamps, or where that is put off until the
     /// transaction's end, when COMMIT or PREPARE TRANSACTION was.
     pub ends_logins_before: Time,
+    /// Those by `session_start`, which waits for who changes the account, end also if they had returned before this: when
+    /// COMMIT or COMMIT PREPARED was sent.
+    pub ends_starts_before: Time,
     /// When its COMMIT had returned; `Time::NEVER` if it did not within the history.
     pub committed: Time,
     /// Whether it must have stamped. An INSERT stamps only on an id that was there before, and a role only

@@ -5,8 +5,8 @@ use crate::event::{History, Means, Stamp, Time};
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A dead login was called valid: it had returned before the stamp was made, and the stamp's COMMIT had
-    /// returned before the check began.
+    /// A dead login was called valid: the stamp ends what had returned when this login had, and its COMMIT had returned
+    /// before the check began.
     Revived {
         /// Its place in the history.
         check: usize,
@@ -76,7 +76,11 @@ fn fate(history: &History, login: usize) -> Fate {
         } else {
             before.push(stamp);
         }
-        let must_kill = stamp.is_certain && stamp.ends_logins_before > login.returned;
+        let ends_before = match login.means {
+            Means::SessionStart => stamp.ends_starts_before,
+            Means::AppClock | Means::AppClockInSeconds => stamp.ends_logins_before,
+        };
+        let must_kill = stamp.is_certain && ends_before > login.returned;
         if must_kill && fate.dead_from.is_none_or(|(dead_from, _)| stamp.committed < dead_from) {
             fate.dead_from = Some((stamp.committed, place));
         }
@@ -139,6 +143,7 @@ mod tests {
             what: "disable",
             began: Time(began),
             ends_logins_before: Time(began),
+            ends_starts_before: Time(began),
             committed: Time(committed),
             is_certain: true,
         }
@@ -205,6 +210,16 @@ mod tests {
         assert_eq!(verdict(&stamp), revived);
         stamp.ends_logins_before = Time(109);
         assert_eq!(verdict(&stamp), []);
+    }
+
+    #[test]
+    fn a_stamp_kills_what_session_start_gave_out_before_its_commit() {
+        let mut stamp = of_user(90, 130);
+        stamp.ends_starts_before = Time(120);
+        let answer =
+            |means| verdict_on_session(means, std::slice::from_ref(&stamp), check(140, 150, true));
+        assert_eq!(answer(Means::SessionStart), [Violation::Revived { check: 0, stamp: 0 }]);
+        assert_eq!(answer(Means::AppClock), []);
     }
 
     #[test]

@@ -27,10 +27,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let seed = seed.map_or_else(random_seed, Ok)?;
     if is_sql_edition {
-        plan::use_read_committed_alone();
+        plan::keep_to_sql_edition();
     }
-    // There, an extension that is prepared stamps nobody.
-    let cluster = server::start(!is_sql_edition);
+    let cluster = server::start(true);
     check(&cluster, seconds, seed, form).inspect_err(|_| eprintln!("{}", cluster.end_of_log()))
 }
 

@@ -160,7 +160,15 @@ fn leave_unwatched(
     client.batch_execute("RESET lock_timeout")?;
     assert_eq!(client.query(REMEDY, &[])?.len(), 0, "{remedy}");
     let (whose, what) = (Whose::AllUsers, "a gap in the triggers");
-    Ok(Stamp { whose, what, began, ends_logins_before: ended, committed, is_certain: true })
+    Ok(Stamp {
+        whose,
+        what,
+        began,
+        ends_logins_before: ended,
+        ends_starts_before: ended,
+        committed,
+        is_certain: true,
+    })
 }
 
 /// What a concurrent rebuild leaves behind when it gives up.

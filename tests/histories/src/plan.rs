@@ -1,5 +1,6 @@
 //! What a worker does, from a seed. Pure: the same seed plans the same.
 
+use crate::form::{ChangeByItself, Form};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,17 +90,25 @@ pub struct Plan {
 /// The isolation levels.
 pub const ISOLATION: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
 
-static IS_READ_COMMITTED_ALONE: AtomicBool = AtomicBool::new(false);
+static IS_OF_SQL_EDITION: AtomicBool = AtomicBool::new(false);
 
-/// From now on histories use READ COMMITTED alone: the SQL edition promises nothing of the others.
-pub fn use_read_committed_alone() {
-    IS_READ_COMMITTED_ALONE.store(true, Ordering::Relaxed);
+/// From now on histories keep to what the SQL edition promises: at READ COMMITTED alone, and nothing of an
+/// extension that is prepared.
+pub fn keep_to_sql_edition() {
+    IS_OF_SQL_EDITION.store(true, Ordering::Relaxed);
+}
+
+/// Whether histories of this form may prepare transactions.
+#[must_use]
+pub fn may_prepare(form: &Form) -> bool {
+    let expires = form.change_by_itself == Some(ChangeByItself::Expires);
+    !(expires && IS_OF_SQL_EDITION.load(Ordering::Relaxed))
 }
 
 /// The isolation levels that histories use.
 #[must_use]
 pub fn isolation_levels() -> &'static [&'static str] {
-    if IS_READ_COMMITTED_ALONE.load(Ordering::Relaxed) { &ISOLATION[..1] } else { &ISOLATION }
+    if IS_OF_SQL_EDITION.load(Ordering::Relaxed) { &ISOLATION[..1] } else { &ISOLATION }
 }
 
 /// A generator for worker `number` of a history.
@@ -140,14 +149,26 @@ impl Planner {
                 steps.push(Step::Sleep(self.pause(1..100)));
             }
         }
-        // A login that slips in while a disable is not yet committed has a time past its epoch, if
-        // that takes long enough.
-        if self.rng.random_bool(0.25) {
+        // A login that slips in while a stamp is not yet committed has a time past its epoch, if that
+        // takes long enough. What enables an account stamps it again, and so hides such a login.
+        let is_of_everybody = steps.iter().any(stamps_everybody);
+        if is_of_everybody || self.rng.random_bool(0.25) {
+            let user = self.rng.random_range(1..=ACCOUNTS);
+            match self.rng.random_range(0..4) {
+                0 => steps.push(Step::Do(Action::Revoke(user))),
+                1 => steps.push(Step::Do(Action::ChangePassword(user))),
+                _ => {}
+            }
             steps.push(Step::Sleep(self.pause(1200..2000)));
         }
         let levels = isolation_levels();
         let isolation = levels[self.rng.random_range(0..levels.len())];
-        Plan { isolation, steps, end: self.end() }
+        // Nothing raises the epoch of everybody again between PREPARE TRANSACTION and COMMIT PREPARED.
+        let end = match is_of_everybody && self.can_prepare && self.rng.random() {
+            true => End::CommitPrepared(self.pause(1200..2000)),
+            false => self.end(),
+        };
+        Plan { isolation, steps, end }
     }
 
     fn action(&mut self) -> Action {
@@ -204,6 +225,10 @@ impl Planner {
     fn pause(&mut self, millis: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(self.rng.random_range(millis))
     }
+}
+
+fn stamps_everybody(step: &Step) -> bool {
+    matches!(step, Step::Do(Action::RevokeAll | Action::TruncateRoles))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::form::Form;
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
 use crate::maintenance::{self, Maintained};
-use crate::plan::{Planner, generator};
+use crate::plan::{Planner, generator, may_prepare};
 use crate::server::{self, Servers};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -56,7 +56,7 @@ pub fn run(
     length: Duration,
     tables: Tables,
 ) -> Result<Report, postgres::Error> {
-    let can_prepare = server::can_prepare(&mut servers.connect(database)?)?;
+    let can_prepare = may_prepare(form) && server::can_prepare(&mut servers.connect(database)?)?;
     let logins = Logins::default();
     let (started, wall) = (Instant::now(), Time::now());
     let deadline = Time(wall.0 + length.as_micros() as i64);

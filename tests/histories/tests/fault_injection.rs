@@ -91,6 +91,11 @@ fn an_enable_without_a_stamp_revives() {
 }
 
 #[test]
+fn a_login_that_waits_for_nobody_survives() {
+    assert_eq!(undiscovered("login_without_lock", ALL_KEPT, &[Sort::Account]), []);
+}
+
+#[test]
 fn an_epoch_that_counts_as_before_itself_refuses() {
     assert!(refuses("epoch_inclusive", ALL_KEPT));
 }
