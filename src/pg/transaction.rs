@@ -104,6 +104,15 @@ pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Runs code of others so: the plans that it has kept were made where foreign tables were allowed.
+pub fn at_end_for_others<T>(work: impl FnOnce() -> T) -> T {
+    at_end(|| {
+        // SAFETY: marks plans to be made again when they are next used.
+        unsafe { pg_sys::ResetPlanCache() };
+        work()
+    })
+}
+
 /// Sets what everybody may set, for as long as a level of settings lasts that was begun.
 pub(super) fn set_until_level_ends(name: &CStr, value: &CStr) {
     // SAFETY: both texts are NUL-terminated.

@@ -24,7 +24,7 @@ use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, at_end, hold_guard_lock, keep_guard_lock,
+    self, Callbacks, GuardLock, at_end, at_end_for_others, hold_guard_lock, keep_guard_lock,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -69,7 +69,7 @@ fn finish(commits_at: fn() -> Instant, is_prepare: bool) {
         return;
     }
     for _ in 0..ROUNDS {
-        at_end(stored_sessions::end_pending);
+        at_end_for_others(stored_sessions::end_pending);
         stamp_pending(commits_at());
         if !stored_sessions::is_pending() {
             break;

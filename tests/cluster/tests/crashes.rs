@@ -623,7 +623,7 @@ fn a_session_store_that_writes_to_a_foreign_table_fails_alone() {
              CREATE USER MAPPING FOR postgres SERVER here OPTIONS (user 'postgres');
              CREATE TABLE ended (user_id int);
              CREATE FOREIGN TABLE ended_there (user_id int) SERVER here OPTIONS (table_name 'ended');
-             CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+             CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
                  BEGIN INSERT INTO public.ended_there VALUES (OLD.user_id); RETURN OLD; END $$;
              CREATE TABLE session (user_id int); INSERT INTO session SELECT id FROM ab_user;
              CREATE TRIGGER tell AFTER DELETE ON session FOR EACH ROW EXECUTE FUNCTION tell();
@@ -635,6 +635,11 @@ fn a_session_store_that_writes_to_a_foreign_table_fails_alone() {
         (1, "SELECT 1"),
         (2, "DELETE FROM session WHERE user_id = 9"),
         (3, "BEGIN; DELETE FROM session WHERE user_id = 8"),
+        // So often that the trigger's statement has a plan that is kept.
+        (
+            4,
+            "INSERT INTO session SELECT n FROM generate_series(11, 20) AS n; DELETE FROM session WHERE user_id > 10",
+        ),
     ] {
         let mut app = cluster.connect("postgres");
         run(&mut app, before);
@@ -643,7 +648,7 @@ fn a_session_store_that_writes_to_a_foreign_table_fails_alone() {
     }
     let sessions = "SELECT count(*) FROM session";
     assert_eq!(answer(&mut client, sessions), "7");
-    assert_eq!(answer(&mut client, "SELECT count(*) FROM ended"), "2");
+    assert_eq!(answer(&mut client, "SELECT count(*) FROM ended"), "12");
     run(&mut client, "DROP TRIGGER tell ON session; SELECT session_guard.reconcile()");
-    assert_eq!(answer(&mut client, sessions), "4");
+    assert_eq!(answer(&mut client, sessions), "3");
 }
