@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
+from pg_session_guard.core.answers import NO_STORE
 from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
@@ -104,7 +105,7 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
         except SQLAlchemyError as error:
             self._cannot_ask(error)
             if is_of_a_lock(error):
-                raise HTTPException(503, "Try again later") from error
+                raise HTTPException(503, "Try again later", NO_STORE) from error
             return login_time.to_text(login_time.now())
 
     def _is_valid(self, token: dict[str, Any]) -> bool:
@@ -119,4 +120,4 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
     def _cannot_ask(self, error: Exception) -> None:
         log.error(cannot_ask(error), exc_info=error)
         if not self.guard_settings.fail_open:
-            raise HTTPException(503, "Try again later") from error
+            raise HTTPException(503, "Try again later", NO_STORE) from error

@@ -35,6 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import (
+    NO_STORE,
     Answer,
     RouteKind,
     answer_to,
@@ -57,6 +58,7 @@ USER_KEY = "guard_user"
 # What `g` has of the request: whose session was ended or served, and whose login has begun.
 OF_ONE_REQUEST = (
     "session_guard_ended",
+    "session_guard_unavailable",
     "session_guard_served",
     "session_guard_begun",
     "session_guard_started",
@@ -225,6 +227,8 @@ class SessionGuard:
         ended = g.get("session_guard_ended")
         if ended and response.status_code == 401 and "WWW-Authenticate" not in response.headers:
             response.headers["WWW-Authenticate"] = challenge(bearer=ended == "bearer")
+        if g.get("session_guard_unavailable") or (ended and response.status_code >= 300):
+            response.headers.update(NO_STORE)
         return self.remembered.keep(response)
 
     @property
@@ -372,6 +376,7 @@ def _guard_of(loader: Any) -> SessionGuard | None:
 
 def unavailable() -> NoReturn:
     """The app's own page for 503, or JSON for a program."""
+    g.session_guard_unavailable = True
     if kind_of_route(request.headers) is RouteKind.HTML:
         abort(503)
     abort(make_response(jsonify(error="Service Unavailable"), 503))

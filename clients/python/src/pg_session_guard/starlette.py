@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection, Request
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import (
+    NO_STORE,
     Answer,
     RouteKind,
     answer_to,
@@ -82,7 +83,7 @@ class SessionGuard:
         except CannotAsk as error:
             self._cannot_ask(error)
             if db is not None or is_of_a_lock(error):  # The app's own change is undone.
-                raise HTTPException(503, "Try again later") from error
+                raise _unavailable() from error
             return login_time.to_text(login_time.now())
 
     async def log_in_at(self, request: HTTPConnection, user_id: object, begun: str | None) -> bool:
@@ -233,9 +234,10 @@ class SessionGuard:
         self, request: HTTPConnection, reason: str = SESSION_ENDED, *, bearer: bool
     ) -> HTTPException:
         if not bearer and kind_of_route(request.headers) is RouteKind.HTML:
-            return HTTPException(302, headers={"Location": self._login_address(request)})
+            location = {"Location": self._login_address(request)}
+            return HTTPException(302, headers=location | NO_STORE)
         header = challenge(bearer=bearer, ended=reason == SESSION_ENDED)
-        return HTTPException(401, reason, headers={"WWW-Authenticate": header})
+        return HTTPException(401, reason, headers={"WWW-Authenticate": header} | NO_STORE)
 
     def _login_address(self, request: HTTPConnection) -> str:
         """A WebSocket has no method."""
@@ -248,7 +250,11 @@ class SessionGuard:
     def _cannot_ask(self, error: Exception) -> None:
         log.error(cannot_ask(error), exc_info=error)
         if not self.settings.fail_open:
-            raise HTTPException(503, "Try again later") from error
+            raise _unavailable() from error
+
+
+def _unavailable() -> HTTPException:
+    return HTTPException(503, "Try again later", headers=NO_STORE)
 
 
 async def _maybe(value: Any) -> Any:
