@@ -37,6 +37,9 @@ pub enum Renewal {
     Anew,
     /// The same session goes on, with another login time or without its message.
     InPlace,
+    /// The same, with another login time. Where the sessions are in a store, it has a new id: a copy
+    /// of its cookie must not go on.
+    NewId,
 }
 
 /// How the app keeps its logins between requests.
