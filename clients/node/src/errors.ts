@@ -6,6 +6,8 @@ export class CannotAsk extends Error {
   readonly status = 503;
   readonly statusCode = 503;
   readonly expose = true;
+  /** Of the answer that Express 5 and Fastify make of it by themselves. */
+  readonly headers = { 'retry-after': '5', 'cache-control': 'no-store' };
 
   constructor(cause: unknown) {
     super('It cannot be checked now whether the session counts. Try again later.', { cause });
