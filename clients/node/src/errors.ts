@@ -42,6 +42,14 @@ export function isOfALock(error: unknown): boolean {
   return code === '55P03' || code === '57014';
 }
 
+/**
+ * Of a prepared query that gives other columns than when it was prepared, such as `SELECT *` after an ALTER TABLE. The Pool
+ * closes a connection with an error, but each of the others would have its own.
+ */
+export function isOfAnAlteredTable(error: unknown): boolean {
+  return ((error ?? {}) as { code?: unknown }).code === '0A000';
+}
+
 function remedyOf(sqlstate: unknown, where: Where): string | undefined {
   const missing =
     "run CREATE EXTENSION pg_session_guard in the app's database, or name the schema that it is in by the option schema" +
