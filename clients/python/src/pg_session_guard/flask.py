@@ -26,7 +26,13 @@ from flask import (
     request_started,
     session,
 )
-from flask_login import current_user, logout_user, user_logged_in, user_unauthorized
+from flask_login import (
+    current_user,
+    logout_user,
+    user_logged_in,
+    user_logged_out,
+    user_unauthorized,
+)
 from flask_login.utils import login_url
 from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
@@ -58,6 +64,7 @@ USER_KEY = "guard_user"
 # What `g` has of the request: whose session was ended or served, and whose login has begun.
 OF_ONE_REQUEST = (
     "session_guard_ended",
+    "session_guard_kept",
     "session_guard_unavailable",
     "session_guard_served",
     "session_guard_begun",
@@ -102,6 +109,7 @@ class SessionGuard:
         self._take_over_loader()
         request_started.connect(self._at_request, app)
         user_logged_in.connect(self._at_login, app)
+        user_logged_out.connect(self._at_logout, app)
         user_unauthorized.connect(self._at_unauthorized, app)
         app.after_request(self._after_request)
 
@@ -272,8 +280,14 @@ class SessionGuard:
         that changes in between ends this login. It takes the place of what would be asked at
         login_user. False: no login."""
         started = self.start(user_id)
-        g.session_guard_begun = (str(user_id), started)
+        self.continue_login(user_id, started)
         return started is not None
+
+    def continue_login(self, user_id: object, begun: str | None) -> None:
+        """To call before login_user in a login of several requests, such as with a one-time code.
+        `begun` is what `start(user_id)` gave in the first, before the password's hash was read; the
+        app has kept it in the session. What has ended sessions since then ends this login."""
+        g.session_guard_begun = (str(user_id), begun)
 
     def has_begun(self, user_id: object) -> bool:
         begun_by, _ = g.get("session_guard_begun", (None, None))
@@ -330,23 +344,32 @@ class SessionGuard:
             return False
         # One from before the guard has nothing of this yet.
         self._keep(begun, single, str(session.get("_user_id")), user_id)
+        g.session_guard_kept = True
+        # Of Flask-Session, whose sessions are in a store: a copy of the cookie must not go on.
+        regenerate = getattr(self.app.session_interface, "regenerate", None)
+        if regenerate:
+            regenerate(session)
         return True
 
     def log_out(self) -> None:
         """Ends this session, and each copy of its cookie; with
-        SESSION_GUARD_END_SINGLE_SESSIONS."""
-        if self.settings.end_single_sessions:
-            _ = current_user.is_authenticated  # Takes what is remembered into the session.
+        SESSION_GUARD_END_SINGLE_SESSIONS. As logout_user does."""
+        logout_user()
+
+    def _at_logout(self, _app: Flask, **_: Any) -> None:
+        """By whatever page. Flask-Login has read the user, so what was remembered is in the
+        session. After an error the session's id is still there, for another logout."""
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))
-        _log_out()
+        _forget_login()
 
     def log_out_everywhere(self) -> None:
         """Ends all sessions of the user who is logged in."""
         user_id = getattr(current_user, self.query.key_name)
         self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
-        _log_out()
+        _forget_login()
+        logout_user()
 
     def _change(self, change: Callable[[Any], None]) -> None:
         try:
@@ -356,11 +379,6 @@ class SessionGuard:
         except SQLAlchemyError:
             self.app.logger.exception("cannot end sessions by pg_session_guard")
             unavailable()
-
-
-def _log_out() -> None:
-    _forget_login()
-    logout_user()
 
 
 def _forget_login() -> None:
