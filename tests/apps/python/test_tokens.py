@@ -53,6 +53,28 @@ def test_an_error_in_the_check_is_a_503_and_ends_no_token(adapter, server):
     assert statuses(server, tokens) == (200, 200)
 
 
+def test_a_503_logs_what_is_missing(adapter, tmp_path):
+    with adapter.serve(tmp_path / "log") as server:
+        tokens = log_in(server).json()
+        with without(adapter, "session_valid"):
+            assert statuses(server, tokens) == (503, 503)
+    told = "cannot ask pg_session_guard: let the owner of the extension run"
+    assert (tmp_path / "log").read_text().count(told) == 2
+
+
+def test_fail_open_passes_the_guard_over(adapter, tmp_path):
+    """Also in a request that is one transaction, which an error would end."""
+    with adapter.serve(tmp_path / "log", FAIL_OPEN="1") as server:
+        tokens = log_in(server).json()
+        with without(adapter, "session_valid"):
+            assert ask(server, tokens["access"]).json() == {"name": "alice"}
+            assert statuses(server, tokens) == (200, 200)
+            adapter.set_active(False)
+        assert statuses(server, tokens) == (401, 401)
+        adapter.set_active(True)
+        assert statuses(server, tokens) == (401, 401)
+
+
 def test_a_token_s_request_reads_its_user_once(adapter, server):
     tokens = log_in(server).json()
     assert server.statements("/by-token", {}, Authorization=f"Bearer {tokens['access']}") == 1

@@ -6,7 +6,6 @@ import re
 from enum import Enum
 from typing import Protocol
 
-
 # Of each answer that is given in place of the app's own: whoever keeps it would go on refusing.
 NO_STORE = {"Cache-Control": "no-store"}
 

@@ -19,12 +19,12 @@ simplejwt's own.
 
 from __future__ import annotations
 
+import logging
 from copy import copy
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import Error as DatabaseError
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
@@ -40,9 +40,11 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import SlidingToken, UntypedToken
 
 from pg_session_guard.core import login_time
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.django.asking import (
     CannotAsk,
+    asking,
     failing_closed,
     is_valid,
     session_valid,
@@ -55,6 +57,9 @@ from pg_session_guard.django.conf import (
     reading_connection,
     writing_connection,
 )
+
+
+log = logging.getLogger("pg_session_guard")
 
 
 class Unavailable(APIException):  # type: ignore[misc]
@@ -107,13 +112,13 @@ class GuardedAuthentication(JWTAuthentication):
         connection = reading_connection()
         if not is_guarded(connection):
             return super().get_user(validated_token)
-        asking = copy(self)  # Other threads may have this one.
-        asking.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
+        guarded = copy(self)  # Other threads may have this one.
+        guarded.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
         try:
-            user: Any = super(GuardedAuthentication, asking).get_user(validated_token)
-        except DatabaseError as error:
-            if not guard_settings().fail_open:
-                raise Unavailable from error
+            with asking(connection):
+                user: Any = super(GuardedAuthentication, guarded).get_user(validated_token)
+        except CannotAsk as error:
+            _cannot_ask(error)
             return super().get_user(validated_token)
         if not user.session_guard_valid:
             raise AuthenticationFailed("The session has ended", code="session_ended")
@@ -186,6 +191,7 @@ def _start(user: Any) -> str:
             users: Any = get_user_model()._base_manager.using(writing_connection().alias)
             password = users.filter(pk=user.pk).values_list("password", flat=True).first()
     except CannotAsk as error:
+        log.error(cannot_ask(error), exc_info=error)
         raise Unavailable from error
     if login_at is None or password != user.password:
         raise AuthenticationFailed("No active account", code="no_active_account")
@@ -197,8 +203,14 @@ def _is_valid(token: Any) -> bool:
         user_id = _key_of(token.payload.get(api_settings.USER_ID_CLAIM))
         return user_id is not None and is_valid(user_id, _kept(token))
     except CannotAsk as error:
-        if guard_settings().fail_open:
-            return True
+        _cannot_ask(error)
+        return True
+
+
+def _cannot_ask(error: CannotAsk) -> None:
+    """Refuses the request, unless the app has chosen otherwise."""
+    log.error(cannot_ask(error), exc_info=error)
+    if not guard_settings().fail_open:
         raise Unavailable from error
 
 
@@ -208,9 +220,10 @@ def _key_of(claim: object) -> object:
     field = api_settings.USER_ID_FIELD
     if claim is None or _is_key(model, field):
         return claim
-    users = model._default_manager.using(reading_connection().alias)
+    connection = reading_connection()
+    users = model._default_manager.using(connection.alias)
     try:
-        with failing_closed():
+        with asking(connection):
             return users.filter(**{field: claim}).values_list("pk", flat=True).first()
     except (ValueError, ValidationError):
         return None
