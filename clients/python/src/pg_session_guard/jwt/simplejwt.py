@@ -57,6 +57,7 @@ from pg_session_guard.django.conf import (
     reading_connection,
     writing_connection,
 )
+from pg_session_guard.django.logins import BEGUN, begun_of
 
 
 log = logging.getLogger("pg_session_guard")
@@ -132,7 +133,7 @@ class _ObtainSerializer(TokenObtainSerializer):
         """The access token takes over the claim of the refresh token."""
         token = super().get_token(user)
         if is_guarded(reading_connection()):
-            token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user)
+            token[LOGIN_TIME_KEY] = _begun(user) or _made_of(user) or _start(user)
         return token
 
 
@@ -144,12 +145,18 @@ class GuardedTokenObtainSlidingSerializer(_ObtainSerializer, TokenObtainSlidingS
     pass
 
 
-def _begun_or_made_of(user: Any) -> str | None:
+def _begun(user: Any) -> str | None:
+    begun = begun_of(user)
+    if begun is None and BEGUN in user.__dict__:
+        raise _no_active_account()
+    return begun
+
+
+def _made_of(user: Any) -> str | None:
     """What an app makes of a request's token is as old as that, unless the user has got a new
     password meanwhile: that has ended the old token."""
-    begun: str | None = user.__dict__.get("session_guard_login_at")
     made_of, password = user.__dict__.get("session_guard_token", (None, None))
-    return begun or (made_of if user.password == password else None)
+    return made_of if user.password == password else None
 
 
 class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
@@ -194,8 +201,12 @@ def _start(user: Any) -> str:
         log.error(cannot_ask(error), exc_info=error)
         raise Unavailable from error
     if login_at is None or password != user.password:
-        raise AuthenticationFailed("No active account", code="no_active_account")
+        raise _no_active_account()
     return login_at
+
+
+def _no_active_account() -> AuthenticationFailed:
+    return AuthenticationFailed("No active account", code="no_active_account")
 
 
 def _is_valid(token: Any) -> bool:
