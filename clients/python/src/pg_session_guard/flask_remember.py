@@ -54,7 +54,7 @@ class RememberedLogins:
 
     def _is_remembered(self, user_id: str | None) -> bool:
         name = self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME)
-        return decode_cookie(request.cookies.get(name, "|")) == user_id
+        return bool(decode_cookie(request.cookies.get(name, "|")) == user_id)
 
     def forget(self) -> None:
         """As Flask-Login's own logout does."""

@@ -13,7 +13,6 @@ from django.core.exceptions import PermissionDenied
 
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 
-
 # Of the user, who is about to log in.
 BEGUN = "session_guard_login_at"
 
@@ -37,10 +36,8 @@ def remember(request: Any, user: Any, **_: Any) -> None:
 
     if not hasattr(request, "session") or not is_guarded(writing_connection()):
         return
-    if BEGUN in user.__dict__:
-        login_at = user.__dict__.pop(BEGUN)
-    else:  # Another backend (single sign-on) has no password to read, so the login begins here.
-        login_at = start(user.pk)
+    # Another backend (single sign-on) has no password to read, so it may start the session here.
+    login_at = user.__dict__.pop(BEGUN) if BEGUN in user.__dict__ else start(user.pk)
     if login_at is None:
         request.session.flush()
         raise PermissionDenied

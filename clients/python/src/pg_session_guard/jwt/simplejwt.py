@@ -59,7 +59,6 @@ from pg_session_guard.django.conf import (
 )
 from pg_session_guard.django.logins import BEGUN, begun_of
 
-
 log = logging.getLogger("pg_session_guard")
 
 
