@@ -574,6 +574,21 @@ def test_what_is_remembered_of_a_session_that_is_kept_goes_on_and_copies_of_it_d
     assert me(copy_of(own_page, client, *REMEMBERED)) == 401
 
 
+def test_nobody_s_session_is_not_kept_and_none_of_nobody_s_ended(adapter, db):
+    """As of a route that is open to all, after the session has ended."""
+    app = new_app(db)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db)
+    app.post("/keep", endpoint="keep")(lambda: {"kept": guard.keep_session()})
+    app.post("/keep-at", endpoint="at")(lambda: {"kept": guard.keep_session_at(guard.start(1))})
+    app.post("/log-out-everywhere", endpoint="all")(lambda: guard.log_out_everywhere() or {"kept": False})
+    for path in ("/keep", "/keep-at", "/log-out-everywhere"):
+        client = logged_in(app)
+        end_sessions(adapter)
+        answer = client.post(path)
+        assert (answer.status_code, answer.json) == (200, {"kept": False}), path
+
+
 def test_a_session_in_a_store_is_kept_under_a_new_id(adapter, own_page, tmp_path):
     own_page.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=FileSystemCache(str(tmp_path)))
     Session(own_page)

@@ -330,20 +330,20 @@ class SessionGuard:
         the user, and this one begins anew. It ends, and False comes back, where the account must
         not log in any more. It outlives whatever else has ended sessions since that COMMIT: see
         `keep_session_at`."""
-        return self.keep_session_at(self.start(getattr(current_user, self.query.key_name)))
+        return self.keep_session_at(self.start(self._current_key()))
 
     def keep_session_at(self, begun: str | None) -> bool:
         """The same of a time that `start(user_id, db.session)` gave in the transaction of the
         change, after the change. The user's row is locked until COMMIT, so whatever ends sessions
         later ends this one, too."""
-        user_id = str(getattr(current_user, self.query.key_name))
-        single = session.get(SESSION_ID_KEY)
-        if begun is None or self.check(user_id, begun, single)[1] is not Answer.SERVE:
+        key, single = self._current_key(), session.get(SESSION_ID_KEY)
+        is_nobody = key is None or begun is None
+        if is_nobody or self.check(str(key), begun, single)[1] is not Answer.SERVE:
             session.clear()
             logout_user()
             return False
         # One from before the guard has nothing of this yet.
-        self._keep(begun, single, str(session.get("_user_id")), user_id)
+        self._keep(str(begun), single, str(session.get("_user_id")), str(key))
         g.session_guard_kept = True
         # Of Flask-Session, whose sessions are in a store: a copy of the cookie must not go on.
         regenerate = getattr(self.app.session_interface, "regenerate", None)
@@ -366,10 +366,15 @@ class SessionGuard:
 
     def log_out_everywhere(self) -> None:
         """Ends all sessions of the user who is logged in."""
-        user_id = getattr(current_user, self.query.key_name)
-        self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
+        user_id = self._current_key()
+        if user_id is not None:
+            self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
         _forget_login()
         logout_user()
+
+    def _current_key(self) -> Any:
+        """None: nobody is logged in, or not any more."""
+        return getattr(current_user, self.query.key_name, None)
 
     def _change(self, change: Callable[[Any], None]) -> None:
         try:

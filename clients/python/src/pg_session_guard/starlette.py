@@ -101,15 +101,16 @@ class SessionGuard:
         """After a change of the own password, once it is committed: it has ended all sessions of
         the user, and this one begins anew. False where the account must not log in any more. It
         outlives whatever else has ended sessions since that COMMIT: see `keep_session_at`."""
-        begun = await self.begin_login(request.session[self.user_key])
+        begun = await self.begin_login(request.session.get(self.user_key))
         return await self.keep_session_at(request, begun)
 
     async def keep_session_at(self, request: HTTPConnection, begun: str | None) -> bool:
         """The same of a time that `begin_login(user_id, db)` gave in the transaction of the change,
         after the change. The user's row is locked until COMMIT, so whatever ends sessions later
         ends this one, too."""
-        user_id = request.session[self.user_key]
-        if begun is None or not await self.ask(user_id, login_time.from_text(begun)):
+        user_id = request.session.get(self.user_key)
+        is_nobody = user_id is None or begun is None
+        if is_nobody or not await self.ask(user_id, login_time.from_text(begun)):
             request.session.clear()
             return False
         request.session[LOGIN_TIME_KEY] = begun
