@@ -35,10 +35,10 @@ pub struct Kept {
 pub enum Renewal {
     /// A new session in place of the one that was there, of which nothing goes on.
     Anew,
-    /// The same session goes on, with another login time or without its message.
+    /// The same session goes on, without its message.
     InPlace,
-    /// The same, with another login time. Where the sessions are in a store, it has a new id: a copy
-    /// of its cookie must not go on.
+    /// The same session goes on, with another login time. In a store it gets a new id: a copy of its
+    /// cookie must not go on.
     NewId,
 }
 
