@@ -353,12 +353,19 @@ class SessionGuard:
 
     def log_out(self) -> None:
         """Ends this session, and each copy of its cookie; with
-        SESSION_GUARD_END_SINGLE_SESSIONS. As logout_user does."""
+        SESSION_GUARD_END_SINGLE_SESSIONS. As logout_user does, but after an error the user is still
+        logged in, and can try again."""
+        if self.settings.end_single_sessions:
+            _ = current_user.is_authenticated  # Takes what is remembered into the session.
+        self._end_this_session()
         logout_user()
 
     def _at_logout(self, _app: Flask, **_: Any) -> None:
         """By whatever page. Flask-Login has read the user, so what was remembered is in the
         session. After an error the session's id is still there, for another logout."""
+        self._end_this_session()
+
+    def _end_this_session(self) -> None:
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))
