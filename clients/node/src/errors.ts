@@ -6,6 +6,8 @@ export class CannotAsk extends Error {
   readonly status = 503;
   readonly statusCode = 503;
   readonly expose = true;
+  /** Of the answer that Express 5 and Fastify make of it by themselves. */
+  readonly headers = { 'retry-after': '5', 'cache-control': 'no-store' };
 
   constructor(cause: unknown) {
     super('It cannot be checked now whether the session counts. Try again later.', { cause });
@@ -38,6 +40,14 @@ export function isNoValueOfItsType(error: unknown): boolean {
 export function isOfALock(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return code === '55P03' || code === '57014';
+}
+
+/**
+ * Of a prepared query that gives other columns than when it was prepared, such as `SELECT *` after an ALTER TABLE. The Pool
+ * closes a connection with an error, but each of the others would have its own.
+ */
+export function isOfAnAlteredTable(error: unknown): boolean {
+  return ((error ?? {}) as { code?: unknown }).code === '0A000';
 }
 
 function remedyOf(sqlstate: unknown, where: Where): string | undefined {

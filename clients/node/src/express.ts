@@ -59,13 +59,21 @@ function exchangeOf(request: any): Exchange {
     url: request.originalUrl,
     header: (name) => String(request.headers[name] ?? ''),
     renew: (values) => renew(request, values),
+    keep: async (values) => {
+      const { cookie, ...kept } = request.session;
+      if (hasStore(request.session)) {
+        await renew(request, kept);
+        Object.assign(request.session.cookie, cookie);
+      }
+      Object.assign(request.session, values);
+    },
   };
 }
 
 /** express-session gives a new session by `regenerate`, which also deletes the old one from its store. */
 async function renew(request: any, values: Record<string, unknown>): Promise<void> {
   const session = request.session;
-  if (typeof session?.regenerate === 'function') {
+  if (hasStore(session)) {
     await new Promise<void>((resolve, reject) => {
       session.regenerate((error: unknown) => (error ? reject(error) : resolve()));
     });
@@ -76,6 +84,10 @@ async function renew(request: any, values: Record<string, unknown>): Promise<voi
     request.session = {};
   }
   Object.assign(request.session, values);
+}
+
+function hasStore(session: any): boolean {
+  return typeof session?.regenerate === 'function';
 }
 
 function pass(asked: Promise<Answer | undefined>, response: ServerResponse, next: Next): void {

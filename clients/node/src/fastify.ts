@@ -78,9 +78,22 @@ function exchangeOf(request: any): Exchange {
     renew: async (values) => {
       // Both plugins have it; @fastify/session also deletes the old one from its store.
       await request.session.regenerate();
-      for (const [key, value] of Object.entries(values)) request.session.set(key, value);
+      put(request.session, values);
+    },
+    keep: async (values) => {
+      const { session } = request;
+      // Of @fastify/session; the other has no store.
+      if (session.encryptedSessionId !== undefined) {
+        await session.regenerate(Object.keys(session).filter((key) => key !== 'cookie'));
+        Object.assign(request.session.cookie, session.cookie);
+      }
+      put(request.session, values);
     },
   };
+}
+
+function put(session: any, values: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(values)) session.set(key, value);
 }
 
 async function sent(asked: Promise<Answer | undefined>, reply: any): Promise<unknown> {

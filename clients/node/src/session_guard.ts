@@ -1,4 +1,4 @@
-import { CannotAsk, cannotAsk, isOfALock } from './errors.js';
+import { CannotAsk, cannotAsk, isOfALock, isOfAnAlteredTable } from './errors.js';
 import { fromKept, now } from './login_time.js';
 import { DEFAULTS, settingsOf, type LoadUser, type Loaded, type Options } from './settings.js';
 import {
@@ -117,8 +117,13 @@ export class SessionGuard {
   }
 
   protected async firstRow(text: string, values: unknown[]): Promise<any> {
-    const query = this.prepare ? { text, values, name: nameOf(text) } : { text, values };
-    return (await this.pool.query(query)).rows[0];
+    const unprepared = { text, values };
+    const query = this.prepare ? { ...unprepared, name: nameOf(text) } : unprepared;
+    const { rows } = await this.pool.query(query).catch((error) => {
+      if (!this.prepare || !isOfAnAlteredTable(error)) throw error;
+      return this.pool.query(unprepared);
+    });
+    return rows[0];
   }
 
   /** An error gives no answer: it lets nobody in, unless the app has chosen otherwise. */

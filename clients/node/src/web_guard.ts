@@ -26,6 +26,8 @@ export interface Exchange {
   header(name: string): string;
   /** A new session in place of the one that was there, with these values alone. */
   renew(values: Record<string, unknown>): Promise<void>;
+  /** The same session with these values besides; in a store, under a new id: a copy of its cookie must not go on. */
+  keep(values: Record<string, unknown>): Promise<void>;
 }
 
 interface State<User> {
@@ -238,7 +240,7 @@ export abstract class WebGuard<User, Request extends object> extends SessionGuar
       await this.end(exchange);
       return false;
     }
-    session[LOGIN_TIME_KEY] = begun;
+    await exchange.keep({ [LOGIN_TIME_KEY]: begun });
     const known = this.states.get(request);
     this.keep(exchange, { ...known, verdict: 'valid', userId: idToText(userId), loginAt: begun });
     return true;

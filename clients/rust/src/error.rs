@@ -34,6 +34,12 @@ impl DatabaseError {
         matches!(self.sqlstate.as_deref(), Some("55P03" | "57014"))
     }
 
+    /// Of a prepared query that gives other columns than when it was prepared, such as `SELECT *`
+    /// after an ALTER TABLE. Its connection would say so again and again.
+    pub(crate) fn is_of_an_altered_table(&self) -> bool {
+        self.sqlstate.as_deref() == Some("0A000")
+    }
+
     /// For the log: what happened, and what to do where the database is not set up.
     pub(crate) fn told(&self, place: &Place) -> String {
         let mut told = String::from("cannot ask pg_session_guard");

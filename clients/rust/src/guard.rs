@@ -459,7 +459,7 @@ impl SessionGuard {
             return Ok(None);
         }
         let login = Some(Login::new(login.user_id, Some(begun)));
-        self.renew(parts, Kept { login, message: None }, Renewal::InPlace).await.map(Some)
+        self.renew(parts, Kept { login, message: None }, Renewal::NewId).await.map(Some)
     }
 
     /// At the logout. Add the headers to the response.

@@ -35,8 +35,11 @@ pub struct Kept {
 pub enum Renewal {
     /// A new session in place of the one that was there, of which nothing goes on.
     Anew,
-    /// The same session goes on, with another login time or without its message.
+    /// The same session goes on, without its message.
     InPlace,
+    /// The same session goes on, with another login time. In a store it gets a new id: a copy of its
+    /// cookie must not go on.
+    NewId,
 }
 
 /// How the app keeps its logins between requests.

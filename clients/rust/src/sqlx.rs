@@ -1,11 +1,22 @@
 //! Asks through a PgPool.
 
 use sqlx::{
-    AssertSqlSafe, PgPool, Row,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Row,
     postgres::{PgDatabaseError, PgRow},
 };
 
 use crate::{Database, DatabaseError, Question};
+
+async fn prepared(
+    connection: &mut PgConnection,
+    question: &Question<'_>,
+) -> Result<Option<PgRow>, DatabaseError> {
+    let mut query = sqlx::query(AssertSqlSafe(question.text().to_owned()));
+    for value in question.values {
+        query = query.bind(value.map(str::to_owned));
+    }
+    Ok(query.fetch_optional(connection).await?)
+}
 
 impl Database for PgPool {
     type Row = PgRow;
@@ -19,11 +30,14 @@ impl Database for PgPool {
         {
             return Ok(sqlx::raw_sql(AssertSqlSafe(text)).fetch_optional(self).await?);
         }
-        let mut query = sqlx::query(AssertSqlSafe(question.text().to_owned()));
-        for value in question.values {
-            query = query.bind(value.map(str::to_owned));
+        let mut connection = self.acquire().await?;
+        match prepared(&mut connection, &question).await {
+            Err(error) if error.is_of_an_altered_table() => {
+                connection.clear_cached_statements().await?;
+                prepared(&mut connection, &question).await
+            }
+            answer => answer,
         }
-        Ok(query.fetch_optional(self).await?)
     }
 
     fn text(row: &PgRow, column: &str) -> Result<Option<String>, DatabaseError> {

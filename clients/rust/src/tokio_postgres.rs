@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use bytes::BytesMut;
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
 use tokio_postgres::{
     Client, Row,
     types::{Format, IsNull, ToSql, Type, to_sql_checked},
@@ -49,6 +49,17 @@ async fn unprepared(
     Ok(rows.into_iter().next())
 }
 
+async fn prepared(
+    client: &ClientWrapper,
+    question: &Question<'_>,
+) -> Result<Option<Row>, tokio_postgres::Error> {
+    let values = values(question);
+    let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+    let statement = client.prepare_cached(question.text()).await?;
+    let rows = client.query(&statement, &values).await?;
+    Ok(rows.into_iter().next())
+}
+
 /// A connection that a question has not come back from is closed: it would keep others waiting.
 struct Borrowed(Option<Object>);
 
@@ -66,20 +77,18 @@ impl Database for Pool {
     async fn first_row(&self, question: Question<'_>) -> Result<Option<Row>, DatabaseError> {
         let mut borrowed = Borrowed(Some(self.get().await.map_err(pool_error)?));
         let Some(client) = &borrowed.0 else { return Ok(None) };
-        let answer = if question.prepare {
-            let values = values(&question);
-            let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-            match client.prepare_cached(question.text()).await {
-                Ok(statement) => client.query(&statement, &values).await,
-                Err(error) => Err(error),
-            }
-            .map(|rows| rows.into_iter().next())
+        let mut answer = if question.prepare {
+            prepared(client, &question).await.map_err(DatabaseError::from)
         } else {
-            unprepared(client, &question).await
+            unprepared(client, &question).await.map_err(DatabaseError::from)
         };
+        if question.prepare && matches!(&answer, Err(error) if error.is_of_an_altered_table()) {
+            client.statement_cache.remove(question.text(), &[]);
+            answer = unprepared(client, &question).await.map_err(DatabaseError::from);
+        }
         // Its answer is complete, be it an error: back to the pool.
         drop(borrowed.0.take());
-        Ok(answer?)
+        answer
     }
 
     fn text(row: &Row, column: &str) -> Result<Option<String>, DatabaseError> {

@@ -51,6 +51,8 @@ impl TowerSessions {
         if renewal == Renewal::Anew {
             // Its `flush` lets the next session have the same id.
             session.clear().await;
+        }
+        if renewal != Renewal::InPlace {
             session.cycle_id().await?;
         }
         if let Some(login) = kept.login {

@@ -156,7 +156,9 @@ def test_a_password_change_spares_the_session_that_asks_and_ends_the_others(serv
     assert (answer.status_code, answer.json()) == (200, True)
     kept = after(this, answer)
     assert server.is_served(kept)
-    assert not server.is_served(other)
+    # A copy of the cookie that was there before is another session, too.
+    assert not server.is_served(other) and not server.is_served(this)
+    assert server.is_served(kept)
     assert server.log_in()[0].status_code == 401
     assert server.is_served(server.logged_in(password="a new and better one"))
     # What comes later ends it, and that at once.
@@ -200,6 +202,7 @@ def assert_unavailable(server, alice):
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert api.headers["Content-Type"] == "application/json; charset=utf-8"
     assert "alice" not in page.text + api.text
+    assert page.headers["Cache-Control"] == api.headers["Cache-Control"] == "no-store"
 
 
 def test_an_error_in_the_check_is_a_503_that_tells_the_log_what_mends_it(server):
@@ -216,7 +219,7 @@ def test_an_error_in_the_check_is_a_503_that_tells_the_log_what_mends_it(server)
 def test_an_error_at_the_login_gives_no_session(server):
     with without(server.adapter, "session_start"):
         answer, cookies = server.log_in()
-        assert answer.status_code == 503
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")
         assert "permission denied" not in answer.text
     assert not server.is_served(cookies)
 

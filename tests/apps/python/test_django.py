@@ -856,3 +856,73 @@ print("all read")
 def test_the_user_is_read_as_by_django_itself_and_by_the_app_s_own_manager(adapter):
     done = adapter.run(sys.executable, "-c", READ, DJANGO_SETTINGS_MODULE="settings")
     assert done.stdout.splitlines()[-1:] == ["all read"], done.stdout
+
+
+def test_a_login_in_steps_is_as_old_as_its_first(adapter, old_hash):
+    """As where a one-time code is asked for after the password, by another request."""
+    done = adapter.run(sys.executable, "-c", IN_STEPS, DJANGO_SETTINGS_MODULE="settings")
+    assert done.stdout.splitlines()[-1:] == ["True False False False False"], done.stdout
+
+
+IN_STEPS = """
+import django
+
+django.setup()
+from types import SimpleNamespace
+from django.contrib.auth import authenticate, get_user_model, login
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from pg_session_guard.django.asking import is_valid
+from pg_session_guard.django.logins import begun_of, continue_login
+from pg_session_guard.jwt.simplejwt import GuardedTokenObtainPairSerializer
+from rest_framework.exceptions import AuthenticationFailed
+
+Person = get_user_model()
+alice = Person.objects.filter(username="alice")
+password = alice.values_list("password", flat=True)[0]
+
+
+def revoke():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_guard.revoke_sessions(%s)", [str(alice.get().pk)])
+
+
+def disable_and_enable():
+    alice.update(is_active=False)
+    alice.update(is_active=True)
+
+
+def is_logged_in(meanwhile):
+    begun = begun_of(authenticate(username="alice", password=PASSWORD))
+    assert isinstance(begun, str)
+    meanwhile()
+    user = alice.get()
+    continue_login(user, begun if meanwhile is not forget else None)
+    session = SessionStore()
+    try:
+        login(SimpleNamespace(session=session, META={}), user, "pg_session_guard.django.backends.SessionGuardBackend")
+        found = is_valid(user.pk, session["guard_login_at"])
+    except PermissionDenied:
+        found = False
+    continue_login(user, begun if meanwhile is not forget else None)
+    try:
+        assert is_valid(user.pk, GuardedTokenObtainPairSerializer.get_token(user)["guard_login_at"]) is found
+    except AuthenticationFailed:
+        assert not found
+    alice.update(password=password)
+    return found
+
+
+def forget():
+    pass
+
+
+def nothing():
+    pass
+
+
+revoke()
+new_password = lambda: alice.update(password="another")
+print(*map(is_logged_in, (nothing, revoke, disable_and_enable, new_password, forget)))
+""".replace("PASSWORD", repr(PASSWORD), 1)

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 from adapters import ADAPTERS, ATTACH, MEMBERS, OWNER
-from flask import Flask
+from cachelib import FileSystemCache
+from flask import Flask, session
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
-from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
+from flask_session import Session
 from flask_sqlalchemy import SQLAlchemy
 from pg_session_guard.flask import SessionGuard
 from pg_session_guard.jwt.flask_jwt_extended import protect_tokens
@@ -67,6 +69,17 @@ def logged_in(app, name="alice"):
 
 def me(client):
     return client.get("/me", headers={"Accept": "application/json"}).status_code
+
+
+REMEMBERED = ("remember_token", "remember_token_guard")
+
+
+def copy_of(app, client, *names):
+    """Another browser, with these cookies of that one."""
+    copy = app.test_client()
+    for name in names:
+        copy.set_cookie(name, client.get_cookie(name).decoded_value)
+    return copy
 
 
 def end_sessions(adapter):
@@ -438,15 +451,66 @@ def test_a_logout_ends_copies_of_its_cookies_also_where_nobody_has_asked_who_it_
     guard = SessionGuard(app, db, User)
     add_routes(app, db).post("/logout", endpoint="logout")(lambda: guard.log_out() or {})
     client, other = logged_in(app), logged_in(app)
-    names = {"session": ["session"], "remember_token": ["remember_token", "remember_token_guard"]}[kept]
-    copy = app.test_client()
-    for name in ("session", "remember_token", "remember_token_guard"):
-        if name in names:
-            copy.set_cookie(name, client.get_cookie(name).value)
-        else:
-            client.delete_cookie(name)
+    names = ["session"] if kept == "session" else REMEMBERED
+    copy = copy_of(app, client, *names)
+    for name in {"session", *REMEMBERED}.difference(names):
+        client.delete_cookie(name)
     assert client.post("/logout").status_code == 200
     assert (me(client), me(copy), me(other)) == (401, 401, 200)
+
+
+@pytest.mark.parametrize("kept", ["session", "remember_token"])
+def test_a_stock_logout_ends_copies_of_its_cookies_as_well(adapter, db, kept):
+    """Of a page that knows of no guard, such as Flask-AppBuilder's."""
+    app = new_app(db, SESSION_GUARD_END_SINGLE_SESSIONS=True)
+    SessionGuard(app, db, User)
+    add_routes(app, db).post("/logout", endpoint="logout")(lambda: {"done": logout_user()})
+    client, other = logged_in(app), logged_in(app)
+    copy = copy_of(app, client, "session") if kept == "session" else copy_of(app, client, *REMEMBERED)
+    assert me(copy) == 200
+    assert client.post("/logout").status_code == 200
+    assert (me(client), me(copy), me(other)) == (401, 401, 200)
+
+
+@pytest.fixture
+def two_steps(db, password):
+    app = new_app(db)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db)
+
+    @app.post("/password/<name>")
+    def password(name):
+        number = db.scalar(select(User.id).where(User.username == name))
+        session["pending"] = [number, guard.start(number)]
+        return {}  # After a look at the hash.
+
+    @app.post("/code")
+    def code():
+        number, begun = session.pop("pending")
+        guard.continue_login(number, begun)
+        login_user(db.get(User, number))
+        return {}
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "status"),
+    [
+        (lambda adapter: None, 200),
+        (end_sessions, 401),
+        (lambda adapter: adapter.set_active(False), 401),
+        (lambda adapter: adapter.sql("UPDATE users SET password = 'another' WHERE username = 'alice'"), 401),
+    ],
+    ids=["nothing", "disabled and enabled", "disabled", "another password"],
+)
+def test_a_login_in_steps_is_as_old_as_its_first(adapter, two_steps, meanwhile, status):
+    adapter.sql("SELECT session_guard.revoke_sessions(id) FROM users WHERE username = 'alice'")
+    client = two_steps.test_client()
+    client.post("/password/alice")
+    meanwhile(adapter)
+    assert client.post("/code").status_code == 200
+    assert me(client) == status
 
 
 def test_a_login_of_a_user_in_place_of_the_id_is_an_error(adapter, db):
@@ -494,6 +558,64 @@ def test_a_session_is_kept_by_the_time_of_its_own_change_and_not_over_another_s(
     client = logged_in(own_page)
     assert client.post("/without").json["kept"] is False
     assert me(client) == 401
+
+
+def test_what_is_remembered_of_a_session_that_is_kept_goes_on_and_copies_of_it_do_not(adapter, own_page):
+    client = logged_in(own_page)
+    copies = [copy_of(own_page, client, *names) for names in (("session",), REMEMBERED)]
+    token = client.get_cookie("remember_token").value
+    assert client.post("/password").json["kept"]
+    # As after the browser was closed.
+    assert me(copy_of(own_page, client, *REMEMBERED)) == 200
+    assert [me(copy) for copy in copies] == [401, 401]
+    # Flask-Login's own cookie has its time as it was.
+    assert client.get_cookie("remember_token").value == token
+    end_sessions(adapter)
+    assert me(copy_of(own_page, client, *REMEMBERED)) == 401
+
+
+def test_nobody_s_session_is_not_kept_and_none_of_nobody_s_ended(adapter, db):
+    """As of a route that is open to all, after the session has ended."""
+    app = new_app(db)
+    guard = SessionGuard(app, db, User)
+    add_routes(app, db)
+    app.post("/keep", endpoint="keep")(lambda: {"kept": guard.keep_session()})
+    app.post("/keep-at", endpoint="at")(lambda: {"kept": guard.keep_session_at(guard.start(1))})
+    app.post("/log-out-everywhere", endpoint="all")(lambda: guard.log_out_everywhere() or {"kept": False})
+    for path in ("/keep", "/keep-at", "/log-out-everywhere"):
+        client = logged_in(app)
+        end_sessions(adapter)
+        answer = client.post(path)
+        assert (answer.status_code, answer.json) == (200, {"kept": False}), path
+
+
+def test_a_session_in_a_store_is_kept_under_a_new_id(adapter, own_page, tmp_path):
+    own_page.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=FileSystemCache(str(tmp_path)))
+    Session(own_page)
+    client = logged_in(own_page)
+    copy = copy_of(own_page, client, "session")
+    assert me(copy) == 200
+    assert client.post("/password").json["kept"]
+    assert (me(copy), me(client)) == (401, 200)
+
+
+def test_a_session_that_is_kept_and_was_not_remembered_is_not_from_then_on(adapter, own_page):
+    client = logged_in(own_page)
+    for name in REMEMBERED:
+        client.delete_cookie(name)
+    assert client.post("/password").json["kept"]
+    assert [client.get_cookie(name) for name in REMEMBERED] == [None, None]
+
+
+def test_what_flask_login_remembers_anew_at_each_request_has_its_time(adapter, db):
+    app = add_routes(new_app(db, REMEMBER_COOKIE_REFRESH_EACH_REQUEST=True), db)
+    SessionGuard(app, db, User)
+    end_sessions(adapter)
+    client = logged_in(app)
+    for name in REMEMBERED:
+        client.delete_cookie(name)
+    assert me(client) == 200
+    assert me(copy_of(app, client, *REMEMBERED)) == 200
 
 
 def test_a_session_from_before_the_guard_is_kept_as_well(adapter, db, own_page):

@@ -290,3 +290,25 @@ for names in (["alice", "bob"], ["alice"], ["bob"]):
         statuses.append("denied")
 print(*statuses)
 """
+
+
+ODD = ["guard=%00", "guard=nobody%27s", "kind=%00", "kind=nonsense", "q=%00", "q=%00admin%3A", "p=%00", "p=99999999999999999999", "p=-1"]
+ODD += ["at__gte=%00", "at__gte=nonsense", "at__gte=10000-01-01", "at__gte=0001-01-01", "at__lt=9999-12-31+23%3A59%3A59-23%3A00"]
+ODD += ["nonsense=1", "at__nonsense=1", "user_id__exact=%00", "guard__exact=%00", "o=%00", "o=99.-99", "all=", "e=1", "_facets=True&kind=%00"]
+
+
+@pytest.mark.parametrize("query", ODD)
+def test_what_no_page_asks_for_is_no_error_of_the_record(adapter, server, query):
+    jane = server.logged_in("jane")
+    answer = server.get(f"{RECORD}?{query}", jane, **HTML)
+    assert answer.status_code in (200, 302, 400), re.sub("<[^>]+>", "", answer.text)[:500]
+
+
+@pytest.mark.parametrize("path", ["%00/change/", "nonsense/change/", "99999999999999999999/change/", "%00/"])
+def test_an_event_that_there_is_not_is_none(adapter, server, path):
+    jane = server.logged_in("jane")
+    for page in (RECORD, FINDINGS, USERS):
+        assert server.get(page + path, jane, **HTML).status_code in (200, 302, 404), page
+    assert server.get(f"{USERS}{path.split('/')[0]}/end_sessions/", jane, **HTML).status_code in (302, 403, 404)
+    for odd in ("select_across=%00", "p=%00", "q=%00", "is_active__exact=%00"):
+        assert server.get(f"{USERS}?{odd}", jane, **HTML).status_code in (200, 302, 400), odd

@@ -346,3 +346,22 @@ def plans(adapter):
             "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", values).scalars())
             for statement, values in [*asked]
         ]
+
+
+ODD = ["?q=%00", "?after=%00", "?after=%ED%A0%80", "?q=%ED%A0%80", "?page_Sessions=%00", "?after=" + "9" * 5000]
+ODD_RECORD = [f"?{name}=%00" for name in ("guard", "kind", "period", "user", "after", "nonsense")]
+ODD_RECORD += [f"?after={place}_1" for place in ("0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "2026-13-01T00:00:00Z")]
+ODD_RECORD += ["?after=2026-01-01T00:00:00%2B00:00_" + "9" * 18, "?user=" + "9" * 5000, "?guard=nobody%27s&kind=nonsense&period=century"]
+ODD_USERS = ["users/%00/", "users/99999999999999999999/", "users/nonsense/", "users/1_0/", "users/%D9%A1/", "users/-1/", f"users/{'9' * 5000}/"]
+
+
+def test_what_no_page_asks_for_is_no_error(adapter, server):
+    jane = server.logged_in("jane")
+    paths = [USERS + odd for odd in ODD] + [RECORD + odd for odd in ODD_RECORD] + [USERS + odd for odd in ODD_USERS]
+    paths += [f"{END}?id={odd}" for odd in ("%00", "nonsense", "-1", "9" * 5000, "9" * 30, "1&id=1&id=%00")]
+    headers = bearer(server, "jane")
+    statuses = {path[:80]: server.get(path, jane, **HTML).status_code for path in paths}
+    for odd in ("%00", "nonsense", "-1", "9" * 30, "%D9%A1", "%ED%A0%80"):
+        path = f"{server.address}/api/v1/session_guard/users/{odd}/sessions?reason=%00{'x' * 500}"
+        statuses[f"DELETE {odd}"] = requests.delete(path, headers=headers, timeout=LONGEST).status_code
+    assert {path: status for path, status in statuses.items() if status not in (200, 302, 404)} == {}

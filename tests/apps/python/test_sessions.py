@@ -56,10 +56,11 @@ def test_a_page_leads_to_the_login_with_a_message_and_an_api_says_401(server):
     page, api = server.logged_in(), server.logged_in()
     server.adapter.set_active(False)
     answer = server.get(server.adapter.page, page, **HTML)
-    assert server.leads_to_login(answer)
+    assert server.leads_to_login(answer) and answer.headers["Cache-Control"] == "no-store"
     form = server.get(answer.headers["Location"].removeprefix(server.address), {**page, **answer.cookies}, **HTML)
     assert form.text.count("Your session has ended. Please log in again.") == 1
     answer = server.get(server.adapter.api, api, Accept="application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
     assert (answer.status_code, "session has ended" in answer.headers["WWW-Authenticate"]) == (401, True)
     assert answer.headers["Content-Type"] == "application/json" or server.adapter.name == "fab"
 
@@ -178,13 +179,14 @@ def test_an_error_in_the_check_is_a_503_and_logs_nobody_out(server):
         own = "application/json" if "fastapi" in server.adapter.name else "text/html"
         assert page.headers["Content-Type"].startswith(own)
         assert api.headers["Content-Type"] == "application/json"
+        assert page.headers["Cache-Control"] == api.headers["Cache-Control"] == "no-store"
     assert server.is_served(alice)
 
 
 def test_an_error_at_the_login_gives_no_session(server):
     with without(server.adapter, "session_start"):
         answer, cookies = server.log_in()
-        assert answer.status_code == 503
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")
     assert server.is_nobody(cookies)
 
 

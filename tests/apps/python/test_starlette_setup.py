@@ -293,6 +293,13 @@ def test_without_a_time_no_session_is_kept(adapter, engine):
     assert session == {}
 
 
+def test_nobody_s_session_is_not_kept(adapter, engine):
+    """As where another request has ended it."""
+    guard, session = SessionGuard(engine), {"color": "red"}
+    assert run(guard.keep_session(request(session))) is False
+    assert run(guard.keep_session_at(request(session), run(guard.begin_login(1)))) is False
+
+
 def remedy(caplog):
     [record] = caplog.records
     caplog.clear()

@@ -25,7 +25,7 @@ TOOLS = ["pytest", "requests", "psycopg[binary,pool]", "werkzeug", "cryptography
 FRAMEWORKS = {
     "flask": {
         "extra": "flask",
-        "packages": ["Flask-SQLAlchemy", "Flask-JWT-Extended"],
+        "packages": ["Flask-SQLAlchemy", "Flask-JWT-Extended", "Flask-Session", "cachelib"],
         "files": ["test_core", "test_sessions", "test_flask", "test_flask_setup", "test_tokens", "test_receivers"],
         "only": "flask or test_core",
     },

@@ -21,10 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
+from pg_session_guard.core.answers import NO_STORE
 from pg_session_guard.core.errors import cannot_ask, is_of_a_lock
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.core.settings import Settings
-from pg_session_guard.fab import SessionGuard, find_user, read_anew
+from pg_session_guard.fab import SessionGuard, log_in
 
 log = logging.getLogger("pg_session_guard")
 BEGUN = "session_guard_login_at"
@@ -50,27 +51,20 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
 
     def create_token(self, headers: dict[str, str], body: dict[str, Any]) -> Any:
         """A login by the API. It begins before its password is checked, or one that is changed in
-        between would go unseen. Twice at most: a login may itself write what ends sessions."""
-        for _ in range(2):
-            begun_by, begun = self._begin_login_of(body.get("username"))
-            user = super().create_token(headers, body)
-            if user is None or str(user.id) != begun_by:
-                return user  # Whoever has no name here yet begins where the token is made.
-            if begun is None:
-                return None
-            setattr(user, BEGUN, begun)
-            if self._is_valid({"sub": begun_by, LOGIN_TIME_KEY: begun}):
-                break
+        between would go unseen."""
+        user, begun_by, begun = log_in(
+            self.security_manager,
+            body.get("username"),
+            lambda: super(GuardedFabAuthManager, self).create_token(headers, body),
+            self._start,
+            lambda user_id, begun: self._is_valid({"sub": user_id, LOGIN_TIME_KEY: begun}),
+        )
+        if user is None or str(user.id) != begun_by:
+            return user  # Whoever has no name here yet begins where the token is made.
+        if begun is None:
+            return None
+        setattr(user, BEGUN, begun)
         return user
-
-    def _begin_login_of(self, username: Any) -> tuple[str | None, str | None]:
-        user = find_user(self.security_manager, username) if username else None
-        if user is None:
-            return None, None
-        user_id = str(user.id)
-        begun = self._start(user_id)
-        read_anew(user)
-        return user_id, begun
 
     def serialize_user(self, user: Any) -> dict[str, Any]:
         login_at = self._begun_or_made_of(user) or self._start(user.id)
@@ -104,7 +98,7 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
         except SQLAlchemyError as error:
             self._cannot_ask(error)
             if is_of_a_lock(error):
-                raise HTTPException(503, "Try again later") from error
+                raise HTTPException(503, "Try again later", NO_STORE) from error
             return login_time.to_text(login_time.now())
 
     def _is_valid(self, token: dict[str, Any]) -> bool:
@@ -119,4 +113,4 @@ class GuardedFabAuthManager(FabAuthManager):  # type: ignore[misc]
     def _cannot_ask(self, error: Exception) -> None:
         log.error(cannot_ask(error), exc_info=error)
         if not self.guard_settings.fail_open:
-            raise HTTPException(503, "Try again later") from error
+            raise HTTPException(503, "Try again later", NO_STORE) from error

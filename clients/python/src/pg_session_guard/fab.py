@@ -9,10 +9,10 @@ is enabled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
-from flask import Flask, g, has_request_context
+from flask import Flask, has_request_context
 from sqlalchemy.orm import object_session
 
 from pg_session_guard import flask
@@ -46,32 +46,53 @@ class SessionGuard(flask.SessionGuard):
             # Airflow's API has no request here, and begins its logins by itself.
             if not username or not has_request_context():
                 return authenticate(username, *given, **named)
-            # Twice at most: a login may itself write what ends sessions, such as roles from LDAP.
-            for _ in range(2):
-                begun_by = self._begin_login_of(manager, username)
-                user = authenticate(username, *given, **named)
-                if user is None or str(user.id) != begun_by or self._still_counts(begun_by):
-                    break
+            check_password = partial(authenticate, username, *given, **named)
+            user, begun_by, begun = log_in(
+                manager, username, check_password, self.start, self._counts
+            )
+            if begun_by is not None:
+                self.continue_login(begun_by, begun)
             return user
 
         return authenticated
 
-    def _begin_login_of(self, manager: Any, username: str) -> str | None:
-        user = find_user(manager, username)
-        if user is not None:
-            begun_by = str(user.id)
-            self.begin_login(begun_by)
-            read_anew(user)
-            return begun_by
-        # Takes as long as for a name that there is. FAB does the same with its own UPDATE.
-        first = manager.get_first_user() if hasattr(manager, "get_first_user") else None
-        if first is not None:
-            self.start(first.id)
-        return None
+    def _counts(self, user_id: str, begun: str) -> bool:
+        return self.check(user_id, begun)[1] is Answer.SERVE
 
-    def _still_counts(self, user_id: str) -> bool:
-        _, begun = g.session_guard_begun
-        return begun is None or self.check(user_id, begun)[1] is Answer.SERVE
+
+def log_in(
+    manager: Any,
+    username: Any,
+    check_password: Callable[[], Any],
+    start: Callable[[str], str | None],
+    counts: Callable[[str, str], bool],
+) -> tuple[Any, str | None, str | None]:
+    """Who has logged in, and whose login has begun before the hash was read, and when. Twice at
+    most: a login may itself write what ends sessions, such as roles from LDAP."""
+    for _ in range(2):
+        begun_by, begun = _begin(manager, username, start)
+        user = check_password()
+        if user is None or begun_by is None or str(user.id) != begun_by:
+            break
+        if begun is None or counts(begun_by, begun):
+            break
+    return user, begun_by, begun
+
+
+def _begin(
+    manager: Any, username: Any, start: Callable[[str], str | None]
+) -> tuple[str | None, str | None]:
+    user = find_user(manager, username) if username else None
+    if user is not None:
+        user_id = str(user.id)
+        begun = start(user_id)
+        read_anew(user)
+        return user_id, begun
+    # Takes as long as for a name that there is. FAB does the same with its own UPDATE.
+    first = manager.get_first_user() if hasattr(manager, "get_first_user") else None
+    if first is not None:
+        start(str(first.id))
+    return None, None
 
 
 def find_user(manager: Any, username: str) -> Any:

@@ -26,7 +26,13 @@ from flask import (
     request_started,
     session,
 )
-from flask_login import current_user, logout_user, user_logged_in, user_unauthorized
+from flask_login import (
+    current_user,
+    logout_user,
+    user_logged_in,
+    user_logged_out,
+    user_unauthorized,
+)
 from flask_login.utils import login_url
 from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
@@ -35,6 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pg_session_guard import sqlalchemy as database
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import (
+    NO_STORE,
     Answer,
     RouteKind,
     answer_to,
@@ -57,6 +64,8 @@ USER_KEY = "guard_user"
 # What `g` has of the request: whose session was ended or served, and whose login has begun.
 OF_ONE_REQUEST = (
     "session_guard_ended",
+    "session_guard_kept",
+    "session_guard_unavailable",
     "session_guard_served",
     "session_guard_begun",
     "session_guard_started",
@@ -100,6 +109,7 @@ class SessionGuard:
         self._take_over_loader()
         request_started.connect(self._at_request, app)
         user_logged_in.connect(self._at_login, app)
+        user_logged_out.connect(self._at_logout, app)
         user_unauthorized.connect(self._at_unauthorized, app)
         app.after_request(self._after_request)
 
@@ -225,6 +235,8 @@ class SessionGuard:
         ended = g.get("session_guard_ended")
         if ended and response.status_code == 401 and "WWW-Authenticate" not in response.headers:
             response.headers["WWW-Authenticate"] = challenge(bearer=ended == "bearer")
+        if g.get("session_guard_unavailable") or (ended and response.status_code >= 300):
+            response.headers.update(NO_STORE)
         return self.remembered.keep(response)
 
     @property
@@ -268,8 +280,14 @@ class SessionGuard:
         that changes in between ends this login. It takes the place of what would be asked at
         login_user. False: no login."""
         started = self.start(user_id)
-        g.session_guard_begun = (str(user_id), started)
+        self.continue_login(user_id, started)
         return started is not None
+
+    def continue_login(self, user_id: object, begun: str | None) -> None:
+        """To call before login_user in a login of several requests, such as with a one-time code.
+        `begun` is what `start(user_id)` gave in the first, before the password's hash was read; the
+        app has kept it in the session. What has ended sessions since then ends this login."""
+        g.session_guard_begun = (str(user_id), begun)
 
     def has_begun(self, user_id: object) -> bool:
         begun_by, _ = g.get("session_guard_begun", (None, None))
@@ -312,37 +330,58 @@ class SessionGuard:
         the user, and this one begins anew. It ends, and False comes back, where the account must
         not log in any more. It outlives whatever else has ended sessions since that COMMIT: see
         `keep_session_at`."""
-        return self.keep_session_at(self.start(getattr(current_user, self.query.key_name)))
+        return self.keep_session_at(self.start(self._current_key()))
 
     def keep_session_at(self, begun: str | None) -> bool:
         """The same of a time that `start(user_id, db.session)` gave in the transaction of the
         change, after the change. The user's row is locked until COMMIT, so whatever ends sessions
         later ends this one, too."""
-        user_id = str(getattr(current_user, self.query.key_name))
-        single = session.get(SESSION_ID_KEY)
-        if begun is None or self.check(user_id, begun, single)[1] is not Answer.SERVE:
+        key, single = self._current_key(), session.get(SESSION_ID_KEY)
+        is_nobody = key is None or begun is None
+        if is_nobody or self.check(str(key), begun, single)[1] is not Answer.SERVE:
             session.clear()
             logout_user()
             return False
         # One from before the guard has nothing of this yet.
-        self._keep(begun, single, str(session.get("_user_id")), user_id)
+        self._keep(str(begun), single, str(session.get("_user_id")), str(key))
+        g.session_guard_kept = True
+        # Of Flask-Session, whose sessions are in a store: a copy of the cookie must not go on.
+        regenerate = getattr(self.app.session_interface, "regenerate", None)
+        if regenerate:
+            regenerate(session)
         return True
 
     def log_out(self) -> None:
         """Ends this session, and each copy of its cookie; with
-        SESSION_GUARD_END_SINGLE_SESSIONS."""
+        SESSION_GUARD_END_SINGLE_SESSIONS. As logout_user does, but after an error the user is still
+        logged in, and can try again."""
         if self.settings.end_single_sessions:
             _ = current_user.is_authenticated  # Takes what is remembered into the session.
+        self._end_this_session()
+        logout_user()
+
+    def _at_logout(self, _app: Flask, **_: Any) -> None:
+        """By whatever page. Flask-Login has read the user, so what was remembered is in the
+        session. After an error the session's id is still there, for another logout."""
+        self._end_this_session()
+
+    def _end_this_session(self) -> None:
         session_id = session.get(SESSION_ID_KEY)
         if session_id:
             self._change(lambda connection: database.end_session(connection, session_id))
-        _log_out()
+        _forget_login()
 
     def log_out_everywhere(self) -> None:
         """Ends all sessions of the user who is logged in."""
-        user_id = getattr(current_user, self.query.key_name)
-        self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
-        _log_out()
+        user_id = self._current_key()
+        if user_id is not None:
+            self._change(lambda db: database.end_all_sessions(db, user_id, self.settings))
+        _forget_login()
+        logout_user()
+
+    def _current_key(self) -> Any:
+        """None: nobody is logged in, or not any more."""
+        return getattr(current_user, self.query.key_name, None)
 
     def _change(self, change: Callable[[Any], None]) -> None:
         try:
@@ -352,11 +391,6 @@ class SessionGuard:
         except SQLAlchemyError:
             self.app.logger.exception("cannot end sessions by pg_session_guard")
             unavailable()
-
-
-def _log_out() -> None:
-    _forget_login()
-    logout_user()
 
 
 def _forget_login() -> None:
@@ -372,6 +406,7 @@ def _guard_of(loader: Any) -> SessionGuard | None:
 
 def unavailable() -> NoReturn:
     """The app's own page for 503, or JSON for a program."""
+    g.session_guard_unavailable = True
     if kind_of_route(request.headers) is RouteKind.HTML:
         abort(503)
     abort(make_response(jsonify(error="Service Unavailable"), 503))

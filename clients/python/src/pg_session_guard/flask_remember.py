@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from flask import Flask, Response, current_app, request, session
+from flask import Flask, Response, current_app, g, request, session
 from flask_login.config import COOKIE_DURATION, COOKIE_HTTPONLY, COOKIE_NAME, COOKIE_SECURE
 from flask_login.utils import decode_cookie, encode_cookie
 
@@ -52,6 +52,10 @@ class RememberedLogins:
             return RememberedLogin()
         return RememberedLogin(login_at, session_id or None, unquote(key) or None)
 
+    def _is_remembered(self, user_id: str | None) -> bool:
+        name = self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME)
+        return bool(decode_cookie(request.cookies.get(name, "|")) == user_id)
+
     def forget(self) -> None:
         """As Flask-Login's own logout does."""
         if self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME) in request.cookies:
@@ -61,6 +65,10 @@ class RememberedLogins:
         """Comes before Flask-Login's own, which takes its note out of the session."""
         note = session.get("_remember")
         login_at, user_id = session.get(LOGIN_TIME_KEY), session.get("_user_id")
+        if not note and (g.get("session_guard_kept") and self._is_remembered(user_id)):
+            note = "set"  # With the new time, and without another term of Flask-Login's own.
+        if not note and self.config.get("REMEMBER_COOKIE_REFRESH_EACH_REQUEST"):
+            note = "set"
         if note == "set" and login_at and user_id:
             seconds = session.get("_remember_seconds")
             duration = (

@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection, Request
 
 from pg_session_guard.core import login_time
 from pg_session_guard.core.answers import (
+    NO_STORE,
     Answer,
     RouteKind,
     answer_to,
@@ -82,7 +83,7 @@ class SessionGuard:
         except CannotAsk as error:
             self._cannot_ask(error)
             if db is not None or is_of_a_lock(error):  # The app's own change is undone.
-                raise HTTPException(503, "Try again later") from error
+                raise _unavailable() from error
             return login_time.to_text(login_time.now())
 
     async def log_in_at(self, request: HTTPConnection, user_id: object, begun: str | None) -> bool:
@@ -100,15 +101,16 @@ class SessionGuard:
         """After a change of the own password, once it is committed: it has ended all sessions of
         the user, and this one begins anew. False where the account must not log in any more. It
         outlives whatever else has ended sessions since that COMMIT: see `keep_session_at`."""
-        begun = await self.begin_login(request.session[self.user_key])
+        begun = await self.begin_login(request.session.get(self.user_key))
         return await self.keep_session_at(request, begun)
 
     async def keep_session_at(self, request: HTTPConnection, begun: str | None) -> bool:
         """The same of a time that `begin_login(user_id, db)` gave in the transaction of the change,
         after the change. The user's row is locked until COMMIT, so whatever ends sessions later
         ends this one, too."""
-        user_id = request.session[self.user_key]
-        if begun is None or not await self.ask(user_id, login_time.from_text(begun)):
+        user_id = request.session.get(self.user_key)
+        is_nobody = user_id is None or begun is None
+        if is_nobody or not await self.ask(user_id, login_time.from_text(begun)):
             request.session.clear()
             return False
         request.session[LOGIN_TIME_KEY] = begun
@@ -233,9 +235,10 @@ class SessionGuard:
         self, request: HTTPConnection, reason: str = SESSION_ENDED, *, bearer: bool
     ) -> HTTPException:
         if not bearer and kind_of_route(request.headers) is RouteKind.HTML:
-            return HTTPException(302, headers={"Location": self._login_address(request)})
+            location = {"Location": self._login_address(request)}
+            return HTTPException(302, headers=location | NO_STORE)
         header = challenge(bearer=bearer, ended=reason == SESSION_ENDED)
-        return HTTPException(401, reason, headers={"WWW-Authenticate": header})
+        return HTTPException(401, reason, headers={"WWW-Authenticate": header} | NO_STORE)
 
     def _login_address(self, request: HTTPConnection) -> str:
         """A WebSocket has no method."""
@@ -248,7 +251,11 @@ class SessionGuard:
     def _cannot_ask(self, error: Exception) -> None:
         log.error(cannot_ask(error), exc_info=error)
         if not self.settings.fail_open:
-            raise HTTPException(503, "Try again later") from error
+            raise _unavailable() from error
+
+
+def _unavailable() -> HTTPException:
+    return HTTPException(503, "Try again later", headers=NO_STORE)
 
 
 async def _maybe(value: Any) -> Any:

@@ -61,8 +61,8 @@ class SessionGuardMiddleware:
 
     def _unavailable(self, request: HTTPConnection, error: HTTPException) -> Any:
         if kind_of_route(request.headers) is RouteKind.HTML:
-            return PlainTextResponse(error.detail, error.status_code)
-        return JSONResponse({"detail": error.detail}, error.status_code)
+            return PlainTextResponse(error.detail, error.status_code, error.headers)
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 def _is_below(path: str, folder: str) -> bool:

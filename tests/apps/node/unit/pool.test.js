@@ -137,6 +137,26 @@ describe('a Pool', () => {
     }
   });
 
+  test('a table that is altered under a prepared query is read as it is', async () => {
+    const pool = new Pool({ database: db.name, user: APP, max: 2 });
+    const log = [];
+    try {
+      const guard = new express.SessionGuard(pool, { user: 'SELECT * FROM users WHERE id = $1', prepare: true, log: (told) => log.push(told) });
+      const session = { user_id: '2', guard_login_at: await guard.start(2) };
+      // Of each connection of the Pool.
+      const ask = () => Promise.all([1, 2].map(() => answered(guard, { ...session })));
+      for (const change of ['ADD more int', 'ALTER more TYPE text', 'DROP more']) {
+        assert.deepStrictEqual((await ask()).map(({ status }) => status), [200, 200]);
+        await db.sql(`ALTER TABLE users ${change}`);
+        const [{ request }] = await ask();
+        assert.deepStrictEqual(Object.keys(guard.user(request) ?? {}).includes('more'), change !== 'DROP more');
+      }
+      assert.deepStrictEqual(log, []);
+    } finally {
+      await pool.end();
+    }
+  });
+
   test('the login waits no longer than its own timeout, and leaves none behind', async () => {
     const changing = new Client({ database: db.name });
     await changing.connect();

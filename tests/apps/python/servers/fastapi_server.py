@@ -9,6 +9,7 @@ import jwt
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from pg_session_guard.core.answers import NO_STORE
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.jwt import login_claims
 from pg_session_guard.starlette import SessionGuard
@@ -124,7 +125,7 @@ async def by_hand(request: Request):
         row = await users.fetchrow(query, int(user_id), guard.login_at(request))
     except Exception as error:
         if not guard.settings.fail_open:
-            raise HTTPException(503) from error
+            raise HTTPException(503, headers=NO_STORE) from error
         return await users.fetchrow(f"SELECT {FIELDS} FROM users WHERE id = $1", int(user_id))
     guard.require(request, row and row["valid"])
     return row

@@ -6,6 +6,9 @@ import re
 from enum import Enum
 from typing import Protocol
 
+# Of each answer that is given in place of the app's own: whoever keeps it would go on refusing.
+NO_STORE = {"Cache-Control": "no-store"}
+
 
 class RouteKind(Enum):
     HTML = "html"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import Error
+from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, F, Func, TextField, Value
 from django.db.models.expressions import RawSQL
@@ -40,6 +40,16 @@ def failing_closed() -> Iterator[None]:
         raise CannotAsk from error
 
 
+@contextmanager
+def asking(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Where the app may have chosen to go on without an answer, an error must not be the end of the
+    request's transaction."""
+    with failing_closed(), ExitStack() as stack:
+        if guard_settings().fail_open and connection.in_atomic_block:
+            stack.enter_context(transaction.atomic(using=connection.alias))
+        yield
+
+
 def session_valid(connection: BaseDatabaseWrapper, user_id: object, kept: str | None) -> RawSQL:
     """Whether the session of that login time counts, as a column of the query that reads the user.
 
@@ -68,7 +78,7 @@ def is_valid(user_id: object, kept: str | None) -> bool:
     connection = reading_connection()
     users = users_table_name(connection)
     values = {"users": users, "user_id": str(user_id), "login_at": login_time.from_text(kept)}
-    with failing_closed():
+    with asking(connection):
         return _ask(connection, valid_statement(users), values) is True
 
 

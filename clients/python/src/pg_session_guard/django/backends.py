@@ -16,6 +16,7 @@ from pg_session_guard.django.conf import (
     require_app,
     writing_connection,
 )
+from pg_session_guard.django.logins import BEGUN
 from pg_session_guard.django.question import current_question
 from pg_session_guard.django.user_query import read
 
@@ -75,7 +76,7 @@ class SessionGuardBackend(SessionGuardMixin, ModelBackend):
             # A password that was changed before the login began went unseen so far. From now on, a
             # change ends it.
             if _hash_of(users, username) == user.password:
-                user.session_guard_login_at = login_at
+                setattr(user, BEGUN, login_at)
                 return user
         return None
 

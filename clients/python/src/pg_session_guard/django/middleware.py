@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.functional import SimpleLazyObject
 
-from pg_session_guard.core.answers import RouteKind, challenge
+from pg_session_guard.core.answers import NO_STORE, RouteKind, challenge
 from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.django.asking import CannotAsk
 from pg_session_guard.django.conf import require_app
@@ -73,10 +73,12 @@ def _finish(guard: RequestGuard, response: HttpResponseBase) -> HttpResponseBase
         refused = JsonResponse(
             {"detail": "The session has ended"},
             status=401,
-            headers={"WWW-Authenticate": challenge(bearer=False)},
+            headers={"WWW-Authenticate": challenge(bearer=False)} | NO_STORE,
         )
         refused.cookies = response.cookies  # The message for the next page may be in one.
         return refused
+    if guard.ended and response.status_code >= 300:
+        response.headers["Cache-Control"] = NO_STORE["Cache-Control"]
     try:
         guard.keep_session()
     except CannotAsk as error:
@@ -95,5 +97,5 @@ def _refuses(response: HttpResponseBase) -> bool:
 
 def _unavailable(guard: RequestGuard) -> HttpResponse:
     if guard.kind is RouteKind.HTML:
-        return HttpResponse(UNAVAILABLE_PAGE, status=503)
-    return JsonResponse({"detail": "Service Unavailable"}, status=503)
+        return HttpResponse(UNAVAILABLE_PAGE, status=503, headers=NO_STORE)
+    return JsonResponse({"detail": "Service Unavailable"}, status=503, headers=NO_STORE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -69,7 +71,11 @@ class RecordList(ChangeList):
     """Reads the users of a page at once."""
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except (DataError, OverflowError) as error:
+            # Such as of a NUL, or of a time that is none in UTC. Django looks at types alone.
+            raise IncorrectLookupParameters from error
         events = list(self.result_list)
         ours = administration.guards()[1]
         ids = [event.user_id for event in events if event.user_id and event.guard == ours]

@@ -17,6 +17,7 @@ from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.django.asking import (
     CannotAsk,
+    asking,
     failing_closed,
     is_valid,
     start,
@@ -68,12 +69,11 @@ class RequestGuard:
     def _read(self) -> Any:
         if not is_guarded(reading_connection()):
             return self.unchecked_user
-        settings = guard_settings()
         try:
-            user, valid = self._read_and_ask(savepoint=settings.fail_open)
+            user, valid = self._read_and_ask()
         except CannotAsk as error:
             log.exception(cannot_ask(error))
-            if not settings.fail_open:
+            if not guard_settings().fail_open:
                 raise
             return self.unchecked_user
         if valid is False:
@@ -82,13 +82,9 @@ class RequestGuard:
         self.password_hash = self.request.session.get(HASH_SESSION_KEY)
         return user
 
-    def _read_and_ask(self, *, savepoint: bool) -> tuple[Any, bool | None]:
+    def _read_and_ask(self) -> tuple[Any, bool | None]:
         """The user, and whether the session counts; None where there is no session."""
-        with failing_closed():
-            if savepoint and reading_connection().in_atomic_block:
-                # An error would be the end of the request's transaction.
-                with transaction.atomic(using=reading_connection().alias):
-                    return self._read_and_ask(savepoint=False)
+        with asking(reading_connection()):
             question = Question(self.request.session.get(LOGIN_TIME_KEY))
             with asked(question):
                 is_somebody = self.unchecked_user.is_authenticated

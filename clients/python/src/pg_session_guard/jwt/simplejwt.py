@@ -19,12 +19,12 @@ simplejwt's own.
 
 from __future__ import annotations
 
+import logging
 from copy import copy
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import Error as DatabaseError
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken
@@ -40,9 +40,11 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import SlidingToken, UntypedToken
 
 from pg_session_guard.core import login_time
+from pg_session_guard.core.errors import cannot_ask
 from pg_session_guard.core.login_time import LOGIN_TIME_KEY
 from pg_session_guard.django.asking import (
     CannotAsk,
+    asking,
     failing_closed,
     is_valid,
     session_valid,
@@ -55,6 +57,9 @@ from pg_session_guard.django.conf import (
     reading_connection,
     writing_connection,
 )
+from pg_session_guard.django.logins import BEGUN, begun_of
+
+log = logging.getLogger("pg_session_guard")
 
 
 class Unavailable(APIException):  # type: ignore[misc]
@@ -107,13 +112,13 @@ class GuardedAuthentication(JWTAuthentication):
         connection = reading_connection()
         if not is_guarded(connection):
             return super().get_user(validated_token)
-        asking = copy(self)  # Other threads may have this one.
-        asking.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
+        guarded = copy(self)  # Other threads may have this one.
+        guarded.user_model = _AskedUsers(self.user_model, connection, _kept(validated_token))
         try:
-            user: Any = super(GuardedAuthentication, asking).get_user(validated_token)
-        except DatabaseError as error:
-            if not guard_settings().fail_open:
-                raise Unavailable from error
+            with asking(connection):
+                user: Any = super(GuardedAuthentication, guarded).get_user(validated_token)
+        except CannotAsk as error:
+            _cannot_ask(error)
             return super().get_user(validated_token)
         if not user.session_guard_valid:
             raise AuthenticationFailed("The session has ended", code="session_ended")
@@ -127,7 +132,7 @@ class _ObtainSerializer(TokenObtainSerializer):
         """The access token takes over the claim of the refresh token."""
         token = super().get_token(user)
         if is_guarded(reading_connection()):
-            token[LOGIN_TIME_KEY] = _begun_or_made_of(user) or _start(user)
+            token[LOGIN_TIME_KEY] = _begun(user) or _made_of(user) or _start(user)
         return token
 
 
@@ -139,12 +144,18 @@ class GuardedTokenObtainSlidingSerializer(_ObtainSerializer, TokenObtainSlidingS
     pass
 
 
-def _begun_or_made_of(user: Any) -> str | None:
+def _begun(user: Any) -> str | None:
+    begun = begun_of(user)
+    if begun is None and BEGUN in user.__dict__:
+        raise _no_active_account()
+    return begun
+
+
+def _made_of(user: Any) -> str | None:
     """What an app makes of a request's token is as old as that, unless the user has got a new
     password meanwhile: that has ended the old token."""
-    begun: str | None = user.__dict__.get("session_guard_login_at")
     made_of, password = user.__dict__.get("session_guard_token", (None, None))
-    return begun or (made_of if user.password == password else None)
+    return made_of if user.password == password else None
 
 
 class GuardedTokenRefreshSerializer(TokenRefreshSerializer):
@@ -186,10 +197,15 @@ def _start(user: Any) -> str:
             users: Any = get_user_model()._base_manager.using(writing_connection().alias)
             password = users.filter(pk=user.pk).values_list("password", flat=True).first()
     except CannotAsk as error:
+        log.error(cannot_ask(error), exc_info=error)
         raise Unavailable from error
     if login_at is None or password != user.password:
-        raise AuthenticationFailed("No active account", code="no_active_account")
+        raise _no_active_account()
     return login_at
+
+
+def _no_active_account() -> AuthenticationFailed:
+    return AuthenticationFailed("No active account", code="no_active_account")
 
 
 def _is_valid(token: Any) -> bool:
@@ -197,8 +213,14 @@ def _is_valid(token: Any) -> bool:
         user_id = _key_of(token.payload.get(api_settings.USER_ID_CLAIM))
         return user_id is not None and is_valid(user_id, _kept(token))
     except CannotAsk as error:
-        if guard_settings().fail_open:
-            return True
+        _cannot_ask(error)
+        return True
+
+
+def _cannot_ask(error: CannotAsk) -> None:
+    """Refuses the request, unless the app has chosen otherwise."""
+    log.error(cannot_ask(error), exc_info=error)
+    if not guard_settings().fail_open:
         raise Unavailable from error
 
 
@@ -208,9 +230,10 @@ def _key_of(claim: object) -> object:
     field = api_settings.USER_ID_FIELD
     if claim is None or _is_key(model, field):
         return claim
-    users = model._default_manager.using(reading_connection().alias)
+    connection = reading_connection()
+    users = model._default_manager.using(connection.alias)
     try:
-        with failing_closed():
+        with asking(connection):
             return users.filter(**{field: claim}).values_list("pk", flat=True).first()
     except (ValueError, ValidationError):
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from pg_session_guard.core.answers import NO_STORE
 from pg_session_guard.core.errors import cannot_ask, sqlstate_of
 from pg_session_guard.core.settings import Settings
 from pg_session_guard.core.user_id import to_text
@@ -133,7 +134,7 @@ class Receiver:
             log.warning("a logout token waits: %s", error)
             body = {"error": "temporarily_unavailable", "error_description": "try again later"}
             return _json(503, body, {"Retry-After": str(error.retry_after)})
-        return Answer(200, headers={"Cache-Control": "no-store"})
+        return Answer(200, headers=NO_STORE)
 
     def _ending_of_logout(self, claims: Mapping[str, Any]) -> Ending:
         given = {name: text_of(claims[name], name) for name in ("sub", "sid") if name in claims}
@@ -156,9 +157,9 @@ class Receiver:
             return _json(400, body, {"Content-Language": "en"})
         except Unavailable as error:
             log.warning("a security event waits: %s", error)
-            headers = {"Retry-After": str(error.retry_after), "Cache-Control": "no-store"}
+            headers = {"Retry-After": str(error.retry_after), **NO_STORE}
             return Answer(503, headers=headers)
-        return Answer(202, headers={"Cache-Control": "no-store"})
+        return Answer(202, headers=NO_STORE)
 
     def _authenticate(self, request: Request) -> None:
         if self.authorization is not None and not hmac.compare_digest(
@@ -263,7 +264,7 @@ def _hide_parameters(error: Exception) -> None:
 
 
 def _json(status: int, body: Mapping[str, str], more: Mapping[str, str] | None = None) -> Answer:
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **(more or {})}
+    headers = {"Content-Type": "application/json", **NO_STORE, **(more or {})}
     return Answer(status, json.dumps(body).encode(), headers)
 
 

@@ -156,7 +156,7 @@ macro_rules! with_both {
     };
 }
 
-with_both!(ends, ids, exact, waits, others, planted, bare, tokens, fails_open, late);
+with_both!(ends, altered, ids, exact, waits, others, planted, bare, tokens, fails_open, late);
 
 async fn ends<D: Driver>(name: &str) {
     let db = database(name, GUARDED).await;
@@ -181,6 +181,29 @@ async fn ends<D: Driver>(name: &str) {
         }
         assert_eq!(log.lock().unwrap().len(), 1);
         assert!(told(&log).contains("without a login time"));
+    }
+}
+
+async fn altered<D: Driver>(name: &str) {
+    let db = database(name, GUARDED).await;
+    let all = "SELECT * FROM users WHERE id = $1::bigint";
+    for prepare in [false, true] {
+        let builder = SessionGuard::builder(D::pool(name)).user(all, D::name).prepare(prepare);
+        let (builder, log) = by_extension(builder);
+        let guard = builder.build().unwrap();
+        let alice = login(&guard, 1).await;
+        // Of each connection of the pool.
+        for change in ["ADD more int", "ALTER more TYPE text", "DROP more"] {
+            let ask = || page(&guard, Some(alice.clone()));
+            assert_eq!(tokio::join!(ask(), ask()).0, (200, "alice".to_owned()));
+            run(&db, &[&format!("ALTER TABLE users {change}")]).await;
+        }
+        for _ in 0..3 {
+            let ask = || page(&guard, Some(alice.clone()));
+            let (one, other) = tokio::join!(ask(), ask());
+            assert_eq!((one.0, other.0), (200, 200), "{log:?}");
+        }
+        assert!(log.lock().unwrap().is_empty(), "{log:?}");
     }
 }
 
