@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::names::{
     RelationName, extension_function, extension_relation, quote_literal, shown_identifier,
 };
-use crate::pg::relation::{Lock, Relation};
+use crate::pg::relation::{Lock, Relation, RelationKind};
 use crate::pg::roles::{self, shown_role};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::triggers::relations_with_trigger_of;
@@ -156,10 +156,14 @@ impl WatchRow {
         let Some(table) = opened else {
             return vec![self.not_found(users)];
         };
-        // Rows of other partitions belong to users as well, and call nothing. To put triggers back
-        // would be refused.
-        if let Err(error) = guard::check_related_kind(&table) {
-            return vec![(error.message, error.hint)];
+        // Rows of other partitions belong to users as well, and call nothing. Triggers of another
+        // access method's tables are called; only to put them back would be refused.
+        let refusal = guard::check_related_kind(&table).err();
+        let refusal = refusal.map(|error| vec![(error.message, error.hint)]);
+        if table.kind() != RelationKind::OtherMethod
+            && let Some(refusal) = refusal
+        {
+            return refusal;
         }
         let row = self.renamed(&table);
         let comparisons = match row.comparisons(&table) {
@@ -185,6 +189,11 @@ impl WatchRow {
             &self.arguments(),
             &comparisons,
         );
+        if !problems.is_empty()
+            && let Some(refusal) = refusal
+        {
+            return refusal;
+        }
         let hint = row.watch_hint(users);
         let mut all: Vec<(String, Hint)> = problems
             .into_iter()
