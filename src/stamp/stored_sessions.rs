@@ -23,7 +23,8 @@ use crate::pg::restricted::{Failure, attempt, run_as};
 use crate::pg::server::{Subtransaction, sleep_micros, stamping_clock};
 use pgrx::{PgMemoryContexts, PgSqlErrorCode};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 
 /// How many users one statement is for.
 const BATCH: usize = 10_000;
@@ -237,7 +238,7 @@ impl Work {
         }
         let now = stamping_clock().plus_micros(guard_cache::policy().stamp_margin);
         let raises_column = store.has_row_for_each_user();
-        let mut batch = Batch { row, store: &store, now, ids: Vec::new(), result: Ok(()) };
+        let mut batch = Batch { row, store: &store, now, ids: BTreeSet::new(), result: Ok(()) };
         match self.all {
             Some(for_each_user) => {
                 let time = [Value::Time(now)];
@@ -311,7 +312,8 @@ struct Batch<'a> {
     row: &'a StoreRow,
     store: &'a OpenStore,
     now: Instant,
-    ids: Vec<Vec<u8>>,
+    /// Each once: an upsert writes no row twice. In an order: two transactions do not deadlock.
+    ids: BTreeSet<Vec<u8>>,
     result: Result<(), GuardError>,
 }
 
@@ -326,7 +328,8 @@ impl Batch<'_> {
     /// After a failure nothing more is tried.
     fn end(&mut self) {
         if self.result.is_ok() && !self.ids.is_empty() {
-            self.result = end_sessions(self.row, self.store, &self.ids, self.now);
+            let ids: Vec<_> = take(&mut self.ids).into_iter().collect();
+            self.result = end_sessions(self.row, self.store, &ids, self.now);
         }
         self.ids.clear();
     }

@@ -157,6 +157,20 @@ DROP TRIGGER refuse ON session;
 SELECT session_guard.reconcile('users');
 SELECT * FROM sessions;
 DELETE FROM session WHERE user_id = 6;
+-- Of a store with a row for each user, too, where one was disabled since.
+INSERT INTO users VALUES (-1), (-2);
+CREATE TABLE logged_out (user_id int PRIMARY KEY, at timestamptz);
+CREATE TRIGGER refuse BEFORE INSERT ON logged_out FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT session_guard.add_store('logged_out', 'user_id', 'at');
+UPDATE users SET active = false WHERE id = -1;
+SELECT session_guard.revoke_sessions(-2) IS NOT NULL AS is_stamped;
+DROP TRIGGER refuse ON logged_out;
+SELECT session_guard.reconcile('users');
+SELECT user_id FROM logged_out WHERE user_id < 0 ORDER BY user_id;
+SELECT detail FROM session_guard.health() WHERE check_name = 'store' AND NOT ok;
+SELECT session_guard.remove_store('logged_out');
+DROP TABLE logged_out;
+DELETE FROM users WHERE id < 0;
 -- A watched table takes no store's place, whatever it is called.
 CREATE SCHEMA "store public";
 CREATE TABLE "store public".session (user_id int);
