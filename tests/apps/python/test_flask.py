@@ -71,6 +71,13 @@ def test_what_flask_login_has_signed_is_no_login_time(adapter, server):
     assert ours is None
 
 
+def test_a_remembered_time_that_is_not_ascii_is_none(adapter, server):
+    cookies = remembered(server.logged_in(remember="1"))
+    adapter.set_active(False)
+    adapter.set_active(True)
+    assert server.get("/private", {**cookies, "remember_token_guard": "x|\u00e9"}).status_code == 401
+
+
 def test_an_ended_session_takes_what_is_remembered_with_it(adapter, server):
     cookies = server.logged_in(remember="1")
     adapter.set_active(False)

@@ -46,7 +46,7 @@ class RememberedLogins:
 
     def login_of(self, user_id: str) -> RememberedLogin:
         """What is remembered of the login, if it is this user's."""
-        kept = decode_cookie(request.cookies.get(self.name, "|"), _key()) or ""
+        kept = _decode(self.name, _key()) or ""
         login_at, session_id, key, remembered = [*kept.split(" ", 3), "", "", ""][:4]
         if not login_at or remembered != user_id:
             return RememberedLogin()
@@ -54,7 +54,7 @@ class RememberedLogins:
 
     def _is_remembered(self, user_id: str | None) -> bool:
         name = self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME)
-        return bool(decode_cookie(request.cookies.get(name, "|")) == user_id)
+        return bool(_decode(name) == user_id)
 
     def forget(self) -> None:
         """As Flask-Login's own logout does."""
@@ -91,6 +91,14 @@ class RememberedLogins:
                 self.name, domain=self.attributes["domain"], path=self.attributes["path"]
             )
         return response
+
+
+def _decode(name: str, key: Any = None) -> str | None:
+    """What a cookie holds, if we or Flask-Login have signed it. For what is not ASCII Flask-Login
+    raises an error."""
+    cookie = request.cookies.get(name, "|")
+    decoded: str | None = decode_cookie(cookie, key) if cookie.isascii() else None
+    return decoded
 
 
 def _key() -> Any:
