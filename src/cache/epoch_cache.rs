@@ -17,7 +17,7 @@ use crate::core::user_id::{IdType, UserId};
 use crate::fault_injection::{self, Fault};
 use crate::pg::noguard::has_written;
 use crate::settings;
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -71,7 +71,8 @@ pub struct CachedAccount {
 }
 
 /// The greater of each user's epoch and the guard's, by id. The hash has a random seed: who chooses
-/// ids cannot choose collisions.
+/// ids cannot choose collisions. Its low bits are as good as the others, also for ids that are
+/// alike.
 enum Epochs<E> {
     Ints(HashMap<i64, E, RandomState>),
     Uuids(HashMap<[u8; 16], E, RandomState>),

@@ -6,7 +6,7 @@
 
 use crate::core::epoch::Epoch;
 use crate::pg::server::{Subtransaction, full_transaction_id};
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
