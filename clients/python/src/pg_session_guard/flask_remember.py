@@ -30,8 +30,13 @@ class RememberedLogins:
         self.config = app.config
 
     @property
+    def flask_logins(self) -> str:
+        """The name of Flask-Login's own cookie."""
+        return str(self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME))
+
+    @property
     def name(self) -> str:
-        return f"{self.config.get('REMEMBER_COOKIE_NAME', COOKIE_NAME)}_guard"
+        return f"{self.flask_logins}_guard"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -53,19 +58,18 @@ class RememberedLogins:
         return RememberedLogin(login_at, session_id or None, unquote(key) or None)
 
     def _is_remembered(self, user_id: str | None) -> bool:
-        name = self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME)
-        return bool(_decode(name) == user_id)
+        return _decode(self.flask_logins) == user_id
 
     def forget(self) -> None:
         """As Flask-Login's own logout does."""
-        if self.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME) in request.cookies:
+        if self.flask_logins in request.cookies:
             session["_remember"] = "clear"
 
     def keep(self, response: Response) -> Response:
         """Comes before Flask-Login's own, which takes its note out of the session."""
         note = session.get("_remember")
         login_at, user_id = session.get(LOGIN_TIME_KEY), session.get("_user_id")
-        if not note and (g.get("session_guard_kept") and self._is_remembered(user_id)):
+        if not note and g.get("session_guard_kept") and self._is_remembered(user_id):
             note = "set"  # With the new time, and without another term of Flask-Login's own.
         if not note and self.config.get("REMEMBER_COOKIE_REFRESH_EACH_REQUEST"):
             note = "set"
