@@ -438,9 +438,7 @@ fn unwatched_changes(row: &GuardRow, name: &RelationName, open: &OpenGuard) -> F
     let mut states = std::iter::once(users).chain(related.map(|(watch, at)| {
         TriggerState::of_related(watch.arguments(), at, related::stamp_related())
     }));
-    let are_partitions_changed =
-        open.guard.partitions.as_ref().is_some_and(|partitions| partitions.are_others_changed);
-    if are_partitions_changed {
+    if open.guard.has_lost_partitions() {
         let detail = "a partition was detached or dropped, or its triggers were changed: accounts \
                       that come back under an id of before may have sessions";
         let hint = hints::reconcile_and_revoke_all(name);

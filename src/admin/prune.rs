@@ -2,7 +2,7 @@
 
 use crate::cache::guard_cache::{self, GuardRef, attached_rows, check_writable};
 use crate::catalog::epochs::{self, EpochReader, EpochRow};
-use crate::catalog::guard::{GuardRow, OpenGuard};
+use crate::catalog::guard::GuardRow;
 use crate::catalog::location;
 use crate::catalog::privileges::{as_tables_owner, check_administration};
 use crate::core::epoch::Instant;
@@ -130,9 +130,8 @@ fn delete_free(table: &str, condition: &str, arguments: &[Value]) -> i64 {
 fn prune_guard(row: &GuardRow, cutoff: Instant, dry_run: bool) -> i64 {
     let relid = location::locate(row, &guard_cache::relations()).filter(|_| !row.is_detached);
     let open = relid.and_then(|relid| guard_cache::open(GuardRef::Table(relid), Lock::Read).ok());
-    let is_whole =
-        |open: &OpenGuard| open.guard.partitions.as_ref().is_none_or(|all| !all.are_others_changed);
-    let Some(open) = open.filter(is_whole) else { return 0 };
+    let open = open.filter(|open| !open.guard.has_lost_partitions());
+    let Some(open) = open else { return 0 };
     let Ok(reader) = EpochReader::of_all(&open) else { return 0 };
     let mut tombstones = Vec::new();
     epochs::each_epoch(

@@ -112,6 +112,12 @@ impl Guard {
             && self.is_id_unique
     }
 
+    /// Whether a partition was detached or dropped, or its triggers were changed: its accounts may
+    /// come back.
+    pub fn has_lost_partitions(&self) -> bool {
+        self.partitions.as_ref().is_some_and(|partitions| partitions.are_others_changed)
+    }
+
     /// Resolves the row's names against the open table.
     ///
     /// A column that was renamed is found through the update trigger, which follows it.
