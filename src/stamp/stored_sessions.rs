@@ -312,7 +312,7 @@ struct Batch<'a> {
     row: &'a StoreRow,
     store: &'a OpenStore,
     now: Instant,
-    /// Each once: an upsert writes no row twice. In an order: two transactions do not deadlock.
+    /// Each once: an upsert writes no row twice. Sorted: two upserts take their rows in one order.
     ids: BTreeSet<Vec<u8>>,
     result: Result<(), GuardError>,
 }
@@ -327,11 +327,10 @@ impl Batch<'_> {
 
     /// After a failure nothing more is tried.
     fn end(&mut self) {
-        if self.result.is_ok() && !self.ids.is_empty() {
-            let ids: Vec<_> = take(&mut self.ids).into_iter().collect();
+        let ids: Vec<_> = take(&mut self.ids).into_iter().collect();
+        if self.result.is_ok() && !ids.is_empty() {
             self.result = end_sessions(self.row, self.store, &ids, self.now);
         }
-        self.ids.clear();
     }
 
     fn finish(mut self) -> Result<(), GuardError> {
