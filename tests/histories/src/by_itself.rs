@@ -220,7 +220,15 @@ impl Passing {
         is_certain: bool,
     ) -> Stamp {
         let whose = Whose::One(Subject::User(self.user));
-        let (ends_logins_before, ends_starts_before) = (ends, ends);
-        Stamp { whose, what, began, ends_logins_before, ends_starts_before, committed, is_certain }
+        let (ends_logins_before, ends_session_starts_before) = (ends, ends);
+        Stamp {
+            whose,
+            what,
+            began,
+            ends_logins_before,
+            ends_session_starts_before,
+            committed,
+            is_certain,
+        }
     }
 }

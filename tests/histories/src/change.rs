@@ -96,7 +96,7 @@ pub fn transact(
     let committed = Time::now();
     for stamp in &mut stamps {
         stamp.ends_logins_before = stamp.ends_logins_before.min(ended);
-        stamp.ends_starts_before = sent;
+        stamp.ends_session_starts_before = sent;
         stamp.committed = committed;
     }
     Ok(is_committed.then_some(stamps))
@@ -122,13 +122,13 @@ fn change(
     for &whose in &stamped {
         let is_certain = is_certain(client, action, whose)?;
         let ends_logins_before = if stamps_at_end(action) { Time::NEVER } else { began };
-        let (ends_starts_before, committed) = (began, Time::NEVER);
+        let (ends_session_starts_before, committed) = (began, Time::NEVER);
         let stamp = Stamp {
             whose,
             what,
             began,
             ends_logins_before,
-            ends_starts_before,
+            ends_session_starts_before,
             committed,
             is_certain,
         };

@@ -96,7 +96,7 @@ pub struct Stamp {
     pub ends_logins_before: Time,
     /// Those by `session_start`, which waits for who changes the account, end also if they had returned before this: when
     /// COMMIT or COMMIT PREPARED was sent.
-    pub ends_starts_before: Time,
+    pub ends_session_starts_before: Time,
     /// When its COMMIT had returned; `Time::NEVER` if it did not within the history.
     pub committed: Time,
     /// Whether it must have stamped. An INSERT stamps only on an id that was there before, and a role only

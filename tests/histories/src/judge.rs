@@ -77,7 +77,7 @@ fn fate(history: &History, login: usize) -> Fate {
             before.push(stamp);
         }
         let ends_before = match login.means {
-            Means::SessionStart => stamp.ends_starts_before,
+            Means::SessionStart => stamp.ends_session_starts_before,
             Means::AppClock | Means::AppClockInSeconds => stamp.ends_logins_before,
         };
         let must_kill = stamp.is_certain && ends_before > login.returned;
@@ -143,7 +143,7 @@ mod tests {
             what: "disable",
             began: Time(began),
             ends_logins_before: Time(began),
-            ends_starts_before: Time(began),
+            ends_session_starts_before: Time(began),
             committed: Time(committed),
             is_certain: true,
         }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_stamp_kills_what_session_start_gave_out_before_its_commit() {
         let mut stamp = of_user(90, 130);
-        stamp.ends_starts_before = Time(120);
+        stamp.ends_session_starts_before = Time(120);
         let answer =
             |means| verdict_on_session(means, std::slice::from_ref(&stamp), check(140, 150, true));
         assert_eq!(answer(Means::SessionStart), [Violation::Revived { check: 0, stamp: 0 }]);

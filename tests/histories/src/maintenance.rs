@@ -165,7 +165,7 @@ fn leave_unwatched(
         what,
         began,
         ends_logins_before: ended,
-        ends_starts_before: ended,
+        ends_session_starts_before: ended,
         committed,
         is_certain: true,
     })
