@@ -41,7 +41,7 @@ fn values<'a>(question: &Question<'a>) -> Vec<Option<AsText<'a>>> {
 async fn unprepared(
     client: &Client,
     question: &Question<'_>,
-) -> Result<Option<Row>, tokio_postgres::Error> {
+) -> Result<Option<Row>, DatabaseError> {
     let values = values(question);
     let typed: Vec<(&(dyn ToSql + Sync), Type)> =
         values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
@@ -52,7 +52,7 @@ async fn unprepared(
 async fn prepared(
     client: &ClientWrapper,
     question: &Question<'_>,
-) -> Result<Option<Row>, tokio_postgres::Error> {
+) -> Result<Option<Row>, DatabaseError> {
     let values = values(question);
     let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
     let statement = client.prepare_cached(question.text()).await?;
@@ -78,13 +78,13 @@ impl Database for Pool {
         let mut borrowed = Borrowed(Some(self.get().await.map_err(pool_error)?));
         let Some(client) = &borrowed.0 else { return Ok(None) };
         let mut answer = if question.prepare {
-            prepared(client, &question).await.map_err(DatabaseError::from)
+            prepared(client, &question).await
         } else {
-            unprepared(client, &question).await.map_err(DatabaseError::from)
+            unprepared(client, &question).await
         };
         if question.prepare && matches!(&answer, Err(error) if error.is_of_an_altered_table()) {
             client.statement_cache.remove(question.text(), &[]);
-            answer = unprepared(client, &question).await.map_err(DatabaseError::from);
+            answer = unprepared(client, &question).await;
         }
         // Its answer is complete, be it an error: back to the pool.
         drop(borrowed.0.take());
@@ -101,7 +101,7 @@ impl Database for Arc<Client> {
     type Row = Row;
 
     async fn first_row(&self, question: Question<'_>) -> Result<Option<Row>, DatabaseError> {
-        Ok(unprepared(self, &question).await?)
+        unprepared(self, &question).await
     }
 
     fn text(row: &Row, column: &str) -> Result<Option<String>, DatabaseError> {
