@@ -104,7 +104,8 @@ pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Runs code of others so: the plans that it has kept were made where foreign tables were allowed.
+/// Runs code of others in the same way. Its plans are made again: those that are kept were made
+/// while foreign tables were allowed.
 pub fn at_end_for_others<T>(work: impl FnOnce() -> T) -> T {
     at_end(|| {
         // SAFETY: marks plans to be made again when they are next used.

@@ -43,8 +43,8 @@ export function isOfALock(error: unknown): boolean {
 }
 
 /**
- * Of a prepared query that gives other columns than when it was prepared, such as `SELECT *` after an ALTER TABLE. The Pool
- * closes a connection with an error, but each of the others would have its own.
+ * Of a prepared query that gives other columns than when it was prepared, such as `SELECT *` after an ALTER TABLE. `pg` closes
+ * the connection that the error came from. Each other connection of the Pool would raise the error, too.
  */
 export function isOfAnAlteredTable(error: unknown): boolean {
   return ((error ?? {}) as { code?: unknown }).code === '0A000';
