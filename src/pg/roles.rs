@@ -86,6 +86,18 @@ pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Runs `work`, which is the library's own, as if whoever called it were trusted.
+pub(super) fn outside_of_restricted_operation<T>(work: impl FnOnce() -> T) -> T {
+    let (caller, context) = user_and_context();
+    let trusted = context & !(pg_sys::SECURITY_RESTRICTED_OPERATION as c_int);
+    // SAFETY: the same role; after an error the abort restores both.
+    unsafe { pg_sys::SetUserIdAndSecContext(caller, trusted) };
+    let result = work();
+    // SAFETY: what was there before.
+    unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
+    result
+}
+
 /// Whose rights count now, and in what security context.
 pub(super) fn user_and_context() -> (Oid, c_int) {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);

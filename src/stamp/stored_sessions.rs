@@ -1,8 +1,9 @@
 //! Ends sessions where apps keep them, before a transaction that stamps commits.
 //!
-//! At COMMIT, and not with each stamp: a bulk change ends all in a few statements, and the rows of
+//! Then, and not with each stamp: a bulk change ends all in a few statements, and the rows of
 //! apps are locked for the shortest time. A store that fails does not stop the stamp.
 
+use super::deferred_event;
 use super::reason::Reason;
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::{self, EpochReader};
@@ -66,6 +67,7 @@ thread_local! {
 
 /// A user was stamped.
 pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
+    deferred_event::queue();
     if !has_stores(guard) {
         // One may be added before this commits.
         return HAS_UNNOTED.set(true);
@@ -88,6 +90,7 @@ pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
 
 /// The whole guard was stamped.
 pub fn note_all(guard: &str, reason: [&[u8]; 2]) {
+    deferred_event::queue();
     let (here, has_users) = (Subtransaction::current(), reason != Reason::Truncated.parts());
     PENDING.with_borrow_mut(|pending| {
         let all = &mut pending.entry(guard.to_owned()).or_default().all;
@@ -128,6 +131,7 @@ pub fn note_raised_since(guard: &str, failed_at: Instant) {
 
 fn note(guard: &str, change: impl FnOnce(&mut Pending)) {
     if has_stores(guard) {
+        deferred_event::queue();
         PENDING.with_borrow_mut(|pending| change(pending.entry(guard.to_owned()).or_default()));
     }
 }
@@ -149,9 +153,12 @@ pub fn clear() {
 
 /// Whether there is something to end.
 pub fn is_pending() -> bool {
-    if HAS_UNNOTED.take() {
+    if HAS_UNNOTED.get() {
         invalidation::accept_messages();
-        guard_cache::stores().iter().for_each(|store| note_many(&store.guard));
+        let stores = guard_cache::stores();
+        // None yet: one may be added still.
+        HAS_UNNOTED.set(stores.is_empty());
+        stores.iter().for_each(|store| note_many(&store.guard));
     }
     PENDING.with_borrow_mut(|pending| {
         pending.retain(|guard, _| has_stores(guard));
@@ -159,7 +166,7 @@ pub fn is_pending() -> bool {
     })
 }
 
-/// Ends what is to be ended, as the transaction is about to commit.
+/// Ends what is to be ended.
 pub fn end_pending() {
     for (guard, pending) in PENDING.take() {
         let work = Work::of(guard, pending);
@@ -171,11 +178,11 @@ pub fn end_pending() {
     }
 }
 
-/// Notes what is still to be ended after many rounds.
-pub fn give_up_pending() {
+/// Notes that what is still to be ended will not be.
+pub fn give_up_pending(why: &str) {
     for guard in PENDING.take().into_keys() {
         for row in guard_cache::stores().iter().filter(|row| row.guard == guard) {
-            note_failure(row, failed(row, "its triggers stamp again and again"), None);
+            note_failure(row, failed(row, why), None);
         }
     }
 }
