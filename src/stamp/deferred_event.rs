@@ -4,8 +4,8 @@
 //! The trigger is that of `session_guard.pending`, a table without rows. Its event is queued when
 //! there is first something to do; a savepoint that is rolled back takes the event away with what
 //! was to be done. It fires twice: after the first time there are only events that the app's own
-//! deferred triggers have caused. SET CONSTRAINTS ALL IMMEDIATE is not yet COMMIT: the event is
-//! queued again, and deferred.
+//! deferred triggers have caused. SET CONSTRAINTS ALL IMMEDIATE fires it, too. What there is to do
+//! so far is done then, but in a savepoint, which may undo it: there the event is deferred again.
 
 use crate::cache::guard_cache;
 use crate::pg::deferred_event::queue_insert;
@@ -52,20 +52,40 @@ pub fn queue() {
     }
 }
 
+/// When the work is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// At COMMIT or PREPARE TRANSACTION.
+    Commit,
+    /// As the app has made its constraints IMMEDIATE.
+    Immediate,
+}
+
 /// The event has fired: whether it is time to do the work.
-pub fn is_time(has_work: bool) -> bool {
+pub fn time(has_work: bool) -> Option<Time> {
     if IS_QUEUEING.get() {
         HAS_FIRED.set(true);
-        return false;
+        return None;
     }
-    let is_time = IS_LAST.take() && !Subtransaction::is_nested();
-    if is_time || !has_work {
-        QUEUED_IN.set(None);
-        return is_time && has_work;
-    }
-    let was_immediate = queue_deferred();
-    IS_LAST.set(!was_immediate && !Subtransaction::is_nested());
-    false
+    let is_last = IS_LAST.take();
+    let is_nested = Subtransaction::is_nested();
+    let time = match () {
+        () if !has_work => None,
+        () if is_last && !is_nested => Some(Time::Commit),
+        () => match queue_again() {
+            true if is_nested => {
+                queue_deferred();
+                return None;
+            }
+            true => Some(Time::Immediate),
+            false => {
+                IS_LAST.set(!is_nested);
+                return None;
+            }
+        },
+    };
+    QUEUED_IN.set(None);
+    time
 }
 
 /// Does the work. What comes up meanwhile is part of it.
@@ -80,22 +100,21 @@ pub fn clear() {
     IS_LAST.set(false);
 }
 
-/// Queues the event, and returns whether the constraint was IMMEDIATE, as it never is at COMMIT.
-fn queue_deferred() -> bool {
+/// Queues the event, and has it wait for COMMIT where the app has made its constraints IMMEDIATE.
+fn queue_deferred() {
+    if queue_again() {
+        run_elsewhere("SET CONSTRAINTS session_guard.session_guard_at_commit DEFERRED", &[]);
+        queue_again();
+    }
+}
+
+/// Queues the event. Returns whether it has fired at once, as it never does at COMMIT.
+fn queue_again() -> bool {
     // The transaction may have dropped the extension.
     let Ok(relations) = guard_cache::try_relations() else { return false };
     let Some(pending) = Relation::open(relations.pending, Lock::Write) else { return false };
-    let was_immediate = has_fired_at_once(&pending);
-    if was_immediate {
-        run_elsewhere("SET CONSTRAINTS session_guard.session_guard_at_commit DEFERRED", &[]);
-        has_fired_at_once(&pending);
-    }
-    was_immediate
-}
-
-fn has_fired_at_once(pending: &Relation) -> bool {
     HAS_FIRED.set(false);
     let _queueing = While::begin(&IS_QUEUEING);
-    queue_insert(pending);
+    queue_insert(&pending);
     HAS_FIRED.get()
 }

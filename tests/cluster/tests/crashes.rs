@@ -606,7 +606,8 @@ fn attach_behind_a_writer_gives_up_with_the_lock_timeout() {
 fn a_session_store_may_write_to_a_foreign_table() {
     let cluster = Cluster::start(&[]);
     let mut client = cluster.connect("postgres");
-    let is_there = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw')";
+    let is_there =
+        "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw')";
     if answer(&mut client, is_there) == "f" {
         println!("SKIPPED: there is no postgres_fdw");
         return;
@@ -659,7 +660,10 @@ fn a_session_store_may_write_to_a_foreign_table() {
     run(&mut client, "UPDATE ab_user SET active = false WHERE id = 7");
     assert_eq!(answer(&mut client, "SELECT session_valid(7, now())"), "f");
     assert_eq!(answer(&mut client, sessions), "2");
-    run(&mut client, "ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit");
+    run(
+        &mut client,
+        "ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit",
+    );
     run(&mut client, "DROP TRIGGER tell ON session; SELECT session_guard.reconcile()");
     assert_eq!(answer(&mut client, sessions), "0");
 }
