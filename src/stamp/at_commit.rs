@@ -15,7 +15,6 @@ use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, UserStamp};
 use super::raise::{Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead};
 use super::reason::Reason;
 use super::stored_sessions;
-use super::users_trigger::not_a_trigger;
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::EpochReader;
 use crate::catalog::extension::ExtensionRelations;
@@ -34,8 +33,6 @@ use crate::pg::transaction::{
     self, Callbacks, GuardLock, at_end, hold_guard_lock, keep_guard_lock,
     with_constraints_immediate,
 };
-use crate::pg::trigger_call::TriggerCall;
-use pgrx::prelude::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -45,14 +42,8 @@ pub fn register_callbacks() {
     transaction::register_callbacks(callbacks);
 }
 
-/// Called by the deferred trigger.
-#[pg_extern(sql = false)]
-fn stamp_pending(fcinfo: pg_sys::FunctionCallInfo) {
-    // SAFETY: PostgreSQL calls with this.
-    let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
-    if !guard_cache::try_relations().is_ok_and(|relations| relations.pending == call.relid()) {
-        return;
-    }
+/// The deferred trigger was called.
+pub fn on_deferred_event() {
     let has_work = !pending::is_empty() || stored_sessions::is_pending();
     if let Some(time) = deferred_event::time(has_work) {
         deferred_event::at_work(|| finish(time));
