@@ -13,7 +13,7 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs test-sql-edition histories-sql-edition \
-  test-matrix test-loaded histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
+  test-matrix test-loaded test-stalls histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
 
 help:
 	@echo 'To try it, in a PostgreSQL of its own below target/:'
@@ -60,6 +60,7 @@ help:
 	@echo '  make sqlsmith       QUERIES=100000 random queries over functions and tables: no crash, no internal error'
 	@echo '  make valgrind       the SQL tests on a server that valgrind watches'
 	@echo '  make test-loaded    all of make test RUNS=10 times in a row, beside a busy loop on each core (hours)'
+	@echo '  make test-stalls    the SQL and isolation tests, while the clock goes 3 s ahead after each statement (10 minutes); TEST=attach'
 	@echo
 	@echo 'To release it:'
 	@echo '  make test-deb       installs each Debian package into a clean root, uses it there, and removes it; with'
@@ -133,6 +134,9 @@ test-matrix:
 
 test-loaded:
 	@scripts/loaded $(RUNS)
+
+test-stalls:
+	@scripts/stalls $(TEST)
 
 histories:
 	@scripts/histories $(or $(PG_CONFIG),$$(scripts/setup)) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))

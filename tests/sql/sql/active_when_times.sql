@@ -58,10 +58,9 @@ DELETE FROM session_guard.event;
 CREATE TABLE login (name text PRIMARY KEY, at timestamptz);
 INSERT INTO login VALUES ('before', session_start(1));
 SELECT session_verdict(1, at) FROM login;
-UPDATE banned SET banned_until = clock_timestamp() + interval '5 s';
-INSERT INTO login SELECT 'during', banned_until - interval '0.1 s' FROM banned;
-SELECT name, session_verdict(1, at) FROM login ORDER BY name;
-SELECT session_start(1);
+WITH ban AS (UPDATE banned SET banned_until = clock_timestamp() + interval '5 s' RETURNING banned_until)
+INSERT INTO login SELECT 'during', banned_until - interval '0.1 s' FROM ban;
+SELECT name, session_verdict(1, at), session_start(1) FROM login ORDER BY name;
 SELECT pg_sleep_until(banned_until + interval '0.1 s') FROM banned;
 INSERT INTO login VALUES ('after', session_start(1));
 SELECT name, session_verdict(1, at), session_verdict(1, at) FROM login ORDER BY name;
@@ -99,13 +98,14 @@ SELECT session_guard.configure(stamp_margin => '0');
 
 -- An account that expires: valid until then, and not a moment longer, also where it is known from before.
 CREATE TABLE trials (id int PRIMARY KEY, expires_at timestamptz);
-INSERT INTO trials VALUES (1, clock_timestamp() + interval '6 s'), (2, NULL), (3, now() - interval '1 hour');
+INSERT INTO trials VALUES (2, NULL), (3, now() - interval '1 hour');
 SELECT session_guard.attach('trials', active_column => 'expires_at', active_when => 'future', is_default => true);
 DELETE FROM login;
-INSERT INTO login VALUES ('trial', session_start(1));
+WITH trial AS (INSERT INTO trials VALUES (1, clock_timestamp() + interval '8 s'))
+INSERT INTO login VALUES ('trial', clock_timestamp());
 SELECT session_verdict(1, at), session_verdict(1, at) FROM login;
-SELECT pg_sleep_until(expires_at - interval '1.5 s') FROM trials WHERE id = 1;
-SELECT count(*) FILTER (WHERE session_valid(1, at)) BETWEEN 1 AND 9 AS expires_within_a_statement FROM login, LATERAL (SELECT pg_sleep(0.3) FROM generate_series(1, 10)) AS s;
+SELECT count(*) FILTER (WHERE session_valid(1, at)) BETWEEN 1 AND 9 AS expires_within_a_statement
+    FROM login, generate_series(-5, 4) AS n, LATERAL (SELECT pg_sleep_until(expires_at + n * interval '0.3 s') FROM trials WHERE id = 1) AS s;
 SELECT session_verdict(1, at), session_start(1) FROM login;
 -- An extension after that is an enable: the old session stays out.
 UPDATE trials SET expires_at = now() + interval '1 hour' WHERE id = 1;

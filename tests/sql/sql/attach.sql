@@ -173,8 +173,9 @@ SELECT session_guard.attach('by_inactive', active_column => 'inactive');
 SELECT session_verdict('by_inactive', 1, now());
 -- Once is enough.
 SELECT session_guard.reconcile('by_inactive'), session_guard.attach('by_inactive');
+SELECT now() AS login \gset
 SELECT session_guard.attach('by_inactive', active_when => 'false');
-SELECT session_verdict('by_inactive', 1, now()), session_verdict('by_inactive', 1, clock_timestamp() + interval '5 s');
+SELECT session_verdict('by_inactive', 1, :'login'), session_verdict('by_inactive', 1, clock_timestamp() + interval '5 s');
 DROP TABLE by_inactive;
 
 DROP EXTENSION pg_session_guard;

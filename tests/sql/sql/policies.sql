@@ -87,14 +87,14 @@ SELECT session_verdict(1, clock_timestamp() + interval '10 min');
 SELECT session_guard.configure(audit => true);
 SELECT count(*), max(future_login_tolerance) FROM session_guard.policy;
 TRUNCATE session_guard.policy;
-SELECT session_verdict(1, clock_timestamp() + interval '9 s'), session_verdict(1, clock_timestamp() + interval '11 s');
+SELECT session_verdict(1, clock_timestamp() + interval '9 s'), session_verdict(1, clock_timestamp() + interval '15 s');
 SELECT session_guard.configure(notify => false);
 SELECT * FROM policies;
 
 -- Warm backends hear of it, and checks in parallel workers.
 SELECT session_valid(3, now());
 SELECT session_guard.configure(future_login_tolerance => '0');
-SELECT session_verdict(3, clock_timestamp() + interval '1 s');
+SELECT session_verdict(3, clock_timestamp() + interval '5 s');
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

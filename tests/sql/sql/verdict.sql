@@ -37,11 +37,11 @@ SELECT session_verdict(2, :'epoch'::timestamptz - interval '1 microsecond'),
        session_verdict(2, NULL::timestamptz), session_verdict(2, '-infinity'::timestamptz);
 
 -- login_in_future: past the clock and the tolerance, and past the epoch.
-SELECT session_verdict(1, clock_timestamp() + interval '9 s'), session_verdict(1, clock_timestamp() + interval '11 s'),
+SELECT session_verdict(1, clock_timestamp() + interval '9 s'), session_verdict(1, clock_timestamp() + interval '15 s'),
        session_verdict(1, 'infinity'::timestamptz), session_verdict(1, '294276-12-31'::timestamptz),
        session_verdict(2, 'infinity'::timestamptz);
 SELECT session_guard.configure(future_login_tolerance => '1 min');
-SELECT session_verdict(1, clock_timestamp() + interval '59 s'), session_verdict(1, clock_timestamp() + interval '61 s');
+SELECT session_verdict(1, clock_timestamp() + interval '59 s'), session_verdict(1, clock_timestamp() + interval '65 s');
 SELECT session_guard.configure(future_login_tolerance => '10 s');
 -- A login that was given out at an epoch that is ahead is none of the future.
 UPDATE session_guard.epoch SET epoch = date_trunc('second', now()) + interval '1 h' WHERE user_id = '2';

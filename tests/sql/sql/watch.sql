@@ -85,7 +85,8 @@ INSERT INTO user_role (user_id, role_id) VALUES (14, 2);
 COMMIT;
 SELECT user_id, reason FROM session_guard.event WHERE user_id = '14' GROUP BY 1, 2 ORDER BY min(id);
 UPDATE users SET active = true WHERE id = 14;
-SELECT * FROM stamps();
+-- The related table's stamp raised the epoch once more only if a login could have come between.
+SELECT * FROM stamps() WHERE reason !~ 'related';
 -- A constraint trigger that runs after the stamps, and changes a related table once more.
 CREATE TABLE deferred (user_id int);
 CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS

@@ -34,9 +34,9 @@ SELECT h.user_id, h.reason FROM other, session_guard.history(other.id) AS h ORDE
 SELECT count(*) FROM other, session_guard.history(other.id || ru, 'users');
 SELECT session_guard.revoke_all_sessions(reason => reason) IS NOT NULL AS is_done, session_guard.revoke_all_sessions('users', reason || ru) IS NOT NULL FROM other;
 SELECT session_guard.revoke_tokens(reason, id, reason) IS NOT NULL AS is_done, session_guard.revoke_tokens(reason || ru, id || ru, reason || ru) IS NOT NULL FROM other;
-SELECT token_valid(reason, id, now()), token_valid(reason, upper(id), now()), token_valid(upper(reason), id, now()), token_valid(reason || ru, id || ru, now()) FROM other;
+SELECT token_valid(reason, id, login), token_valid(reason, upper(id), login), token_valid(upper(reason), id, login), token_valid(reason || ru, id || ru, login) FROM other;
 SELECT session_guard.revoke_tokens(reason) IS NOT NULL AS is_done FROM other;
-SELECT token_valid(reason, upper(id), now()), token_valid(upper(reason), id, now()) FROM other;
+SELECT token_valid(reason, upper(id), login), token_valid(upper(reason), id, login) FROM other;
 
 -- What stamps.
 SELECT session_start('d1') AS at \gset

@@ -135,7 +135,7 @@ ROLLBACK;
 BEGIN;
 SELECT looked_up() AS before \gset
 UPDATE session_guard.guard SET max_session_age = '1 s';
-SELECT session_verdict(9, now() - interval '1 min'), session_verdict(8, now() - interval '1 min'), looked_up() > :before AS was_looked_up;
+SELECT session_verdict(9, at), session_verdict(8, now() - interval '1 min'), looked_up() > :before AS was_looked_up FROM login WHERE id = 9;
 ROLLBACK;
 BEGIN;
 SELECT looked_up() AS before \gset
