@@ -13,7 +13,7 @@ pg_config = $(shell command -v $(or $(PG_CONFIG),pg_config))
 major = $(shell scripts/major $(pg_config))
 
 .PHONY: help demo demo-ha psql check test test-examples test-python test-node test-rust test-versions test-superset test-stock test-drivers test-browser screenshots test-patroni test-monitoring test-docs docs test-sql-edition histories-sql-edition \
-  test-matrix test-loaded test-stalls histories fuzz sqlsmith valgrind bench plots recording lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
+  test-matrix test-loaded test-stalls histories fuzz sqlsmith valgrind bench plots recording added-time lint deny install installcheck all deb test-deb extension-image test-extension-image dist clean
 
 help:
 	@echo 'To try it, in a PostgreSQL of its own below target/:'
@@ -34,6 +34,7 @@ help:
 	@echo '  make lint           rustfmt, layers, prose, versions, clippy, rustdoc, shellcheck, and pgspot over the SQL'
 	@echo '  make deny           licences, sources and known vulnerabilities of the crates that are used'
 	@echo '  make bench          what it costs, against what one would write instead (12 minutes; QUICK=1, FULL=1)'
+	@echo '  make added-time     what the Python and the Node package add to a request, by turns with the same app without (4 minutes)'
 	@echo '  make plots          draws the plots of the last make bench anew'
 	@echo '  make recording      records make demo for the docs'
 	@echo '  make clean          removes what was built'
@@ -155,6 +156,9 @@ valgrind:
 
 bench:
 	@scripts/bench
+
+added-time:
+	@RELEASE=1 ADDED_TIME=1 scripts/with-cluster added-time tests/apps/python/run tests/apps/node/run
 
 plots:
 	@bench/plots

@@ -1,4 +1,5 @@
-"""Prints what the guard adds to a request, by turns with the same app without it. Asserts nothing.
+"""Prints how long a request takes over HTTP, by turns with a server of the same app without the guard. Asserts nothing. It
+is for PgBouncer and for the Rust crate: what the Node package adds is told more exactly by added_time.py.
 
     TARGET=../../../target/npm/clients-node/app PYTHONPATH=../.. ../../../target/venv-node/bin/python latency.py [POOLED]
 

@@ -1,126 +1,182 @@
-"""Prints what the guard adds to a request of Flask and of Django, by turns with the same app without it: in time on a CPU, of
-the app and of its backend, and by the clock. The apps are asked within their process, on a connection to the database that
-stays. On a busy machine the first says more, since waiting is not counted. Asserts nothing.
+"""Prints what the guard adds to a request of each framework, by turns with the same app without it: see
+python_helpers/added_time.py. Asserts nothing.
 
-Two processes of one app differ by more than the guard adds: by the order of their hashes, the places of their memory, and
-when they collect garbage. So there are several pairs of processes. Each pair has the same hashes, and collects only what a
-request leaves.
-
-    PYTHONPATH=../.. ../../../target/venv-python/bin/python added_time.py      after `run`, with the same environment
+    make added-time
 """
 
-import gc
+import asyncio
 import os
-import statistics
-import subprocess
+import re
 import sys
-import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from urllib.parse import urlencode
 
-PAIRS, TURNS, REQUESTS, WARM_UP = 9, 60, 10, 100
+from python_helpers import PASSWORD
 
-
-def time_on_cpu(process):
-    """In microseconds, of all its threads."""
-    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1000
-
-
-def times(backend):
-    """On a CPU, of this process and of the backend; and by the clock. In microseconds."""
-    return [time_on_cpu(os.getpid()), time_on_cpu(backend), time.perf_counter() * 1e6]
+HERE = Path(__file__).resolve()
+SERVERS = HERE.parent / "servers"
+FORM = {"username": "alice", "password": PASSWORD}
 
 
-def log_in(client):
-    form = {"username": "alice", "password": os.environ["DJANGO_SUPERUSER_PASSWORD"]}
-    assert client.post("/login", data=form).status_code == 302
+def twice(name):
+    """The server's module, with the guard and without it."""
+    modules = {}
+    for kind in ("guarded", "unguarded"):
+        if kind == "unguarded":
+            os.environ["UNGUARDED"] = "1"
+        spec = spec_from_file_location(f"{kind}_{name}", SERVERS / f"{name}.py")
+        modules[kind] = module_from_spec(spec)
+        spec.loader.exec_module(modules[kind])
+    return modules
 
 
-def flask():
-    from flask_server import app, db
-    from sqlalchemy import text
-
+def cookies_of_flask(app, login):
+    """By the form, whose token against forgery Flask-AppBuilder wants."""
     client = app.test_client()
-    log_in(client)
-    with app.app_context():
-        backend = db.session.execute(text("SELECT pg_backend_pid()")).scalar()
-    return client, backend
+    token = re.findall(r'name="(csrf\w+)"[^>]*value="([^"]+)"', client.get(login).text)
+    answer = client.post(login, data={**FORM, **dict(token)})
+    assert answer.status_code == 302, answer.text
+    return {"session": client.get_cookie("session").value}
 
 
-def django():
+def flask(adapter):
+    from python_helpers.turns import Wsgi
+
+    module = {"flask": "flask_server", "fab": "fab_server"}[adapter]
+    login, path = {"flask": ("/login", "/api/me"), "fab": ("/login/", "/private/page/")}[adapter]
+    apps = {kind: module.app for kind, module in twice(module).items()}
+    with apps["guarded"].app_context():
+        engines = dict(apps["guarded"].extensions["sqlalchemy"].engines)
+    with apps["unguarded"].app_context():
+        apps["unguarded"].extensions["sqlalchemy"].engines.update(engines)
+    return {kind: Wsgi(app, path, cookies_of_flask(app, login)) for kind, app in apps.items()}
+
+
+def django(_adapter):
+    """There is one project in a process: its middleware is made twice, and its backends are looked up at each request."""
+    import settings
+
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = None
     os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
     import django
+    from django.conf import settings as current
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.test import Client
+    from django.test.utils import override_settings
+    from pg_session_guard.core.login_time import LOGIN_TIME_KEY
+    from python_helpers.turns import Wsgi
 
     django.setup()
-    from django.db import connection
-    from django.test import Client
-
-    client = Client()
-    log_in(client)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return client, cursor.fetchone()[0]
-
-
-def answer_turns(name):
-    """The app, in a process of its own: a turn for each line."""
-    client, backend = {"flask": flask, "django": django}[name]()
-
-    def turn(requests):
-        for _ in range(requests):
-            assert client.get("/api/me").status_code == 200
-
-    turn(WARM_UP)
-    gc.collect()
-    gc.freeze()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        before = times(backend)
-        turn(REQUESTS)
-        after = times(backend)
-        print(*((late - early) / REQUESTS for early, late in zip(before, after, strict=True)), flush=True)
-
-
-def added_in_a_pair(adapter, number):
-    """The medians over the turns of two new processes."""
+    guard = "pg_session_guard.django.middleware.SessionGuardMiddleware"
+    kinds = {
+        "guarded": (settings.MIDDLEWARE, [settings.GUARD]),
+        "unguarded": ([name for name in settings.MIDDLEWARE if name != guard], [settings.STOCK]),
+    }
     apps = {}
-    for name, variables in (("guarded", {}), ("unguarded", {"UNGUARDED": "1"})):
-        environment = {**adapter.environment, **variables, "PYTHONHASHSEED": str(number)}
-        command = [sys.executable, Path(__file__).resolve(), adapter.name]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        apps[name] = subprocess.Popen(command, cwd=SERVERS, env=environment, **pipes)
-        assert apps[name].stdout.readline() == "ready\n"
-    taken = {name: [] for name in apps}
-    for turn in range(TURNS):
-        # Each is the first in half of the turns.
-        for name in sorted(apps, reverse=turn % 2):
-            print(file=apps[name].stdin, flush=True)
-            taken[name].append([float(part) for part in apps[name].stdout.readline().split()])
-    for app in apps.values():
-        app.stdin.close()
-        app.wait(30)
-    added = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(*taken.values(), strict=True)]
-    return [statistics.median(values) for values in zip(*added, strict=True)]
+    for kind, (middleware, backends) in kinds.items():
+        with override_settings(MIDDLEWARE=middleware, AUTHENTICATION_BACKENDS=backends):
+            client = Client()
+            assert client.post("/login", FORM).status_code == 302
+            if kind == "unguarded":
+                session = client.session
+                del session[LOGIN_TIME_KEY]
+                session.save()
+            apps[kind] = Wsgi(WSGIHandler(), "/api/me", {"sessionid": client.cookies["sessionid"].value})
+
+    def prepared(kind):
+        def prepare():
+            current.AUTHENTICATION_BACKENDS = kinds[kind][1]
+            return apps[kind]()
+
+        return prepare
+
+    return {kind: prepared(kind) for kind in apps}
 
 
-def measure(adapter):
-    adapter = adapter.with_own_database("cpu")
-    adapter.create()
-    pairs = zip(*(added_in_a_pair(adapter, number) for number in range(1, PAIRS + 1)), strict=True)
-    adapter.drop()
-    of_app, of_backend, by_clock = (
-        f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})" for values in pairs
-    )
-    print(
-        f"{adapter.name}: added by the guard, in us a request: app {of_app}, backend {of_backend}, by the clock {by_clock};"
-        f" medians of {PAIRS} pairs of processes, with the smallest and the largest; load {os.getloadavg()[0]:.1f}"
-    )
+def fastapi(_adapter):
+    modules = twice("fastapi_server")
+    for name in ("sessions", "asyncpg_pool", "statements"):
+        setattr(modules["unguarded"], name, getattr(modules["guarded"], name))
+    loop = asyncio.new_event_loop()
+    apps = {}
+    for kind, module in modules.items():
+        status, headers = loop.run_until_complete(asked(module.app, "POST", "/login", FORM))
+        assert status == 302
+        cookie = headers[b"set-cookie"].partition(b";")[0]
+        apps[kind] = prepared_of(loop, module.app, cookie)
+    return apps
 
 
-if len(sys.argv) > 1:
-    answer_turns(sys.argv[1])
+def prepared_of(loop, app, cookie):
+    def prepare():
+        request = asked(app, "GET", "/api/me", cookie=cookie)
+
+        def answer():
+            status, headers = loop.run_until_complete(request)
+            assert status == 200
+            return int(headers[b"x-statements"])
+
+        return answer
+
+    return prepare
+
+
+async def asked(app, method, path, form=None, cookie=b""):
+    body = urlencode(form or {}).encode()
+    headers = [(b"host", b"127.0.0.1"), (b"cookie", cookie), (b"content-length", str(len(body)).encode())]
+    headers += [(b"content-type", b"application/x-www-form-urlencoded")] * bool(form)
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    sent, is_over = [], asyncio.Event()
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        if parts:
+            return parts.pop()
+        await is_over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            is_over.set()
+
+    await app(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])
+
+
+# Those whose check rides on the query that reads the user.
+MAKERS = {"flask": flask, "fab": flask, "django": django, "fastapi_asyncpg": fastapi, "fastapi_sqlalchemy": fastapi}
+
+if os.environ.get("BY_TURNS"):
+    from python_helpers.turns import answer_turns
+
+    (chosen,) = sys.argv[1:]
+    answer_turns(MAKERS[chosen](chosen))
 else:
-    from adapters import ADAPTERS, SERVERS
+    from adapters import ADAPTERS
+    from python_helpers.added_time import print_added
 
-    for chosen in (ADAPTERS[0], ADAPTERS[2]):
-        measure(chosen)
+    for adapter in ADAPTERS:
+        if adapter.name in (sys.argv[1:] or MAKERS):
+            own = adapter.with_own_database("added_")
+            own.create()
+            folders = os.pathsep.join([str(HERE.parents[2]), own.environment["PYTHONPATH"]])
+            environment = {**own.environment, "BY_TURNS": "1", "PYTHONPATH": folders}
+            if own.name == "fab":  # A page of it takes four times as long.
+                environment.setdefault("PAIRS", "300")
+            print_added(own.name, own.database, [sys.executable, HERE, own.name], environment, SERVERS)
+            own.drop()

@@ -5,13 +5,17 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 
-def count_statements(app):
-    @event.listens_for(Engine, "before_cursor_execute")
-    def count(*_):
-        if g:
-            g.statements = g.get("statements", 0) + 1
+def count(*_):
+    if g:
+        g.statements = g.get("statements", 0) + 1
 
-    @app.after_request
-    def tell(response):
-        response.headers["X-Statements"] = g.get("statements", 0)
-        return response
+
+def tell(response):
+    response.headers["X-Statements"] = g.get("statements", 0)
+    return response
+
+
+def count_statements(app):
+    if not event.contains(Engine, "before_cursor_execute", count):
+        event.listen(Engine, "before_cursor_execute", count)
+    app.after_request(tell)
