@@ -2,7 +2,7 @@
 //! app has done all, and before anybody else prepares to commit.
 
 use super::relation::Relation;
-use super::roles::outside_of_restricted_operation;
+use super::roles::as_acting_role;
 use pgrx::pg_sys;
 use std::ptr::null_mut;
 
@@ -11,8 +11,9 @@ use std::ptr::null_mut;
 /// fires before this returns.
 pub fn queue_insert(table: &Relation) {
     // A deferred event is refused where code is untrusted, as where logical replication applies a
-    // change with the rights of the table's owner. These triggers are the library's own.
-    outside_of_restricted_operation(|| {
+    // change with the rights of the table's owner. These triggers are the library's own. And later
+    // PostgreSQL calls them as the role that queues.
+    as_acting_role(|| {
         // SAFETY: freed below, or by the abort.
         let state = unsafe { pg_sys::CreateExecutorState() };
         // SAFETY: made above.

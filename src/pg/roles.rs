@@ -86,12 +86,12 @@ pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `work`, which is the library's own, as if whoever called it were trusted.
-pub(super) fn outside_of_restricted_operation<T>(work: impl FnOnce() -> T) -> T {
+/// Runs `work`, which is the library's own, as the role that COMMIT has, and in no security
+/// context.
+pub(super) fn as_acting_role<T>(work: impl FnOnce() -> T) -> T {
     let (caller, context) = user_and_context();
-    let trusted = context & !(pg_sys::SECURITY_RESTRICTED_OPERATION as c_int);
-    // SAFETY: the same role; after an error the abort restores both.
-    unsafe { pg_sys::SetUserIdAndSecContext(caller, trusted) };
+    // SAFETY: a role that the session has; after an error the abort restores both.
+    unsafe { pg_sys::SetUserIdAndSecContext(acting_role(), 0) };
     let result = work();
     // SAFETY: what was there before.
     unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };

@@ -10,7 +10,7 @@
 //! begin a transaction elsewhere that nobody ends, and the server would go down (postgres_fdw,
 //! `pgfdw_xact_callback`).
 
-use super::deferred_event::{self, Time};
+use super::deferred_event;
 use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, UserStamp};
 use super::raise::{Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead};
 use super::reason::Reason;
@@ -45,34 +45,29 @@ pub fn register_callbacks() {
 /// The deferred trigger was called.
 pub fn on_deferred_event() {
     let has_work = !pending::is_empty() || stored_sessions::is_pending();
-    if let Some(time) = deferred_event::time(has_work) {
-        deferred_event::at_work(|| finish(time));
+    if deferred_event::is_time(has_work) {
+        deferred_event::at_work(finish);
     }
 }
 
 /// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
 /// change may stamp again, and accounts may expire while a store is waited for.
-fn finish(time: Time) {
+fn finish() {
+    const ROUNDS: usize = 10;
     stamp_all_pending(stamping_clock());
     if !stored_sessions::is_pending() {
         return;
     }
-    match time {
-        Time::Commit => with_constraints_immediate(end_sessions),
-        Time::Immediate => end_sessions(),
-    }
-}
-
-fn end_sessions() {
-    const ROUNDS: usize = 10;
-    for _ in 0..ROUNDS {
-        at_end(stored_sessions::end_pending);
-        stamp_all_pending(stamping_clock());
-        if !stored_sessions::is_pending() {
-            return;
+    with_constraints_immediate(|| {
+        for _ in 0..ROUNDS {
+            at_end(stored_sessions::end_pending);
+            stamp_all_pending(stamping_clock());
+            if !stored_sessions::is_pending() {
+                return;
+            }
         }
-    }
-    give_up("its triggers stamp again and again");
+        give_up("its triggers stamp again and again");
+    });
 }
 
 /// What has come up since, such as an account that has expired: stamps it. Sessions that apps keep

@@ -4,10 +4,11 @@
 //! The trigger is that of `session_guard.pending`, a table without rows. Its event is queued when
 //! there is first something to do; a savepoint that is rolled back takes the event away with what
 //! was to be done. It fires twice: after the first time there are only events that the app's own
-//! deferred triggers have caused. SET CONSTRAINTS ALL IMMEDIATE fires it, too. What there is to do
-//! so far is done then, but in a savepoint, which may undo it: there the event is deferred again.
+//! deferred triggers have caused. SET CONSTRAINTS ALL IMMEDIATE fires it, too: then it is queued
+//! again, and deferred, as a savepoint could undo the work, and two transactions could deadlock.
 
 use crate::cache::guard_cache;
+use crate::catalog::privileges::as_tables_owner;
 use crate::pg::deferred_event::queue_insert;
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::server::Subtransaction;
@@ -15,6 +16,8 @@ use crate::pg::spi::run_elsewhere;
 use std::cell::Cell;
 
 thread_local! {
+    /// Whether something came up since the work was last done.
+    static HAS_NEWS: Cell<bool> = const { Cell::new(false) };
     /// Where the event was queued that has not fired.
     static QUEUED_IN: Cell<Option<Subtransaction>> = const { Cell::new(None) };
     /// Whether an event is being queued.
@@ -45,47 +48,35 @@ impl Drop for While {
 
 /// There is something to do before this transaction commits.
 pub fn queue() {
-    let is_queued = QUEUED_IN.get().is_some_and(Subtransaction::counts);
-    if !is_queued && !IS_AT_WORK.get() {
+    if IS_AT_WORK.get() {
+        return;
+    }
+    HAS_NEWS.set(true);
+    if !QUEUED_IN.get().is_some_and(Subtransaction::counts) {
         queue_deferred();
         QUEUED_IN.set(Some(Subtransaction::current()));
     }
 }
 
-/// When the work is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// At COMMIT or PREPARE TRANSACTION.
-    Commit,
-    /// As the app has made its constraints IMMEDIATE.
-    Immediate,
-}
-
 /// The event has fired: whether it is time to do the work.
-pub fn time(has_work: bool) -> Option<Time> {
+pub fn is_time(has_work: bool) -> bool {
     if IS_QUEUEING.get() {
         HAS_FIRED.set(true);
-        return None;
+        return false;
     }
     let is_last = IS_LAST.take();
-    let is_nested = Subtransaction::is_nested();
-    let time = match () {
-        () if !has_work => None,
-        () if is_last && !is_nested => Some(Time::Commit),
-        () => match queue_again() {
-            true if is_nested => {
-                queue_deferred();
-                return None;
-            }
-            true => Some(Time::Immediate),
-            false => {
-                IS_LAST.set(!is_nested);
-                return None;
-            }
-        },
-    };
-    QUEUED_IN.set(None);
-    time
+    if !has_work || !HAS_NEWS.get() {
+        QUEUED_IN.set(None);
+        return false;
+    }
+    let was_immediate = queue_deferred();
+    if was_immediate || Subtransaction::is_nested() {
+        return false;
+    }
+    IS_LAST.set(!is_last);
+    // The event that was queued just now will find nothing new.
+    HAS_NEWS.set(!is_last);
+    is_last
 }
 
 /// Does the work. What comes up meanwhile is part of it.
@@ -96,20 +87,27 @@ pub fn at_work<T>(work: impl FnOnce() -> T) -> T {
 
 /// The transaction has ended.
 pub fn clear() {
+    HAS_NEWS.set(false);
     QUEUED_IN.set(None);
     IS_LAST.set(false);
 }
 
 /// Queues the event, and has it wait for COMMIT where the app has made its constraints IMMEDIATE.
-fn queue_deferred() {
-    if queue_again() {
-        run_elsewhere("SET CONSTRAINTS session_guard.session_guard_at_commit DEFERRED", &[]);
-        queue_again();
+/// Returns whether it has, as it never is at COMMIT.
+fn queue_deferred() -> bool {
+    let was_immediate = queue_once();
+    if was_immediate {
+        // Nothing is called by this, and the app's role need not know the schema.
+        as_tables_owner(|| {
+            run_elsewhere("SET CONSTRAINTS session_guard.session_guard_at_commit DEFERRED", &[])
+        });
+        queue_once();
     }
+    was_immediate
 }
 
-/// Queues the event. Returns whether it has fired at once, as it never does at COMMIT.
-fn queue_again() -> bool {
+/// Queues the event. Returns whether it has fired at once.
+fn queue_once() -> bool {
     // The transaction may have dropped the extension.
     let Ok(relations) = guard_cache::try_relations() else { return false };
     let Some(pending) = Relation::open(relations.pending, Lock::Write) else { return false };

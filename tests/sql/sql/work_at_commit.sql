@@ -88,6 +88,53 @@ REFRESH MATERIALIZED VIEW disabled;
 DROP MATERIALIZED VIEW disabled;
 TABLE ended;
 
+-- What is rolled back to a savepoint alone was nothing, and nobody is told of it.
+BEGIN; SAVEPOINT s; SELECT disable(25); ROLLBACK TO s; COMMIT;
+BEGIN; SAVEPOINT s; SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_stamped; ROLLBACK TO s; PREPARE TRANSACTION 'undone';
+COMMIT PREPARED 'undone';
+DO $$ BEGIN PERFORM public.disable(25); RAISE 'undone'; EXCEPTION WHEN raise_exception THEN NULL; END $$;
+TABLE ended;
+-- Of an app's role that may not use the schema.
+CREATE ROLE regress_app;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO regress_app;
+SET ROLE regress_app;
+BEGIN; SET CONSTRAINTS ALL IMMEDIATE; INSERT INTO role VALUES (25, 'e'); COMMIT;
+BEGIN; INSERT INTO role VALUES (26, 'e'); SAVEPOINT s; SET CONSTRAINTS ALL IMMEDIATE; COMMIT;
+RESET ROLE;
+TABLE ended;
+-- A store that comes and goes meanwhile, and one of a guard that had none when its user was stamped.
+BEGIN; SELECT disable(27); SAVEPOINT s; SELECT session_guard.remove_store('session'); SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO s; COMMIT;
+TABLE ended;
+SELECT session_guard.remove_store('session');
+BEGIN; SELECT session_guard.revoke_sessions(28) IS NOT NULL AS is_stamped; SAVEPOINT s; SELECT session_guard.add_store('session', 'user_id'); SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO s;
+SET CONSTRAINTS ALL IMMEDIATE; SELECT session_guard.add_store('session', 'user_id'); COMMIT;
+TABLE ended;
+CREATE TABLE staff (id int PRIMARY KEY, active boolean DEFAULT true);
+CREATE TABLE staff_session (user_id int);
+SELECT session_guard.attach('staff', is_default => false), session_guard.add_store('staff_session', 'user_id', users => 'staff'), session_guard.remove_store('session');
+BEGIN; SELECT session_guard.revoke_sessions(29) IS NOT NULL AS is_stamped; SET CONSTRAINTS ALL IMMEDIATE; SELECT session_guard.add_store('session', 'user_id'); COMMIT;
+TABLE ended;
+SELECT session_guard.detach('staff', true);
+DROP TABLE staff, staff_session;
+-- What the app defers itself, and checks at once, is as it was.
+CREATE TABLE unique_number (n int UNIQUE DEFERRABLE INITIALLY IMMEDIATE);
+INSERT INTO unique_number VALUES (1);
+CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE child (parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+CREATE FUNCTION defer_all() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER defer_all AFTER INSERT ON parent DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION defer_all();
+BEGIN; INSERT INTO child VALUES (1); SELECT disable(30); SET CONSTRAINTS session_guard.session_guard_at_commit IMMEDIATE; INSERT INTO child VALUES (2); INSERT INTO parent VALUES (1), (2); COMMIT;
+TABLE ended;
+INSERT INTO session VALUES (30);
+BEGIN; INSERT INTO parent VALUES (3); INSERT INTO role VALUES (30, 'f'); SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL IMMEDIATE;
+INSERT INTO unique_number VALUES (1);
+ROLLBACK;
+BEGIN; INSERT INTO parent VALUES (3); INSERT INTO role VALUES (30, 'f'); SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL IMMEDIATE; COMMIT;
+TABLE ended;
+DROP TABLE child, parent, unique_number;
+SELECT count(*) AS told FROM session_guard.store_failure;
+INSERT INTO session SELECT unnest('{21,22,23,24}'::int[]) EXCEPT TABLE session;
+
 -- A prepared transaction: an account may have expired when it commits. It is stamped, and its sessions are told to be left.
 UPDATE users SET valid_until = now() + interval '1 day' WHERE id IN (21, 22);
 BEGIN;
@@ -119,5 +166,7 @@ DROP TABLE task;
 DROP VIEW ended, stamps;
 DROP TABLE session, role;
 DROP EXTENSION pg_session_guard CASCADE;
-DROP FUNCTION do_task, disable, disable_here;
+DROP FUNCTION do_task, disable, disable_here, defer_all;
+DROP OWNED BY regress_app;
+DROP ROLE regress_app;
 DROP TABLE users;
