@@ -505,6 +505,11 @@ CREATE FUNCTION session_guard.stamp_related() RETURNS trigger
 COMMENT ON FUNCTION session_guard.stamp_related() IS
     'called by the triggers of a related table: raises the epochs of the users that the rows name';
 
+CREATE FUNCTION session_guard.stamp_pending() RETURNS trigger
+    LANGUAGE c  AS 'MODULE_PATHNAME', 'stamp_pending_wrapper';
+COMMENT ON FUNCTION session_guard.stamp_pending() IS
+    'called before a transaction commits that stamps: raises the epochs that waited for it, and ends sessions that apps keep';
+
 CREATE FUNCTION session_guard.guard_changed() RETURNS trigger
     LANGUAGE c  AS 'MODULE_PATHNAME', 'guard_changed_wrapper';
 COMMENT ON FUNCTION session_guard.guard_changed() IS
@@ -519,6 +524,13 @@ CREATE FUNCTION session_guard.apply_replicated() RETURNS trigger
     LANGUAGE c  AS 'MODULE_PATHNAME', 'apply_replicated_wrapper';
 COMMENT ON FUNCTION session_guard.apply_replicated() IS
     'called when logical replication or a dump brings rows of these tables: raises epochs, keeps events, and guards that are not here yet, and changes nothing else';
+
+-- Before COMMIT, and before PREPARE TRANSACTION.
+
+CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.pending
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
+ALTER TABLE session_guard.pending ENABLE ALWAYS TRIGGER session_guard_at_commit;
+COMMENT ON TRIGGER session_guard_at_commit ON session_guard.pending IS 'stamps what waits for COMMIT, and ends sessions that apps keep';
 
 -- Edits by hand count at once.
 

@@ -50,7 +50,7 @@ BEGIN
         FROM pg_catalog.pg_proc AS p
         WHERE (p.probin OPERATOR(pg_catalog.=) 'MODULE_PATHNAME'
                OR p.pronamespace OPERATOR(pg_catalog.=) 'session_guard'::pg_catalog.regnamespace)
-          AND p.proname OPERATOR(pg_catalog.<>) ALL (ARRAY['guard_changed', 'epoch_changed', 'apply_replicated'])
+          AND p.proname OPERATOR(pg_catalog.<>) ALL (ARRAY['stamp_pending', 'guard_changed', 'epoch_changed', 'apply_replicated'])
         UNION ALL
         SELECT pg_catalog.format(g.statement, g.grantees)
         FROM (VALUES

@@ -257,6 +257,9 @@ COMMENT ON COLUMN session_guard.timeline.acknowledged_by IS 'who said so';
 CREATE TABLE session_guard.invalidation () USING heap;
 COMMENT ON TABLE session_guard.invalidation IS 'has no rows: a stamp of many users sends an invalidation of this relation, by which backends drop the epochs that they keep';
 
+CREATE TABLE session_guard.pending () USING heap;
+COMMENT ON TABLE session_guard.pending IS 'has no rows: its deferred trigger is called before a transaction commits that stamps';
+
 SELECT pg_catalog.pg_extension_config_dump('session_guard.guard', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.watch', '');
 SELECT pg_catalog.pg_extension_config_dump('session_guard.store', '');

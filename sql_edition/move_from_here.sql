@@ -1,14 +1,29 @@
 -- What both moves begin with, as a superuser: keeps all that is to be moved, while nobody can change it.
+-- With the rights of who owns the schema: what that role may have put in the place of a table or function must not run as a
+-- superuser. After SET ROLE it could take the superuser's rights back; in a function of the role's own, which is SECURITY DEFINER, it
+-- cannot. Each such function is called once: its owner may have replaced it then. What is deferred to COMMIT runs here.
+--
+-- First what is to be stamped still: an extension is not dropped in a transaction that has stamped.
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
--- With the rights of who owns the schema: what that role may have put in the place of a table or function must not run as a
--- superuser. After SET ROLE it could take the superuser's rights back; in a function of the role's own, which is SECURITY DEFINER, it
--- cannot. Each such function is called once: its owner may have replaced it then. What is deferred to COMMIT runs here. Tables are
--- named as they are now.
-CREATE FUNCTION pg_temp.as_owner_first() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $do$
+CREATE FUNCTION pg_temp.as_owner_before() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $do$
 BEGIN
     PERFORM session_guard.reconcile();
+    SET CONSTRAINTS ALL IMMEDIATE;
+END $do$;
+DO $do$
+BEGIN
+    EXECUTE (SELECT pg_catalog.format('ALTER FUNCTION pg_temp.as_owner_before() OWNER TO %I', pg_catalog.pg_get_userbyid(n.nspowner)) FROM pg_catalog.pg_namespace AS n WHERE n.nspname OPERATOR(pg_catalog.=) 'session_guard');
+END $do$;
+SELECT pg_temp.as_owner_before();
+COMMIT;
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- Tables are named as they are now.
+CREATE FUNCTION pg_temp.as_owner_first() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $do$
+BEGIN
     CREATE TEMPORARY TABLE moved_table ON COMMIT DROP AS
         SELECT r.schema_name, r.table_name FROM session_guard.guard AS r WHERE r.detached_at IS NULL UNION SELECT w.schema_name, w.table_name FROM session_guard.watch AS w;
     SET CONSTRAINTS ALL IMMEDIATE;

@@ -4,16 +4,15 @@ ALTER TABLE session_guard.policy ADD COLUMN in_old_snapshot text NOT NULL DEFAUL
     CHECK (in_old_snapshot OPERATOR(pg_catalog.=) ANY (ARRAY['answer', 'raise']));
 COMMENT ON COLUMN session_guard.policy.in_old_snapshot IS 'in REPEATABLE READ and SERIALIZABLE, where what was disabled since the transaction began cannot be seen: answer, by what the transaction sees; raise, give no answer';
 
-CREATE TABLE session_guard.pending (
-    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-    guard          text COLLATE pg_catalog."C" NOT NULL,
-    user_id        text COLLATE pg_catalog."C",
-    related        text,
-    unless_past    timestamptz,
-    ends           boolean,
-    again          boolean NOT NULL DEFAULT false
-) USING heap;
+ALTER TABLE session_guard.pending
+    ADD COLUMN id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ADD COLUMN transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    ADD COLUMN guard          text COLLATE pg_catalog."C" NOT NULL,
+    ADD COLUMN user_id        text COLLATE pg_catalog."C",
+    ADD COLUMN related        text,
+    ADD COLUMN unless_past    timestamptz,
+    ADD COLUMN ends           boolean,
+    ADD COLUMN again          boolean NOT NULL DEFAULT false;
 CREATE INDEX pending_of_transaction ON session_guard.pending (transaction_id, guard, user_id);
 COMMENT ON TABLE session_guard.pending IS 'what transactions are to stamp when they commit: empty to all others';
 COMMENT ON COLUMN session_guard.pending.transaction_id IS 'the transaction';

@@ -29,6 +29,9 @@ const APPLY_TRIGGERS: &str = "
         ('trigger_state'), ('policy'), ('epoch'), ('guard_epoch'),
         ('token_epoch'), ('event'), ('timeline')) AS t (r)";
 
+const DEFERRED_TRIGGER: &str = "
+    SELECT 'pending', 'session_guard_at_commit', 5, 'AFTER INSERT', 'ROW', 'stamp_pending'";
+
 /// The tables whose triggers are not all in place and `ENABLE ALWAYS`, and the statements that put
 /// them back. Only the extension's own: what else lies in its schema has none.
 fn misplaced(wanted: &str) -> Option<(String, String)> {
@@ -37,9 +40,12 @@ fn misplaced(wanted: &str) -> Option<(String, String)> {
                 pg_catalog.string_agg(CASE WHEN s.is_as_made THEN '' ELSE
                     CASE WHEN t.oid IS NULL THEN '' ELSE pg_catalog.format(
                         'DROP TRIGGER %I ON session_guard.%I; ', w.trigger, w.relation) END
-                    || pg_catalog.format('CREATE TRIGGER %I %s ON session_guard.%I FOR EACH %s '
-                        'EXECUTE FUNCTION session_guard.%I(); ',
-                        w.trigger, w.events, w.relation, w.level, w.function) END
+                    || pg_catalog.format('CREATE%s TRIGGER %I %s ON session_guard.%I%s '
+                        'FOR EACH %s EXECUTE FUNCTION session_guard.%I(); ',
+                        CASE WHEN k.is_deferred THEN ' CONSTRAINT' END, w.trigger, w.events,
+                        w.relation,
+                        CASE WHEN k.is_deferred THEN ' DEFERRABLE INITIALLY DEFERRED' END,
+                        w.level, w.function) END
                     || pg_catalog.format('ALTER TABLE session_guard.%I ENABLE ALWAYS TRIGGER %I;',
                         w.relation, w.trigger),
                     ' ' ORDER BY w.relation, w.trigger)
@@ -49,8 +55,10 @@ fn misplaced(wanted: &str) -> Option<(String, String)> {
          JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
               AND d.objid = c.oid AND d.deptype = 'e'
          LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND t.tgname = w.trigger
+         CROSS JOIN LATERAL (SELECT w.relation = 'pending') AS k (is_deferred)
          CROSS JOIN LATERAL (
-             SELECT coalesce(t.tgtype = w.type AND t.tgqual IS NULL AND NOT t.tgdeferrable
+             SELECT coalesce(t.tgtype = w.type AND t.tgqual IS NULL
+                 AND t.tgdeferrable = k.is_deferred AND t.tginitdeferred = k.is_deferred
                  AND pg_catalog.cardinality(t.tgattr::pg_catalog.int2[]) = 0
                  AND t.tgfoid = pg_catalog.to_regproc('session_guard.' || w.function), false)
          ) AS s (is_as_made)
@@ -62,7 +70,7 @@ fn misplaced(wanted: &str) -> Option<(String, String)> {
 
 /// Without one of these nothing else can be told.
 pub fn missing() -> Option<Finding> {
-    const NAMES: [&CStr; 14] = [
+    const NAMES: [&CStr; 15] = [
         c"guard",
         c"watch",
         c"store",
@@ -77,9 +85,16 @@ pub fn missing() -> Option<Finding> {
         c"unwatched",
         c"trigger_state",
         c"invalidation",
+        c"pending",
     ];
-    const FUNCTIONS: [&CStr; 5] =
-        [c"stamp", c"stamp_related", c"guard_changed", c"epoch_changed", c"apply_replicated"];
+    const FUNCTIONS: [&CStr; 6] = [
+        c"stamp",
+        c"stamp_related",
+        c"stamp_pending",
+        c"guard_changed",
+        c"epoch_changed",
+        c"apply_replicated",
+    ];
     if extension::owner().is_none() {
         let hint = Hint::advice(
             "A superuser restores that row, or drops the schema session_guard and creates the \
@@ -122,6 +137,11 @@ pub fn own_tables() -> Vec<Finding> {
             let hint = Hint::run("To put the triggers back, run", statements);
             findings.push(Finding::wrong(CHECK, detail, hint));
         }
+    }
+    if let Some((_, statements)) = misplaced(DEFERRED_TRIGGER) {
+        let detail = "sessions in session stores are not ended: nothing is called before COMMIT";
+        let hint = Hint::run("To put the trigger of session_guard.pending back, run", statements);
+        findings.push(Finding::wrong(CHECK, detail, hint));
     }
     if let Some((tables, statements)) = of_other_methods() {
         let detail = format!("the library reads heaps, but of another access method are {tables}");

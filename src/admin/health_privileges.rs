@@ -80,7 +80,8 @@ pub fn trigger_owner() -> Vec<Finding> {
     const OTHERS: &str = "
         SELECT p.proname::text FROM pg_catalog.pg_proc p
         WHERE p.pronamespace = pg_catalog.to_regnamespace('session_guard') AND p.pronargs = 0
-          AND p.proname IN ('stamp_related', 'guard_changed', 'epoch_changed', 'apply_replicated')
+          AND p.proname IN ('stamp_related', 'stamp_pending', 'guard_changed', 'epoch_changed',
+                            'apply_replicated')
           AND p.proconfig IS NOT NULL
           AND pg_catalog.replace(pg_catalog.array_to_string(p.proconfig, ','), '\"', '')
               <> 'search_path=pg_catalog, pg_temp'
@@ -170,7 +171,8 @@ pub fn privileges() -> Option<Finding> {
         "SELECT pg_catalog.count(*),
                 pg_catalog.string_agg({FUNCTION_NAME}, ', ' ORDER BY p.oid)
          {OBJECTS} {FUNCTIONS}
-         WHERE p.proname NOT IN ('guard_changed', 'epoch_changed', 'apply_replicated')
+         WHERE p.proname NOT IN ('stamp_pending', 'guard_changed', 'epoch_changed',
+                                 'apply_replicated')
            AND NOT pg_catalog.has_function_privilege($1, p.oid, 'EXECUTE WITH GRANT OPTION')"
     );
     let functions = query(&functions, &owner_value, |row| {

@@ -31,6 +31,8 @@ pub struct ExtensionRelations {
     /// `session_guard.invalidation`, which has no rows: an invalidation of it says that epochs were
     /// raised.
     pub invalidation: Oid,
+    /// `session_guard.pending`, which has no rows: its deferred trigger is called before COMMIT.
+    pub pending: Oid,
     /// The function that the triggers of users tables call.
     pub stamp: Oid,
     /// The function of the triggers on the tables of epochs.
@@ -55,6 +57,7 @@ impl ExtensionRelations {
             epoch: extension_relation(c"epoch")?,
             guard_epoch: extension_relation(c"guard_epoch")?,
             invalidation: extension_relation(c"invalidation")?,
+            pending: extension_relation(c"pending")?,
             stamp: extension_function(c"stamp")?,
             epoch_changed: extension_function(c"epoch_changed")?,
             apply_replicated: extension_function(c"apply_replicated")?,

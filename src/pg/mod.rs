@@ -4,6 +4,7 @@
 pub mod call_args;
 pub mod compat;
 pub mod datum;
+pub mod deferred_event;
 pub mod heap_insert;
 pub mod index_scan;
 pub mod invalidation;

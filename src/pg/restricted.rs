@@ -26,8 +26,8 @@ pub struct Failure {
 
 /// Runs a statement as the role that owns the table, so that its code has that role's rights and no
 /// more: it cannot become another role (PostgreSQL source, `SECURITY_RESTRICTED_OPERATION`), and
-/// what it sets is set back. For a transaction that is about to commit: constraints that the
-/// statement defers are checked at its end. A lock is waited for no longer than `patience`, in
+/// what it sets is set back. Its constraints are checked at its end: the code of one that is
+/// deferred would run with the caller's rights. A lock is waited for no longer than `patience`, in
 /// milliseconds. Returns how many rows were written.
 pub fn run_as(
     role: Oid,
@@ -43,7 +43,6 @@ pub fn run_as(
         let level = unsafe { pg_sys::NewGUCNestLevel() };
         set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
         set_until_level_ends(c"lock_timeout", &patience_of(patience));
-        // Nothing would check them any more in a transaction that is about to commit.
         run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
         // SAFETY: the role exists, since it owns a relation.
         unsafe { pg_sys::SetUserIdAndSecContext(role, security | restricted as c_int) };

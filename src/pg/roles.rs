@@ -86,6 +86,18 @@ pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Runs `work`, which is the library's own, as the role that COMMIT has, and in no security
+/// context.
+pub(super) fn as_acting_role<T>(work: impl FnOnce() -> T) -> T {
+    let (caller, context) = user_and_context();
+    // SAFETY: a role that the session has; after an error the abort restores both.
+    unsafe { pg_sys::SetUserIdAndSecContext(acting_role(), 0) };
+    let result = work();
+    // SAFETY: what was there before.
+    unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
+    result
+}
+
 /// Whose rights count now, and in what security context.
 pub(super) fn user_and_context() -> (Oid, c_int) {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);

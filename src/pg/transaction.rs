@@ -1,6 +1,7 @@
 //! The end of a transaction, and the locks that a guard itself has.
 
 use super::names;
+use super::spi::run_elsewhere;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
@@ -86,32 +87,18 @@ pub fn with_pinned_search_path<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Runs `work` as the last of the transaction: what it has done already may be done, whatever was
-/// set since, and no foreign table is read or written.
-///
-/// A foreign data wrapper ends its transaction elsewhere in a callback of its own. If it begins one
-/// after that, it raises an error when this transaction has committed already, and the server goes
-/// down (postgres_fdw, `pgfdw_xact_callback`).
+/// set since.
 pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
-    allow_writes(|| {
-        with_pinned_search_path(|| {
-            let name = c"restrict_nonsystem_relation_kind";
-            // SAFETY: the name is NUL-terminated; NULL comes back where there is no such setting.
-            if !unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) }.is_null() {
-                set_until_level_ends(name, c"foreign-table");
-            }
-            work()
-        })
-    })
+    allow_writes(|| with_pinned_search_path(work))
 }
 
-/// Runs code of others in the same way. Its plans are made again: those that are kept were made
-/// while foreign tables were allowed.
-pub fn at_end_for_others<T>(work: impl FnOnce() -> T) -> T {
-    at_end(|| {
-        // SAFETY: marks plans to be made again when they are next used.
-        unsafe { pg_sys::ResetPlanCache() };
-        work()
-    })
+/// Runs `work` when the constraints that were deferred have been checked. Those that are deferred
+/// meanwhile are, too; what follows in the transaction may defer all.
+pub fn with_constraints_immediate<T>(work: impl FnOnce() -> T) -> T {
+    run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+    let result = work();
+    run_elsewhere("SET CONSTRAINTS ALL DEFERRED", &[]);
+    result
 }
 
 /// Sets what everybody may set, for as long as a level of settings lasts that was begun.
@@ -129,13 +116,6 @@ pub(super) fn set_until_level_ends(name: &CStr, value: &CStr) {
             false,
         )
     };
-}
-
-/// Closes the cursors that are still open in a transaction that is about to end: PostgreSQL has
-/// closed all before the callbacks, and expects none.
-pub fn close_cursors(is_prepare: bool) {
-    // SAFETY: as CommitTransaction and PrepareTransaction do it; true says that there may be more.
-    while unsafe { pg_sys::PreCommit_Portals(is_prepare) } {}
 }
 
 /// Has this COMMIT wait until the synchronous standbys have replayed it, whatever

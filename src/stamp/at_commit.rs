@@ -1,10 +1,16 @@
-//! What a transaction that stamps does at its end: stamps that wait for it, what COMMIT waits for,
-//! and who is notified.
+//! What a transaction that stamps does at its end: stamps that wait for it, sessions that it ends
+//! where apps keep them, what COMMIT waits for, and who is notified.
 //!
 //! Two transactions that stamp users of related tables in different orders would deadlock, where
 //! without the watch they would not. So those users are stamped here, sorted by id. And a guard's
 //! stamp is raised here once more if a login may have come after it: from here on logins wait.
+//!
+//! All of this is done in a deferred trigger. When PostgreSQL calls the callbacks of COMMIT, no
+//! code of others may run any more: a foreign data wrapper whose own callback has been called would
+//! begin a transaction elsewhere that nobody ends, and the server would go down (postgres_fdw,
+//! `pgfdw_xact_callback`).
 
+use super::deferred_event;
 use super::pending::{self, GuardStamp, PendingGuard, PendingGuards, UserStamp};
 use super::raise::{Source, raise_guard, restamp_guard, stamp_key, wait_for_epochs_far_ahead};
 use super::reason::Reason;
@@ -24,7 +30,8 @@ use crate::pg::names::to_server;
 use crate::pg::report::OrRaise;
 use crate::pg::server::stamping_clock;
 use crate::pg::transaction::{
-    self, Callbacks, GuardLock, at_end, at_end_for_others, hold_guard_lock, keep_guard_lock,
+    self, Callbacks, GuardLock, at_end, hold_guard_lock, keep_guard_lock,
+    with_constraints_immediate,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -35,9 +42,52 @@ pub fn register_callbacks() {
     transaction::register_callbacks(callbacks);
 }
 
+/// The deferred trigger was called.
+pub fn on_deferred_event() {
+    let has_work = !pending::is_empty() || stored_sessions::is_pending();
+    if deferred_event::is_time(has_work) {
+        deferred_event::at_work(finish);
+    }
+}
+
+/// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
+/// change may stamp again, and accounts may expire while a store is waited for.
+fn finish() {
+    const ROUNDS: usize = 10;
+    stamp_all_pending(stamping_clock());
+    if !stored_sessions::is_pending() {
+        return;
+    }
+    with_constraints_immediate(|| {
+        for _ in 0..ROUNDS {
+            at_end(stored_sessions::end_pending);
+            stamp_all_pending(stamping_clock());
+            if !stored_sessions::is_pending() {
+                return;
+            }
+        }
+        give_up("its triggers stamp again and again");
+    });
+}
+
+/// What has come up since, such as an account that has expired: stamps it. Sessions that apps keep
+/// are ended no more.
+fn finish_late(commits_at: Instant) {
+    deferred_event::at_work(|| {
+        stamp_all_pending(commits_at);
+        if stored_sessions::is_pending() {
+            give_up("the transaction was committing already");
+        }
+    });
+}
+
+fn give_up(why: &str) {
+    at_end(|| stored_sessions::give_up_pending(why));
+}
+
 /// What COMMIT waits for is decided here, so that no setting which is made before can undo it.
 fn before_commit() {
-    finish(stamping_clock, false);
+    finish_late(stamping_clock());
     if !pending::has_stamped() {
         return;
     }
@@ -57,35 +107,17 @@ fn before_commit() {
 /// PostgreSQL cannot prepare a transaction that sends a NOTIFY, and COMMIT PREPARED waits for what
 /// its own session says. When that will be nobody knows: every account that was to expire may have.
 fn before_prepare() {
-    finish(|| Instant::INFINITY, true);
-}
-
-/// Stamps what waits for it, and ends the sessions that apps keep. What triggers of their tables
-/// change may stamp again, and accounts may expire while a store is waited for.
-fn finish(commits_at: fn() -> Instant, is_prepare: bool) {
-    const ROUNDS: usize = 10;
-    stamp_pending(commits_at());
-    if !stored_sessions::is_pending() {
-        return;
-    }
-    for _ in 0..ROUNDS {
-        at_end_for_others(stored_sessions::end_pending);
-        stamp_pending(commits_at());
-        if !stored_sessions::is_pending() {
-            break;
-        }
-    }
-    at_end(stored_sessions::give_up_pending);
-    transaction::close_cursors(is_prepare);
+    finish_late(Instant::INFINITY);
 }
 
 fn after_end() {
+    deferred_event::clear();
     pending::clear();
     stored_sessions::clear();
 }
 
 /// Stamps what waits for it.
-fn stamp_pending(commits_at: Instant) {
+fn stamp_all_pending(commits_at: Instant) {
     let pending = pending::take();
     if pending.is_empty() {
         return;

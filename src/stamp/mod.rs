@@ -4,6 +4,7 @@ pub mod at_commit;
 pub mod audit;
 pub mod backfill;
 pub mod by_hand;
+pub mod deferred_event;
 pub mod logical_replication;
 pub mod merge;
 pub mod own_tables_trigger;

@@ -1,8 +1,8 @@
-//! SQL: what is written into the extension's own tables, by stamps, by hand, by a restore or by
-//! logical replication. It counts at once.
+//! SQL: the triggers of the extension's own tables. What is written there, by stamps, by hand, by a
+//! restore or by logical replication, counts at once.
 
 use super::users_trigger::not_a_trigger;
-use super::{by_hand, logical_replication};
+use super::{at_commit, by_hand, logical_replication};
 use crate::cache::generations::{self, Bucket};
 use crate::cache::{guard_cache, stamped};
 use crate::pg::call_args::CALLED_BY_CALL_INFO;
@@ -39,6 +39,16 @@ fn epoch_changed(fcinfo: pg_sys::FunctionCallInfo) {
     let rows = [call.old(), call.new_row()];
     for key in rows.iter().flatten().filter_map(|row| row.text(USER_ID)) {
         generations::invalidate_user(Bucket::of(key), relations.invalidation);
+    }
+}
+
+/// Called before a transaction commits that stamps: does the work that waits for that.
+#[pg_extern(sql = false)]
+fn stamp_pending(fcinfo: pg_sys::FunctionCallInfo) {
+    // SAFETY: PostgreSQL calls with this.
+    let Some(call) = (unsafe { TriggerCall::new(fcinfo) }) else { not_a_trigger().raise() };
+    if guard_cache::try_relations().is_ok_and(|relations| relations.pending == call.relid()) {
+        at_commit::on_deferred_event();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What this transaction has stamped, and what it is to stamp before it commits.
 
+use super::deferred_event;
 use crate::core::epoch::{Epoch, Instant};
 use crate::pg::memory::ensure_available;
 use crate::pg::server::Subtransaction;
@@ -91,6 +92,7 @@ pub fn add_guard(guard: &str, epoch: Option<Epoch>, reason: [&[u8]; 2]) {
         [kind, more] if more.len() <= LONGEST_REASON => [kind.to_vec(), more.to_vec()],
         _ => [b"admin".to_vec(), Vec::new()],
     };
+    deferred_event::queue();
     let stamp = GuardStamp { epoch, reason, made_in: Subtransaction::current() };
     PENDING.with_borrow_mut(|pending| pending.entry(guard.to_owned()).or_default().add(stamp));
 }
@@ -104,6 +106,7 @@ pub fn add_user(
     related: &Rc<str>,
     reason: [&[u8]; 2],
 ) {
+    deferred_event::queue();
     let here = Subtransaction::current();
     PENDING.with_borrow_mut(|pending| {
         if !pending.contains_key(guard) {
@@ -139,6 +142,7 @@ pub fn add_user(
 
 /// The transaction has put off the time at which this user's account expires.
 pub fn add_extended(guard: &str, key: &[u8], end: Instant) {
+    deferred_event::queue();
     PENDING.with_borrow_mut(|pending| {
         let Extended { users, others } = &mut pending.entry(guard.to_owned()).or_default().extended;
         let is_full = users.len() >= MAX_EXTENDED;
@@ -170,6 +174,11 @@ impl PendingGuard {
         self.guard_stamps.retain(|other| other.made_in != stamp.made_in);
         self.guard_stamps.push(stamp);
     }
+}
+
+/// Whether there may be something to stamp.
+pub fn is_empty() -> bool {
+    PENDING.with_borrow(BTreeMap::is_empty)
 }
 
 /// Takes what is to be stamped.

@@ -1,8 +1,9 @@
 //! Ends sessions where apps keep them, before a transaction that stamps commits.
 //!
-//! At COMMIT, and not with each stamp: a bulk change ends all in a few statements, and the rows of
+//! Then, and not with each stamp: a bulk change ends all in a few statements, and the rows of
 //! apps are locked for the shortest time. A store that fails does not stop the stamp.
 
+use super::deferred_event;
 use super::reason::Reason;
 use crate::cache::guard_cache::{self, FreeGuard};
 use crate::catalog::epochs::{self, EpochReader};
@@ -22,7 +23,7 @@ use crate::pg::report::OrRaise;
 use crate::pg::restricted::{Failure, attempt, run_as};
 use crate::pg::server::{Subtransaction, sleep_micros, stamping_clock};
 use pgrx::{PgMemoryContexts, PgSqlErrorCode};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 
@@ -36,9 +37,11 @@ const PATIENCE: i64 = 3_000;
 /// How often a statement is tried that another transaction was in the way of.
 const ATTEMPTS: usize = 3;
 
-/// Whose sessions are to end, of one guard.
+/// Whose sessions are to end, of one guard. It may have no stores yet.
 #[derive(Default)]
 struct Pending {
+    /// If all that asked for anything is rolled back, nothing is ended.
+    asked_in: Vec<Subtransaction>,
     /// By the keys of the users' epochs.
     users: BTreeMap<Vec<u8>, User>,
     /// Whether there are more: all whose epochs this transaction has raised.
@@ -59,21 +62,16 @@ struct User {
 }
 
 thread_local! {
-    /// Whether users were stamped whose guards had no stores.
-    static HAS_UNNOTED: Cell<bool> = const { Cell::new(false) };
     static PENDING: RefCell<BTreeMap<String, Pending>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// A user was stamped.
 pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
-    if !has_stores(guard) {
-        // One may be added before this commits.
-        return HAS_UNNOTED.set(true);
-    }
-    let here = Subtransaction::current();
-    PENDING.with_borrow_mut(|pending| {
-        let pending = pending.entry(guard.to_owned()).or_default();
-        if pending.users.len() >= MAX_USERS && !pending.users.contains_key(key) {
+    let (here, has_stores) = (Subtransaction::current(), has_stores(guard));
+    note(guard, |pending| {
+        // A store may be added before this commits: it finds whose epochs were raised.
+        let is_full = pending.users.len() >= MAX_USERS && !pending.users.contains_key(key);
+        if is_full || !has_stores {
             pending.has_more = true;
             return;
         }
@@ -89,9 +87,8 @@ pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
 /// The whole guard was stamped.
 pub fn note_all(guard: &str, reason: [&[u8]; 2]) {
     let (here, has_users) = (Subtransaction::current(), reason != Reason::Truncated.parts());
-    PENDING.with_borrow_mut(|pending| {
-        let all = &mut pending.entry(guard.to_owned()).or_default().all;
-        let (asked_in, for_each_user) = all.get_or_insert_default();
+    note(guard, |pending| {
+        let (asked_in, for_each_user) = pending.all.get_or_insert_default();
         note_subtransaction(asked_in, here);
         *for_each_user |= has_users;
     });
@@ -106,7 +103,10 @@ fn note_subtransaction(asked_in: &mut Vec<Subtransaction>, here: Subtransaction)
 
 /// Many users were stamped.
 pub fn note_many(guard: &str) {
-    note(guard, |pending| pending.has_more = true);
+    // A store that is added later ends the sessions of all who are disabled then.
+    if has_stores(guard) {
+        note(guard, |pending| pending.has_more = true);
+    }
 }
 
 /// A store was added: those who are disabled already have no sessions from now on.
@@ -127,9 +127,17 @@ pub fn note_raised_since(guard: &str, failed_at: Instant) {
 }
 
 fn note(guard: &str, change: impl FnOnce(&mut Pending)) {
-    if has_stores(guard) {
-        PENDING.with_borrow_mut(|pending| change(pending.entry(guard.to_owned()).or_default()));
-    }
+    deferred_event::queue();
+    let here = Subtransaction::current();
+    PENDING.with_borrow_mut(|all| {
+        if !all.contains_key(guard) {
+            all.insert(guard.to_owned(), Pending::default());
+        }
+        if let Some(pending) = all.get_mut(guard) {
+            note_subtransaction(&mut pending.asked_in, here);
+            change(pending);
+        }
+    });
 }
 
 /// A foreign key must never keep a user from being deleted.
@@ -143,25 +151,37 @@ fn has_stores(guard: &str) -> bool {
 
 /// The transaction has ended.
 pub fn clear() {
-    HAS_UNNOTED.set(false);
     PENDING.take();
+}
+
+impl Pending {
+    fn counts(&self) -> bool {
+        self.asked_in.iter().any(|asked| asked.counts())
+    }
 }
 
 /// Whether there is something to end.
 pub fn is_pending() -> bool {
-    if HAS_UNNOTED.take() {
-        invalidation::accept_messages();
-        guard_cache::stores().iter().for_each(|store| note_many(&store.guard));
+    if PENDING.with_borrow(BTreeMap::is_empty) {
+        return false;
     }
-    PENDING.with_borrow_mut(|pending| {
-        pending.retain(|guard, _| has_stores(guard));
-        !pending.is_empty()
-    })
+    // Somebody may have added a store.
+    invalidation::accept_messages();
+    PENDING
+        .with_borrow(|all| all.iter().any(|(guard, pending)| pending.counts() && has_stores(guard)))
 }
 
-/// Ends what is to be ended, as the transaction is about to commit.
+/// Takes what is to be ended, and leaves what has no store.
+fn take_pending() -> BTreeMap<String, Pending> {
+    let (mut taken, left) = PENDING.take().into_iter().partition(|(guard, _)| has_stores(guard));
+    PENDING.set(left);
+    BTreeMap::retain(&mut taken, |_, pending| pending.counts());
+    taken
+}
+
+/// Ends what is to be ended.
 pub fn end_pending() {
-    for (guard, pending) in PENDING.take() {
+    for (guard, pending) in take_pending() {
         let work = Work::of(guard, pending);
         for row in guard_cache::stores().iter().filter(|row| row.guard == work.guard) {
             if let Err(error) = work.end_in(row) {
@@ -171,11 +191,11 @@ pub fn end_pending() {
     }
 }
 
-/// Notes what is still to be ended after many rounds.
-pub fn give_up_pending() {
-    for guard in PENDING.take().into_keys() {
+/// Notes that what is still to be ended will not be.
+pub fn give_up_pending(why: &str) {
+    for guard in take_pending().into_keys() {
         for row in guard_cache::stores().iter().filter(|row| row.guard == guard) {
-            note_failure(row, failed(row, "its triggers stamp again and again"), None);
+            note_failure(row, failed(row, why), None);
         }
     }
 }

@@ -74,7 +74,7 @@ const WRITTEN: [Table; 7] = [
 ];
 
 /// What they read, or write only where something is wrong.
-const READ: [Table; 9] = [
+const READ: [Table; 10] = [
     own("guard", "guard_pkey", "active_when", "text"),
     own("watch", "watch_pkey", "guard", KEY),
     own("policy", "", "set_by", "text"),
@@ -84,6 +84,7 @@ const READ: [Table; 9] = [
     own("trigger_state", "trigger_state_pkey", "state", "text"),
     own("timeline", "timeline_pkey", "acknowledged_by", "text"),
     own("invalidation", "", "", ""),
+    own("pending", "", "", ""),
 ];
 
 /// What follows a semicolon is run after it, by itself.

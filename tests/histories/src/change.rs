@@ -74,6 +74,21 @@ pub fn transact(
                 change(client, form, action, is_prepared)?;
                 client.batch_execute("ROLLBACK TO here")?;
             }
+            Step::DoDeferred { is_undone } => {
+                const DO: &str = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED";
+                let at = Time::now();
+                match is_undone {
+                    true => {
+                        client.batch_execute(&format!("SAVEPOINT here; {DO}; ROLLBACK TO here"))?
+                    }
+                    false => {
+                        client.batch_execute(DO)?;
+                        for stamp in &mut stamps {
+                            stamp.ends_logins_before = stamp.ends_logins_before.min(at);
+                        }
+                    }
+                }
+            }
         }
     }
     let ended = Time::now();

@@ -61,6 +61,11 @@ pub enum Step {
     Sleep(Duration),
     /// Changes something, and takes it back.
     DoAndUndo(Action),
+    /// Has all be done that waits for COMMIT; in a savepoint that is taken back, if it says so.
+    DoDeferred {
+        /// Whether it is.
+        is_undone: bool,
+    },
 }
 
 /// How a transaction ends.
@@ -145,6 +150,9 @@ impl Planner {
                 true => Step::DoAndUndo(action),
                 false => Step::Do(action),
             });
+            if self.rng.random_bool(0.1) {
+                steps.push(Step::DoDeferred { is_undone: self.rng.random() });
+            }
             if self.rng.random_bool(0.3) {
                 steps.push(Step::Sleep(self.pause(1..100)));
             }
@@ -259,7 +267,7 @@ mod tests {
         let does = |is: fn(&Action) -> bool| {
             plans.iter().flat_map(|plan| &plan.steps).any(|step| match step {
                 Step::Do(action) | Step::DoAndUndo(action) => is(action),
-                Step::Sleep(_) => false,
+                Step::Sleep(_) | Step::DoDeferred { .. } => false,
             })
         };
         assert!(does(|action| matches!(action, Action::Disable(_))));

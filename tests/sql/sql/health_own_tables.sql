@@ -11,6 +11,8 @@ ALTER TABLE session_guard.policy DISABLE TRIGGER USER;
 ALTER TABLE session_guard.timeline DISABLE TRIGGER USER;
 DROP TRIGGER session_guard_changed ON session_guard.guard_epoch;
 DROP TRIGGER session_guard_emptied ON session_guard.guard;
+DROP TRIGGER session_guard_at_commit ON session_guard.pending;
+CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.pending DEFERRABLE FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
 CREATE TRIGGER session_guard_emptied AFTER TRUNCATE ON session_guard.guard EXECUTE FUNCTION session_guard.epoch_changed();
 ALTER TABLE session_guard.guard ENABLE ALWAYS TRIGGER session_guard_emptied;
 DROP TRIGGER session_guard_apply ON session_guard.watch;

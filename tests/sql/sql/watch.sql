@@ -203,8 +203,7 @@ SELECT session_guard.detach('users', forget => true);
 SELECT count(*) FROM session_guard.watch;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'profile'::regclass AND NOT tgisinternal;
 
--- What was changed before detach() is stamped. What was changed before the extension is dropped is not, and COMMIT
--- goes on.
+-- What was changed before detach() is stamped. The extension is not dropped before that is.
 CREATE TABLE left_over (user_id int);
 INSERT INTO left_over VALUES (11);
 SELECT session_guard.attach('users'), session_guard.watch('left_over', 'user_id');
@@ -228,7 +227,8 @@ BEGIN;
 TRUNCATE left_over;
 SELECT session_guard.revoke_all_sessions() IS NOT NULL AS is_done;
 DROP EXTENSION pg_session_guard CASCADE;
-COMMIT;
+ROLLBACK;
+DROP EXTENSION pg_session_guard CASCADE;
 DROP TABLE left_over;
 DROP TABLE users, role, user_role, profile;
 DROP FUNCTION stamps, mistake;
