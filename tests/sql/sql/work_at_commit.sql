@@ -102,6 +102,21 @@ BEGIN; SET CONSTRAINTS ALL IMMEDIATE; INSERT INTO role VALUES (25, 'e'); COMMIT;
 BEGIN; INSERT INTO role VALUES (26, 'e'); SAVEPOINT s; SET CONSTRAINTS ALL IMMEDIATE; COMMIT;
 RESET ROLE;
 TABLE ended;
+-- Its own deferred triggers may change the role.
+CREATE ROLE regress_other;
+GRANT regress_other TO regress_app;
+CREATE TABLE countdown (n int);
+CREATE FUNCTION count_down() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.n > 0 THEN INSERT INTO public.countdown VALUES (NEW.n - 1); ELSE SET ROLE regress_other; RESET ROLE; END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER count_down AFTER INSERT ON countdown DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION count_down();
+GRANT INSERT ON countdown TO regress_app;
+SET SESSION AUTHORIZATION regress_app;
+BEGIN; INSERT INTO countdown VALUES (2); INSERT INTO role VALUES (26, 'g'); SELECT disable(26); COMMIT;
+RESET SESSION AUTHORIZATION;
+DROP TABLE countdown;
 -- A store that comes and goes meanwhile, and one of a guard that had none when its user was stamped.
 BEGIN; SELECT disable(27); SAVEPOINT s; SELECT session_guard.remove_store('session'); SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO s; COMMIT;
 TABLE ended;
@@ -166,7 +181,7 @@ DROP TABLE task;
 DROP VIEW ended, stamps;
 DROP TABLE session, role;
 DROP EXTENSION pg_session_guard CASCADE;
-DROP FUNCTION do_task, disable, disable_here, defer_all;
+DROP FUNCTION do_task, disable, disable_here, defer_all, count_down;
 DROP OWNED BY regress_app;
-DROP ROLE regress_app;
+DROP ROLE regress_app, regress_other;
 DROP TABLE users;
