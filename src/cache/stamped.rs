@@ -5,6 +5,7 @@
 //! until now lies before the epoch. A stamp that is undone with its savepoint does not count.
 
 use crate::core::epoch::Epoch;
+use crate::pg::memory::ensure_available;
 use crate::pg::server::{Subtransaction, full_transaction_id};
 use foldhash::quality::RandomState;
 use std::cell::RefCell;
@@ -20,6 +21,9 @@ struct StampedSubjects {
     stamps: HashMap<Fingerprint, Stamp, RandomState>,
     seeds: [RandomState; 2],
 }
+
+/// Asked for before the table grows, so that the lack of it is an error: more than it ever takes.
+const PIECE: usize = 1 << 20;
 
 /// Of a subject, and of a subject and a reason: texts of users may be large.
 type Fingerprint = [u64; 2];
@@ -85,6 +89,9 @@ pub fn note(subject: impl Hash, reason: [&[u8]; 2], epoch: Epoch) {
         let stamped = stamped.current();
         if stamped.stamps.len() >= MAX_STAMPS {
             stamped.stamps.clear();
+        }
+        if stamped.stamps.len() + 2 > stamped.stamps.capacity() {
+            ensure_available(PIECE);
         }
         let stamp = Stamp { made_in: Subtransaction::current(), epoch };
         for fingerprint in [stamped.fingerprint(&subject), stamped.fingerprint((&subject, reason))]

@@ -75,6 +75,17 @@ impl Trigger<'_> {
         self.0.tgisclone
     }
 
+    /// The bare name of its constraint, if that can be deferred.
+    pub fn deferrable_constraint(&self) -> Option<String> {
+        if !self.0.tgdeferrable {
+            return None;
+        }
+        // SAFETY: any OID may be asked for; NULL comes back for one that is no constraint.
+        let name = unsafe { pg_sys::get_constraint_name(self.0.tgconstraint) };
+        // SAFETY: NULL, or a name of the catalogs.
+        unsafe { names::from_catalog(name) }
+    }
+
     /// The arguments that it was made with.
     pub fn arguments(&self) -> Vec<String> {
         arguments_of(self.0)

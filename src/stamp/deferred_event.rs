@@ -10,6 +10,7 @@
 use crate::cache::guard_cache;
 use crate::catalog::privileges::as_tables_owner;
 use crate::pg::deferred_event::queue_insert;
+use crate::pg::names::{extension_function, quote_identifier};
 use crate::pg::relation::{Lock, Relation};
 use crate::pg::server::Subtransaction;
 use crate::pg::spi::run_elsewhere;
@@ -95,24 +96,31 @@ pub fn clear() {
 /// Queues the event, and has it wait for COMMIT where the app has made its constraints IMMEDIATE.
 /// Returns whether it has, as it never is at COMMIT.
 fn queue_deferred() -> bool {
-    let was_immediate = queue_once();
-    if was_immediate {
+    // The transaction may have dropped the extension.
+    let Ok(relations) = guard_cache::try_relations() else { return false };
+    let Some(pending) = Relation::open(relations.pending, Lock::Write) else { return false };
+    let was_immediate = queue_once(&pending);
+    if let Some(constraint) = was_immediate.then(|| constraint_of(&pending)).flatten() {
+        let name = quote_identifier(&constraint);
+        let statement = format!("SET CONSTRAINTS session_guard.{name} DEFERRED");
         // Nothing is called by this, and the app's role need not know the schema.
-        as_tables_owner(|| {
-            run_elsewhere("SET CONSTRAINTS session_guard.session_guard_at_commit DEFERRED", &[])
-        });
-        queue_once();
+        as_tables_owner(|| run_elsewhere(&statement, &[]));
+        queue_once(&pending);
     }
     was_immediate
 }
 
+/// The constraint of the trigger, which somebody may have renamed, or made anew.
+fn constraint_of(pending: &Relation) -> Option<String> {
+    let function = extension_function(c"stamp_pending");
+    let trigger = pending.triggers().find(|trigger| Some(trigger.function()) == function)?;
+    trigger.deferrable_constraint()
+}
+
 /// Queues the event. Returns whether it has fired at once.
-fn queue_once() -> bool {
-    // The transaction may have dropped the extension.
-    let Ok(relations) = guard_cache::try_relations() else { return false };
-    let Some(pending) = Relation::open(relations.pending, Lock::Write) else { return false };
+fn queue_once(pending: &Relation) -> bool {
     HAS_FIRED.set(false);
     let _queueing = While::begin(&IS_QUEUEING);
-    queue_insert(&pending);
+    queue_insert(pending);
     HAS_FIRED.get()
 }

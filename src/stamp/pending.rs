@@ -63,7 +63,7 @@ const MAX_USERS: usize = 250_000;
 /// The same in bytes, for keys that are long.
 const MAX_BYTES: usize = 64 << 20;
 /// What a user takes beside the key.
-const USER_BYTES: usize = 160;
+const USER_BYTES: usize = 200;
 /// How many accounts are kept that expire later. Few transactions last until one would have.
 const MAX_EXTENDED: usize = 10_000;
 /// Memory is asked for in such pieces, so that the lack of it is an error.
@@ -120,7 +120,8 @@ pub fn add_user(
         }
         let bytes = bytes_of(&key);
         let stamp = pending.users.entry(key).or_insert_with(|| {
-            if pending.bytes / PIECE != (pending.bytes + bytes) / PIECE {
+            let is_first = pending.bytes == 0;
+            if is_first || pending.bytes / PIECE != (pending.bytes + bytes) / PIECE {
                 ensure_available(4 * PIECE);
             }
             pending.bytes += bytes;

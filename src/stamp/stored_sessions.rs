@@ -17,7 +17,7 @@ use crate::core::user_id::{UserId, is_digest};
 use crate::error::{ErrorKind, GuardError, Hint};
 use crate::pg::datum::Value;
 use crate::pg::invalidation;
-use crate::pg::memory::within;
+use crate::pg::memory::{ensure_available, within};
 use crate::pg::relation::{FreeLocks, Lock};
 use crate::pg::report::OrRaise;
 use crate::pg::restricted::{Failure, attempt, run_as};
@@ -32,6 +32,9 @@ const BATCH: usize = 10_000;
 /// How many users are remembered of one guard. Of more, those are looked for whose epochs this
 /// transaction has raised.
 const MAX_USERS: usize = 10_000;
+/// What so many take, and once more while they are worked on. It is asked for, so that the lack of
+/// memory is an error.
+const USERS_BYTES: usize = 4 << 20;
 /// How long a statement waits for a lock, in milliseconds. Somebody may hold one for good.
 const PATIENCE: i64 = 3_000;
 /// How often a statement is tried that another transaction was in the way of.
@@ -74,6 +77,9 @@ pub fn note_user(guard: &str, key: &[u8], reason: [&[u8]; 2]) {
         if is_full || !has_stores {
             pending.has_more = true;
             return;
+        }
+        if pending.users.is_empty() {
+            ensure_available(USERS_BYTES);
         }
         let user = pending
             .users
@@ -232,6 +238,7 @@ struct Work {
 
 impl Work {
     fn of(guard: String, pending: Pending) -> Work {
+        ensure_available(USERS_BYTES);
         let counts = |asked_in: &[Subtransaction]| asked_in.iter().any(|asked| asked.counts());
         let users = pending.users.into_iter().filter(|(_, user)| counts(&user.asked_in));
         let row = guard_cache::attached_rows().into_iter().find(|row| row.name == guard);

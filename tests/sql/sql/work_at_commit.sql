@@ -162,6 +162,19 @@ SELECT reason FROM session_guard.store_failure;
 SELECT session_guard.reconcile();
 TABLE ended;
 
+-- Where the constraint has another name, or cannot be deferred, the app's writes go on.
+INSERT INTO session SELECT unnest('{23,24}'::int[]) EXCEPT TABLE session;
+ALTER TABLE session_guard.pending RENAME CONSTRAINT session_guard_at_commit TO "at commit";
+BEGIN; SET CONSTRAINTS ALL IMMEDIATE; INSERT INTO role VALUES (23, 'h'); COMMIT;
+TABLE ended;
+DROP TRIGGER session_guard_at_commit ON session_guard.pending;
+CREATE CONSTRAINT TRIGGER session_guard_at_commit AFTER INSERT ON session_guard.pending NOT DEFERRABLE FOR EACH ROW EXECUTE FUNCTION session_guard.stamp_pending();
+BEGIN; SET CONSTRAINTS ALL IMMEDIATE; INSERT INTO role VALUES (24, 'h'); COMMIT;
+SELECT remedy FROM session_guard.health() WHERE check_name = 'own_tables' AND NOT ok \gexec
+SELECT session_guard.reconcile();
+TABLE ended;
+INSERT INTO session SELECT unnest('{23,24}'::int[]) EXCEPT TABLE session;
+
 -- Without the trigger: it is stamped all the same.
 ALTER TABLE session_guard.pending DISABLE TRIGGER session_guard_at_commit;
 SELECT session_start(24) AS login \gset
