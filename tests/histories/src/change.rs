@@ -2,7 +2,7 @@
 
 use crate::event::{Stamp, Subject, Time, Whose};
 use crate::form::{ChangeByItself, Form};
-use crate::plan::{Action, End, Plan, Planner, Step};
+use crate::plan::{Action, End, Plan, Planner, Step, works_when_immediate};
 use postgres::Client;
 use postgres::error::SqlState;
 use std::thread::sleep;
@@ -74,18 +74,16 @@ pub fn transact(
                 change(client, form, action, is_prepared)?;
                 client.batch_execute("ROLLBACK TO here")?;
             }
-            Step::DoDeferred { is_undone } => {
-                const DO: &str = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED";
+            Step::SetConstraints { is_undone } => {
+                const SET: &str = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED";
                 let at = Time::now();
-                match is_undone {
-                    true => {
-                        client.batch_execute(&format!("SAVEPOINT here; {DO}; ROLLBACK TO here"))?
-                    }
-                    false => {
-                        client.batch_execute(DO)?;
-                        for stamp in &mut stamps {
-                            stamp.ends_logins_before = stamp.ends_logins_before.min(at);
-                        }
+                client.batch_execute(&match is_undone {
+                    true => format!("SAVEPOINT here; {SET}; ROLLBACK TO here"),
+                    false => SET.to_owned(),
+                })?;
+                if !is_undone && works_when_immediate() {
+                    for stamp in &mut stamps {
+                        stamp.ends_logins_before = stamp.ends_logins_before.min(at);
                     }
                 }
             }

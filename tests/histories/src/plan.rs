@@ -61,9 +61,10 @@ pub enum Step {
     Sleep(Duration),
     /// Changes something, and takes it back.
     DoAndUndo(Action),
-    /// Has all be done that waits for COMMIT; in a savepoint that is taken back, if it says so.
-    DoDeferred {
-        /// Whether it is.
+    /// Makes all constraints IMMEDIATE, and DEFERRED again: in the SQL edition that does what waits
+    /// for COMMIT.
+    SetConstraints {
+        /// Whether it is done in a savepoint that is rolled back.
         is_undone: bool,
     },
 }
@@ -110,6 +111,12 @@ pub fn may_prepare(form: &Form) -> bool {
     !(expires && IS_OF_SQL_EDITION.load(Ordering::Relaxed))
 }
 
+/// Whether what waits for COMMIT is done when constraints are made IMMEDIATE.
+#[must_use]
+pub fn works_when_immediate() -> bool {
+    IS_OF_SQL_EDITION.load(Ordering::Relaxed)
+}
+
 /// The isolation levels that histories use.
 #[must_use]
 pub fn isolation_levels() -> &'static [&'static str] {
@@ -151,7 +158,7 @@ impl Planner {
                 false => Step::Do(action),
             });
             if self.rng.random_bool(0.1) {
-                steps.push(Step::DoDeferred { is_undone: self.rng.random() });
+                steps.push(Step::SetConstraints { is_undone: self.rng.random() });
             }
             if self.rng.random_bool(0.3) {
                 steps.push(Step::Sleep(self.pause(1..100)));
@@ -267,7 +274,7 @@ mod tests {
         let does = |is: fn(&Action) -> bool| {
             plans.iter().flat_map(|plan| &plan.steps).any(|step| match step {
                 Step::Do(action) | Step::DoAndUndo(action) => is(action),
-                Step::Sleep(_) | Step::DoDeferred { .. } => false,
+                Step::Sleep(_) | Step::SetConstraints { .. } => false,
             })
         };
         assert!(does(|action| matches!(action, Action::Disable(_))));
