@@ -76,22 +76,21 @@ pub fn tables_owner() -> Option<Oid> {
 /// Runs `work` with the rights of `role`. An error inside leaves it to the transaction's abort to
 /// restore the caller, as with SECURITY DEFINER.
 pub fn with_rights_of<T>(role: Oid, work: impl FnOnce() -> T) -> T {
-    let (caller, context) = user_and_context();
-    let elevated = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int;
-    // SAFETY: the role exists, since it owns a relation.
-    unsafe { pg_sys::SetUserIdAndSecContext(role, elevated) };
-    let result = work();
-    // SAFETY: what was there before.
-    unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
-    result
+    let (_, context) = user_and_context();
+    run_in(role, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int, work)
 }
 
 /// Runs `work`, which is the library's own, as the role that COMMIT has, and in no security
 /// context.
 pub(super) fn as_acting_role<T>(work: impl FnOnce() -> T) -> T {
+    run_in(acting_role(), 0, work)
+}
+
+/// Runs `work` as this role, which exists, in this security context.
+fn run_in<T>(role: Oid, within: c_int, work: impl FnOnce() -> T) -> T {
     let (caller, context) = user_and_context();
-    // SAFETY: a role that the session has; after an error the abort restores both.
-    unsafe { pg_sys::SetUserIdAndSecContext(acting_role(), 0) };
+    // SAFETY: a role that exists; after an error the abort restores both.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, within) };
     let result = work();
     // SAFETY: what was there before.
     unsafe { pg_sys::SetUserIdAndSecContext(caller, context) };
