@@ -3,7 +3,7 @@
 -- superuser. After SET ROLE it could take the superuser's rights back; in a function of the role's own, which is SECURITY DEFINER, it
 -- cannot. Each such function is called once: its owner may have replaced it then. What is deferred to COMMIT runs here.
 --
--- First what is to be stamped still: an extension is not dropped in a transaction that has stamped.
+-- What waits is stamped first, in a transaction of its own: one that has stamped cannot drop the extension.
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;

@@ -92,8 +92,8 @@ pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
     allow_writes(|| with_pinned_search_path(work))
 }
 
-/// Runs `work` when the constraints that were deferred have been checked. Those that are deferred
-/// meanwhile are, too; what follows in the transaction may defer all.
+/// Checks the constraints that were deferred, and runs `work` while all are IMMEDIATE. Then all are
+/// DEFERRED: what they were before PostgreSQL does not tell.
 pub fn with_constraints_immediate<T>(work: impl FnOnce() -> T) -> T {
     run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     let result = work();

@@ -1,6 +1,6 @@
 //! Ends sessions where apps keep them, before a transaction that stamps commits.
 //!
-//! Then, and not with each stamp: a bulk change ends all in a few statements, and the rows of
+//! At COMMIT, and not with each stamp: a bulk change ends all in a few statements, and the rows of
 //! apps are locked for the shortest time. A store that fails does not stop the stamp.
 
 use super::deferred_event;
