@@ -198,16 +198,20 @@ fn resolve(guard: String, pending: PendingGuard, commits_at: Instant) -> Work {
     let stamp = stamp.map(|GuardStamp { epoch, reason, .. }| (epoch, reason));
     users.retain(|_, stamp| stamp.asked_in.iter().any(|asked_in| asked_in.counts()));
     let mut work = Work { guard, stamp, users: BTreeMap::new() };
-    let (expired, rest): (Vec<_>, Vec<_>) =
-        extended.users.into_iter().partition(|(_, end)| *end <= commits_at);
-    rest.iter().for_each(|(key, end)| pending::add_extended(&work.guard, key, *end));
-    let expired = expired.into_iter();
-    work.users.extend(expired.map(|(key, _)| (key, Why::Enabled)));
-    if let Some(first) = extended.others.filter(|first| *first > commits_at) {
-        pending::add_others_extended(&work.guard, first);
-    } else if extended.others.is_some() {
-        let reason = Reason::Enabled.parts();
-        work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
+    for (key, ends) in extended.users {
+        match ends.first() {
+            Some(end) if end > commits_at => pending::add_extended(&work.guard, &key, end),
+            Some(_) => drop(work.users.insert(key, Why::Enabled)),
+            None => {}
+        }
+    }
+    match extended.others.first() {
+        Some(end) if end > commits_at => pending::add_others_extended(&work.guard, end),
+        Some(_) => {
+            let reason = Reason::Enabled.parts();
+            work.stamp.get_or_insert_with(|| (None, reason.map(<[u8]>::to_vec)));
+        }
+        None => {}
     }
     // A guard that was forgotten has no epochs.
     let row = guard_cache::all_rows().into_iter().find(|row| row.name == work.guard);

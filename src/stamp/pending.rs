@@ -29,11 +29,15 @@ pub struct PendingGuard {
 /// passes before COMMIT, they were not active meanwhile.
 #[derive(Default)]
 pub struct Extended {
-    /// The time of each, by the key of the user's epoch.
-    pub users: BTreeMap<Vec<u8>, Instant>,
-    /// The first time of those for whom there was no room.
-    pub others: Option<Instant>,
+    /// The times of each, by the key of the user's epoch.
+    pub users: BTreeMap<Vec<u8>, FormerEnds>,
+    /// Those of the accounts for whom there was no room.
+    pub others: FormerEnds,
 }
+
+/// The times at which accounts were to expire: for each savepoint that put them off, the first.
+#[derive(Default)]
+pub struct FormerEnds(Vec<(Subtransaction, Instant)>);
 
 /// A stamp of a whole guard.
 pub struct GuardStamp {
@@ -148,11 +152,9 @@ pub fn add_extended(guard: &str, key: &[u8], end: Instant) {
         let Extended { users, others } = &mut pending.entry(guard.to_owned()).or_default().extended;
         let is_full = users.len() >= MAX_EXTENDED;
         match users.get_mut(key) {
-            Some(first) => *first = end.min(*first),
-            None if is_full => *others = Some(others.map_or(end, |first| first.min(end))),
-            None => {
-                users.insert(key.to_owned(), end);
-            }
+            Some(ends) => ends.add(end),
+            None if is_full => others.add(end),
+            None => users.entry(key.to_owned()).or_default().add(end),
         }
     });
 }
@@ -160,8 +162,7 @@ pub fn add_extended(guard: &str, key: &[u8], end: Instant) {
 /// The same of users who are not remembered: the first of their times.
 pub fn add_others_extended(guard: &str, end: Instant) {
     PENDING.with_borrow_mut(|pending| {
-        let others = &mut pending.entry(guard.to_owned()).or_default().extended.others;
-        *others = Some(others.map_or(end, |first| first.min(end)));
+        pending.entry(guard.to_owned()).or_default().extended.others.add(end);
     });
 }
 
@@ -174,6 +175,22 @@ impl PendingGuard {
         // Of those of one savepoint the last is enough.
         self.guard_stamps.retain(|other| other.made_in != stamp.made_in);
         self.guard_stamps.push(stamp);
+    }
+}
+
+impl FormerEnds {
+    fn add(&mut self, end: Instant) {
+        let here = Subtransaction::current();
+        self.0.retain(|(put_off_in, _)| put_off_in.counts());
+        match self.0.iter_mut().find(|(put_off_in, _)| *put_off_in == here) {
+            Some((_, first)) => *first = end.min(*first),
+            None => self.0.push((here, end)),
+        }
+    }
+
+    /// The first of them. `None`: all that put one off was rolled back.
+    pub fn first(&self) -> Option<Instant> {
+        self.0.iter().filter(|(put_off_in, _)| put_off_in.counts()).map(|(_, end)| *end).min()
     }
 }
 

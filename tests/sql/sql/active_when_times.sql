@@ -143,6 +143,22 @@ PREPARE TRANSACTION 'extended';
 COMMIT PREPARED 'extended';
 SELECT session_verdict(6, at), session_start(6) IS NOT NULL AS can_log_in FROM login;
 
+-- One that a savepoint has undone is none, and one before that is.
+INSERT INTO trials SELECT id, now() + interval '1 hour' FROM generate_series(7, 9) AS id;
+DELETE FROM login;
+INSERT INTO login VALUES ('undone', session_start(7)), ('undone twice', session_start(8)), ('not undone', session_start(9));
+BEGIN;
+UPDATE trials SET expires_at = now() + interval '2 hours' WHERE id = 9;
+SAVEPOINT extended;
+UPDATE trials SET expires_at = now() + interval '3 hours' WHERE id IN (7, 8, 9);
+ROLLBACK TO extended;
+UPDATE trials SET expires_at = now() + interval '2 hours' WHERE id = 8;
+ROLLBACK TO extended;
+PREPARE TRANSACTION 'undone';
+COMMIT PREPARED 'undone';
+SELECT name, session_verdict(id, at) FROM login JOIN (VALUES ('undone', 7), ('undone twice', 8), ('not undone', 9)) AS v(name, id) USING (name)
+    ORDER BY id;
+
 -- What the clock alone has ended stays ended where the guard is taken off, and the column cleared.
 SELECT session_guard.detach('trials');
 UPDATE trials SET expires_at = NULL WHERE id = 3;
