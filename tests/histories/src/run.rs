@@ -3,7 +3,7 @@
 use crate::ask::{self, Way};
 use crate::by_itself;
 use crate::change;
-use crate::event::{History, Time};
+use crate::event::{History, Stamp, Time};
 use crate::form::Form;
 use crate::judge::{Violation, judge};
 use crate::login::{self, Logins};
@@ -19,6 +19,8 @@ const CHANGERS: usize = 8;
 /// Of those whose accounts change by themselves.
 const WAITERS: usize = 6;
 const LOGGERS_IN: usize = 3;
+/// Stamps that are told of with a login that was refused without cause: so long before it, and after the check.
+const AROUND: Duration = Duration::from_secs(3);
 
 /// What a history came to.
 #[derive(Debug)]
@@ -172,18 +174,26 @@ impl Display for Report {
         let (failures, violations) = (self.not_serializable, self.violations.len());
         write!(to, "{failures} serialization failures, {violations} violations")?;
         for violation in self.violations.iter().take(5) {
-            let (check, stamp) = match violation {
-                Violation::Revived { check, stamp } => (check, Some(&stamps[*stamp])),
-                Violation::Refused { check } => (check, None),
-                Violation::Wavered { check, refusal } => {
-                    write!(to, "\n{:?}", checks[*refusal])?;
-                    (check, None)
-                }
+            let check = match violation {
+                Violation::Revived { check, .. }
+                | Violation::Refused { check }
+                | Violation::Wavered { check, .. } => &checks[*check],
             };
-            let check = &checks[*check];
-            write!(to, "\n{violation:?}\n  {:?}\n  {check:?}", logins[check.login])?;
-            if let Some(stamp) = stamp {
-                write!(to, "\n  {stamp:?}")?;
+            let login = &logins[check.login];
+            write!(to, "\n{violation:?}\n  {login:?}\n  {check:?}")?;
+            match violation {
+                Violation::Revived { stamp, .. } => write!(to, "\n  {:?}", stamps[*stamp])?,
+                Violation::Wavered { refusal, .. } => write!(to, "\n  {:?}", checks[*refusal])?,
+                Violation::Refused { .. } => {
+                    let around = |stamp: &&Stamp| {
+                        stamp.whose.includes(login.of)
+                            && stamp.committed.plus(AROUND) > login.began
+                            && stamp.began < check.ended.plus(AROUND)
+                    };
+                    for stamp in stamps.iter().filter(around) {
+                        write!(to, "\n  {stamp:?}")?;
+                    }
+                }
             }
         }
         Ok(())
