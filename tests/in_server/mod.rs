@@ -473,9 +473,9 @@ mod tests {
     /// Calls that are answered where few calls by chance would be: they need objects that go together.
     const OF_OBJECTS_THAT_GO_TOGETHER: [&str; 5] = [
         "session_guard.attach('plain', 'id', 'active')",
-        "session_guard.watch('related', 'user_id', users => 'by_int8')",
+        "session_guard.watch('stored', 'user_id', users => 'by_int4')",
         "session_guard.unwatch('related')",
-        "session_guard.add_store('stored', 'user_id', users => 'by_int8')",
+        "session_guard.add_store('related', 'user_id', users => 'by_int4')",
         "session_guard.remove_store('stored')",
     ];
 
