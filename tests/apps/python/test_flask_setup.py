@@ -328,6 +328,27 @@ def test_valid_column_asks_of_the_column_s_table(adapter, db, members):
     assert is_valid(Member, users="users")
 
 
+@pytest.mark.parametrize("name", ["it's", "50 %s", "a\\'b", "x:y", "Größe"])
+def test_valid_column_takes_a_table_of_any_name(adapter, db, name):
+    class Odd(declarative_base()):
+        __tablename__ = name
+        id = Column(BigInteger, primary_key=True)
+
+    adapter.sql(f'CREATE TABLE "{name}" AS SELECT id, active FROM users')
+    try:
+        adapter.sql(f'ALTER TABLE "{name}" ADD PRIMARY KEY (id)')
+        adapter.sql("SELECT session_guard.attach(quote_ident(%s)::regclass, 'id', 'active')", name)
+        adapter.sql(f'UPDATE "{name}" SET active = false')
+        adapter.sql(f'GRANT SELECT ON "{name}" TO PUBLIC')
+        valid = valid_column(Odd.id, datetime.now(timezone.utc), session_id="s")
+        assert set(db.scalars(select(valid))) == {False}
+        assert set(db.scalars(select(valid_column(Odd.id, None, users="users")))) == {True}
+    finally:
+        db.remove()
+        adapter.sql("SELECT session_guard.detach(quote_ident(%s)::regclass)", name)
+        adapter.sql(f'DROP TABLE "{name}"')
+
+
 class Renamed(Base):
     """Of whom Flask-Login keeps something else than the primary key."""
 
