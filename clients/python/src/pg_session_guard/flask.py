@@ -132,8 +132,9 @@ class SessionGuard:
 
     def _at_request(self, app: Flask, **_: Any) -> None:
         """Before anything of the app's own runs."""
+        of_request = g._get_current_object()
         for name in OF_ONE_REQUEST:  # A test may have several in one context of its app.
-            g.pop(name, None)
+            of_request.pop(name, None)
         if _guard_of(app.login_manager._user_callback) is None:  # type: ignore[attr-defined]
             raise RuntimeError(
                 "no session is checked: Flask-Login has another loader than SessionGuard's."
@@ -193,6 +194,8 @@ class SessionGuard:
             valid = None if getattr(user, "is_active", user is not None) else False
         # SQLAlchemy forgets what nobody holds. As long as this does, `session.get` finds the user.
         g.session_guard_user = user
+        if valid:
+            return user, Answer.SERVE
         kind = kind_of_route(request.headers)
         return user, answer_to(valid, kind, fail_open=self.settings.fail_open)
 

@@ -68,11 +68,17 @@ class RememberedLogins:
     def keep(self, response: Response) -> Response:
         """Comes before Flask-Login's own, which takes its note out of the session."""
         note = session.get("_remember")
-        login_at, user_id = session.get(LOGIN_TIME_KEY), session.get("_user_id")
-        if not note and g.get("session_guard_kept") and self._is_remembered(user_id):
+        if (
+            not note
+            and g.get("session_guard_kept")
+            and self._is_remembered(session.get("_user_id"))
+        ):
             note = "set"  # With the new time, and without another term of Flask-Login's own.
         if not note and self.config.get("REMEMBER_COOKIE_REFRESH_EACH_REQUEST"):
             note = "set"
+        if not note:
+            return response
+        login_at, user_id = session.get(LOGIN_TIME_KEY), session.get("_user_id")
         if note == "set" and login_at and user_id:
             seconds = session.get("_remember_seconds")
             duration = (
