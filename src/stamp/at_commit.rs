@@ -201,7 +201,9 @@ fn resolve(guard: String, pending: PendingGuard, commits_at: Instant) -> Work {
     for (key, ends) in extended.users {
         match ends.first() {
             Some(end) if end > commits_at => pending::add_extended(&work.guard, &key, end),
-            Some(_) => drop(work.users.insert(key, Why::Enabled)),
+            Some(_) => {
+                work.users.insert(key, Why::Enabled);
+            }
             None => {}
         }
     }

@@ -35,7 +35,8 @@ pub struct Extended {
     pub others: FormerEnds,
 }
 
-/// The times at which accounts were to expire: for each savepoint that put them off, the first.
+/// The times at which accounts were to expire, and the savepoint that put each off: every one is
+/// earlier than those before it. A rollback takes the last ones, so no other can come to matter.
 #[derive(Default)]
 pub struct FormerEnds(Vec<(Subtransaction, Instant)>);
 
@@ -180,17 +181,15 @@ impl PendingGuard {
 
 impl FormerEnds {
     fn add(&mut self, end: Instant) {
-        let here = Subtransaction::current();
-        self.0.retain(|(put_off_in, _)| put_off_in.counts());
-        match self.0.iter_mut().find(|(put_off_in, _)| *put_off_in == here) {
-            Some((_, first)) => *first = end.min(*first),
-            None => self.0.push((here, end)),
+        while self.0.pop_if(|(put_off_in, _)| !put_off_in.counts()).is_some() {}
+        if self.0.last().is_none_or(|(_, first)| end < *first) {
+            self.0.push((Subtransaction::current(), end));
         }
     }
 
     /// The first of them. `None`: all that put one off was rolled back.
     pub fn first(&self) -> Option<Instant> {
-        self.0.iter().filter(|(put_off_in, _)| put_off_in.counts()).map(|(_, end)| *end).min()
+        self.0.iter().rfind(|(put_off_in, _)| put_off_in.counts()).map(|(_, end)| *end)
     }
 }
 
