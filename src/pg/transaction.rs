@@ -93,7 +93,7 @@ pub fn at_end<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Checks the constraints that were deferred, and runs `work` while all are IMMEDIATE. Then all are
-/// DEFERRED: what they were before PostgreSQL does not tell.
+/// DEFERRED: PostgreSQL does not tell what they were before.
 pub fn with_constraints_immediate<T>(work: impl FnOnce() -> T) -> T {
     run_elsewhere("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     let result = work();

@@ -470,8 +470,8 @@ mod tests {
     const INPUT_ERRORS: &[&str] =
         &["22P02", "22003", "22007", "22008", "22015", "42602", "42601", "3F000"];
 
-    /// Calls that are answered where few calls by chance would be: they need objects that go together.
-    const OF_OBJECTS_THAT_GO_TOGETHER: [&str; 5] = [
+    /// Calls that are answered. They need objects that go together, which calls by chance rarely have.
+    const CALLS_BY_HAND: [&str; 5] = [
         "session_guard.attach('plain', 'id', 'active')",
         "session_guard.watch('stored', 'user_id', users => 'by_int4')",
         "session_guard.unwatch('related')",
@@ -514,7 +514,7 @@ mod tests {
                 UNION ALL SELECT p::text FROM session_guard.policy AS p UNION ALL SELECT e::text FROM session_guard.epoch AS e
                 UNION ALL SELECT tgname || tgrelid FROM pg_trigger) AS t(t)";
         let before = Spi::get_one::<String>(FINGERPRINT).unwrap();
-        for call in OF_OBJECTS_THAT_GO_TOGETHER {
+        for call in CALLS_BY_HAND {
             assert_eq!(how_it_ends(&tries, &format!("SELECT {call}"), None), ANSWERED, "{call}");
         }
         let runner = &mut runner();
@@ -552,11 +552,7 @@ mod tests {
             .zip(&answered)
             .filter(|(_, answered)| **answered == 0)
             .map(|((name, _), _)| name.as_str())
-            .filter(|name| {
-                !OF_OBJECTS_THAT_GO_TOGETHER
-                    .iter()
-                    .any(|call| call.starts_with(&format!("{name}(")))
-            })
+            .filter(|name| !CALLS_BY_HAND.iter().any(|call| call.starts_with(&format!("{name}("))))
             .collect();
         // Chance leaves one out now and then.
         assert!(never.len() < 4, "never answered: {never:?}");

@@ -19,7 +19,8 @@ const CHANGERS: usize = 8;
 /// Of those whose accounts change by themselves.
 const WAITERS: usize = 6;
 const LOGGERS_IN: usize = 3;
-/// Stamps that are told of with a login that was refused without cause: so long before it, and after the check.
+/// The report shows the stamps around a login that was refused without cause: from so long before the login until so long
+/// after the check.
 const AROUND: Duration = Duration::from_secs(3);
 
 /// What a history came to.

@@ -143,7 +143,7 @@ PREPARE TRANSACTION 'extended';
 COMMIT PREPARED 'extended';
 SELECT session_verdict(6, at), session_start(6) IS NOT NULL AS can_log_in FROM login;
 
--- One that a savepoint has undone is none, and one before that is.
+-- One that is rolled back to a savepoint does not count, and one before the savepoint does.
 INSERT INTO trials SELECT id, now() + interval '1 hour' FROM generate_series(7, 9) AS id;
 DELETE FROM login;
 INSERT INTO login VALUES ('undone', session_start(7)), ('undone twice', session_start(8)), ('not undone', session_start(9));

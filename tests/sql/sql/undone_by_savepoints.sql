@@ -41,7 +41,7 @@ INSERT INTO change VALUES
     (19, 'SELECT FROM (SELECT session_guard.revoke_tokens(''thing'')) AS revoked'),
     (20, 'INSERT INTO session_guard.epoch (guard, user_id, epoch) SELECT guard, ''9'', now() FROM session_guard.guard_epoch');
 
--- Each is undone by itself, and in a savepoint of a savepoint after others had the same done.
+-- Each is rolled back to its savepoint; and, nested, once by an outer savepoint and then by a later one.
 CREATE TABLE ending (id int PRIMARY KEY, first text, second text);
 INSERT INTO ending VALUES (1, 'COMMIT', NULL), (2, 'PREPARE TRANSACTION ''undone''', 'COMMIT PREPARED ''undone''');
 CREATE TABLE outcome (change text, way text, has_changed boolean);
@@ -60,8 +60,8 @@ FROM change, ending ORDER BY ending.id, change.id \gexec
 SELECT way, count(*) FROM outcome GROUP BY way ORDER BY way;
 SELECT change, way FROM outcome WHERE has_changed;
 
--- The same would be seen, where it stays.
-SELECT 'BEGIN', 'SAVEPOINT a', statement, 'RELEASE a', 'COMMIT' FROM change WHERE id IN (3) \gexec
+-- What is kept changes something.
+SELECT 'BEGIN', 'SAVEPOINT a', statement, 'RELEASE a', 'COMMIT' FROM change WHERE id = 3 \gexec
 SELECT count(*) FILTER (WHERE everything <> :'before') AS differs FROM everything;
 SELECT count(*) AS sessions FROM session;
 SELECT 'BEGIN', 'SAVEPOINT a', statement, 'RELEASE a', 'PREPARE TRANSACTION ''kept''', 'COMMIT PREPARED ''kept''' FROM change WHERE id = 12 \gexec
