@@ -57,7 +57,11 @@ class Receiver:
         self.server.server_close()
 
     def receive(self, handler):
-        token = handler.rfile.read(int(handler.headers["Content-Length"]))
+        length = int(handler.headers["Content-Length"])
+        token = handler.rfile.read(length)
+        # A consumer that was killed between the head of its request and the body has posted nothing.
+        if len(token) < length:
+            return
         try:
             public_key = KEYS[self.algorithm].public_key()
             claims = jwt.decode(token, public_key, [self.algorithm], audience=AUDIENCE, issuer=ISSUER)
@@ -68,6 +72,7 @@ class Receiver:
             assert handler.headers["Authorization"] == "Bearer of the test"
         except (jwt.InvalidTokenError, AssertionError) as error:
             self.wrong.append(error)
+            return
         jti = claims["jti"]
         self.posts.append((time.monotonic(), jti))
         planned = self.planned.pop(0) if self.planned else (202, {}, b"")
